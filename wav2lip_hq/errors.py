@@ -1,0 +1,59 @@
+"""Errors a person can act on.
+
+Every error says what is wrong, with which file, and what to do. Each type is also the builtin a caller would expect,
+so ``except OSError`` or ``except ValueError`` keeps working. ``exit_code`` is what the command line returns.
+"""
+
+from __future__ import annotations
+
+
+class Wav2LipHQError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(Wav2LipHQError, ValueError):
+    """An input file or array cannot be used: missing, empty, corrupt, wrong kind. Nothing was written."""
+
+    exit_code = 3
+
+
+class OutputError(Wav2LipHQError, OSError):
+    """The output cannot be written: folder missing or read-only, disk full, codec unavailable, same as the input."""
+
+    exit_code = 4
+
+
+class OptionError(Wav2LipHQError, ValueError):
+    """An unknown preset, stage, option, codec or device, or an option value out of range."""
+
+    exit_code = 2
+
+
+class WiringError(OptionError):
+    """Stages are in an order that cannot work: one reads a field that no earlier stage adds."""
+
+
+class CheckpointError(Wav2LipHQError, OSError):
+    """A checkpoint is not installed, not the file it should be, damaged, or unsafe to open."""
+
+    exit_code = 5
+
+
+class NoFaceError(InputError):
+    """No face was found anywhere in the footage."""
+
+    exit_code = 6
+
+
+class StageError(Wav2LipHQError, RuntimeError):
+    """A stage broke its contract (lost a frame, did not deliver a field) or failed inside."""
+
+    exit_code = 7
+
+
+class OutOfMemory(Wav2LipHQError, MemoryError):
+    """Even a batch of one does not fit in the device's memory."""
+
+    exit_code = 8

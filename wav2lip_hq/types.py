@@ -1,0 +1,104 @@
+"""What flows between stages. Frozen: a stage returns a changed copy, made with ``dataclasses.replace``.
+
+Conventions, stated once: images are RGB, HWC, integers at rest (uint8; uint16 holding the full 0..65535 range for
+sources deeper than 8 bits). Pixel centres are at integer coordinates: the centre of the top-left pixel is (0, 0).
+Boxes are (x1, y1, x2, y2) float32 in pixels of the full frame. Affine matrices are (2, 3) float64 and map full-frame
+(x, y) to crop (x, y).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts about an opened face source, after rotation metadata has been applied."""
+
+    path: str  # "" for arrays and iterators
+    width: int
+    height: int
+    fps: Fraction  # average frame rate; timestamps, not this, drive timing
+    frames: int | None  # None when it is not known before the end (iterators, some containers)
+    duration: Fraction | None  # seconds
+    time_base: Fraction
+    bit_depth: int = 8
+    codec: str = ""
+    pix_fmt: str = ""
+    rotation: int = 0  # degrees clockwise that were applied while reading
+    sample_aspect_ratio: Fraction = Fraction(1)
+    color: dict[str, int] = field(default_factory=dict)  # primaries, transfer, matrix, range (ISO/IEC 23091-2 codes)
+    has_audio: bool = False
+    has_alpha: bool = False
+    interlaced: bool = False
+    variable_rate: bool = False
+    still: bool = False  # one image that serves for any duration
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Arrays over all N faces of a chunk (any field but ``frame`` may still be None)."""
+
+    frame: Array  # (N,) int64, index of the frame within the chunk, non-decreasing
+    track: Array | None = None  # (N,) int64, stable over time; a cut starts new tracks
+    box: Array | None = None  # (N, 4) float32, smoothed face box
+    landmarks: Array | None = None  # (N, 5, 2) float32: left eye, right eye (image left first), nose, mouth corners
+    to96: Array | None = None  # (N, 2, 3) float64, frame -> generator crop
+    to512: Array | None = None  # (N, 2, 3) float64, frame -> FFHQ-aligned crop
+    crop96: Array | None = None  # (N, S, S, 3) uint8, S = 96 for the official generator
+    aligned: Array | None = None  # (N, 512, 512, 3) uint8
+    synced: Array | None = None  # (N, 512, 512, 3) uint8, generated mouth in the aligned face
+    synced96: Array | None = None  # (N, S, S, 3) uint8, the generator's own output
+    mask: Array | None = None  # (N, 512, 512) uint8, 255 = take the synthesised face
+    restored: Array | None = None  # (N, 512, 512, 3) uint8
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """T consecutive frames and what the stages found out about them."""
+
+    start: int  # index of the first frame in the output
+    frames: Array  # (T, H, W, 3) uint8 | uint16
+    pts: tuple[Fraction, ...]  # exact presentation times in seconds, one a frame
+    mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
+    speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
+    alpha: Array | None = None  # (T, H, W) same dtype as frames
+    boxes: tuple[Array, ...] | None = None  # a frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y)
+    faces: Faces | None = None
+    active: Array | None = None  # (T,) bool: False = speech has ended or not begun, leave the frame untouched
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def with_faces(self, **changes: Any) -> Chunk:
+        """Copy with some arrays of ``faces`` replaced."""
+        assert self.faces is not None
+        return replace(self, faces=replace(self.faces, **changes))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did."""
+
+    output: Path | None
+    frames: int
+    duration: Fraction  # seconds of output
+    fps: float  # processed frames per second of wall time
+    faces: int  # face instances synthesised
+    tracks: int
+    frames_without_face: int
+    seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "total"
+    peak_memory: int  # bytes of resident memory at its highest
+    offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
+    warnings: tuple[str, ...] = ()
