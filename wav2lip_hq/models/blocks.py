@@ -1,0 +1,76 @@
+"""Parts the audio-visual networks share, and the rule that scales channel counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Channel count of a layer that officially has ``channels``, in a network of relative ``width``.
+
+    Multiples of 8 keep vector units busy; 8 is the least. ``width == 1`` returns ``channels`` itself.
+    """
+    if width == 1:
+        return channels
+    return max(8, round(channels * width / 8) * 8)
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm, (+ input), ReLU. Keys: ``conv_block.0`` convolution, ``conv_block.1`` norm."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int | tuple[int, int] = 1,
+        padding: int = 1,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs)
+        )
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv_block(x)
+        return torch.relu(out + x if self.residual else out)
+
+
+class UpBlock(nn.Module):
+    """Transposed convolution, batch norm, ReLU; same keys as ConvBlock."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 2, padding: int = 1) -> None:
+        super().__init__()
+        extra = 1 if stride == 2 else 0  # so that the size exactly doubles
+        self.conv_block = nn.Sequential(
+            nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv_block(x))
+
+
+class PlainBlock(nn.Module):
+    """Convolution and leaky ReLU without a norm (the discriminator's block). Key: ``conv_block.0``."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int | tuple[int, int] = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.leaky_relu(self.conv_block(x), 0.01)
+
+
+def residual_blocks(channels: int, count: int) -> list[nn.Module]:
+    """``count`` 3x3 residual blocks."""
+    return [ConvBlock(channels, channels, residual=True) for _ in range(count)]
+
+
+def fold_time(x: Tensor) -> Tensor:
+    """(B, C, T, H, W) -> (T*B, C, H, W), time-major: all of the batch's first frames, then all second frames, ..."""
+    return x.transpose(1, 2).transpose(0, 1).flatten(0, 1)
