@@ -1,0 +1,1 @@
+"""Training: data, one loop, then one file per task."""

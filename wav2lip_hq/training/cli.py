@@ -1,0 +1,88 @@
+"""`wav2lip-hq train ...`: prepare data, train a task, personalise to one person."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands. Imports nothing heavy."""
+    commands = parser.add_subparsers(dest="what", required=True, metavar="TASK")
+    prepare = commands.add_parser("prepare", help="footage -> training set (face crops at 25 fps with their speech)")
+    prepare.add_argument("source", type=Path, help="folder of clips (plain, GRID, LRS2/3, LRW) or a list file")
+    prepare.add_argument("target", type=Path, help="folder for the prepared clips")
+    prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    prepare.add_argument("--size", type=int, default=144, help="side of the stored crops in px (default 144)")
+    prepare.add_argument("--crf", type=int, default=20, help="x264 quality of the stored crops (default 20)")
+    prepare.add_argument("--smallest", type=float, default=48, help="least face side in px (default 48)")
+    prepare.add_argument("--detector", help="detector checkpoint (default: embedded)")
+    for task, text in (
+        ("expert", "the lip-sync expert"),
+        ("judge", "an independent sync network with SyncNet v2's layout"),
+        ("generator", "the lip-sync generator"),
+        ("parser", "the face parser"),
+        ("restorer", "the face restorer"),
+        ("detector", "the face detector"),
+    ):
+        one = commands.add_parser(task, help=f"train {text}")
+        one.add_argument("recipe", nargs="?", default=task, help="recipe YAML or a packaged recipe's name")
+        one.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE); an existing run continues")
+        one.add_argument("--minutes", type=float, help="stop after this long; run again to continue")
+        one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe value")
+    person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person")
+    person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
+    person.add_argument("--name", required=True, help="name to use later: --set lipsync.model=NAME")
+    person.add_argument("--minutes", type=float, default=20, help="training time (default 20)")
+    person.add_argument("--work", type=Path, help="folder for intermediate data (default runs/personal-NAME)")
+
+
+def settings(pairs: list[str]) -> dict[str, Any]:
+    """["lr=1e-4", "sync_weight=0"] -> {"lr": 0.0001, "sync_weight": 0}."""
+    import yaml
+
+    from ..errors import OptionError
+
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise OptionError(f"--set wants KEY=VALUE, got '{pair}'")
+        parsed = yaml.safe_load(value)
+        if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
+            try:
+                parsed = float(parsed)
+            except ValueError:
+                pass
+        out[key] = parsed
+    return out
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the chosen sub-command; errors are for the caller to print."""
+    if args.what == "prepare":
+        from .prepare import Options, prepare
+
+        stages = {"detect": {"model": args.detector}} if args.detector else {}
+        options = Options(size=args.size, crf=args.crf, smallest=args.smallest, stages=stages)
+        done = prepare(args.source, args.target, options, workers=args.workers)
+        print(
+            f"{done.clips} clips, {done.seconds:.0f} s, {done.identities} identities, {done.bytes / 2**20:.1f} MiB "
+            f"in {done.folder}; dropped: {json.dumps(done.dropped)}"
+        )
+        return 0
+    if args.what == "personalize":
+        from .personalize import personalize
+
+        result = personalize(args.video, args.name, minutes=args.minutes, work=args.work)
+        print(result.text())
+        return 0
+    from .tasks import load_recipe, recipe_path, train
+
+    recipe = load_recipe(args.recipe, settings(args.set))
+    folder = args.out or Path("runs") / recipe_path(args.recipe).stem
+    figures = train(recipe, folder, args.minutes)
+    print(json.dumps({"run": str(folder), **figures}))
+    return 0

@@ -1,0 +1,177 @@
+"""The lip-sync expert: does this mouth say this sound?
+
+The network is Wav2Lip's SyncNet colour (five frames of the face's lower half by 0.2 s of mel) and is judged as there:
+cosine similarity of two non-negative embeddings, read as a probability (Prajwal et al. 2020, section 3.2).
+
+Training differs in one respect, and for a reason. With one random negative for each positive the loss sits at 0.69 for
+thousands of steps: half the batch tells the network nothing until it can already hear, and a constant 0.5 is a
+comfortable place to stay. Here every window of a clip is compared with every other window of the same clip
+(a softmax over the clip's windows): the same speaker, light and microphone, so that timing is the only way to win, and
+each picture gets many negatives from one forward pass. The paper's binary cross-entropy stays as a second term, because
+it is what calibrates the cosine as a probability.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import checkpoints, models
+from ..types import Array
+from . import talking
+from .loop import Batch, Optimise, Recipe, Task
+from .talking import Clip, Look
+
+
+def spread(rng: np.random.Generator, last: int, count: int, gap: int) -> Array:
+    """``count`` window starts in [0, last], at least ``gap`` apart where the clip is long enough."""
+    room = last + 1 - (count - 1) * gap
+    if room < 1:
+        return np.sort(rng.choice(last + 1, size=min(count, last + 1), replace=False))
+    starts = np.sort(rng.integers(0, room, count))
+    return starts + gap * np.arange(count)
+
+
+class ExpertTask(Task):
+    """options: data, validation (identities), exclude, shifts, width, frames (Tv: 1, 3 or 5), windows (per clip),
+    augment, binary (weight of the cross-entropy term), temperature."""
+
+    product = "expert"
+    monitor = "val_loss"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        o = recipe.options
+        self.frames = int(o.get("frames", talking.WINDOW))
+        self.windows = int(o.get("windows", 12))
+        self.augment = float(o.get("augment", 1.0))
+        self.binary = float(o.get("binary", 1.0))
+        self.temperature = float(o.get("temperature", 0.1))
+        held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
+        folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
+        self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
+        self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
+        self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > self.windows + talking.WINDOW])
+        self.build_model()
+
+    def build_model(self) -> None:
+        """Make the network; a subclass trains another one on the same samples."""
+        self.width = float(self.recipe.options.get("width", 1.0))
+        self.modules = {"expert": models.build("lipsync_expert", width=self.width, frames=self.frames)}
+
+    # ---- samples
+
+    def window(self, clip: Clip, start: int, look: Look, rng: np.random.Generator | None) -> tuple[Array, Array]:
+        """(3 * Tv, 48, 96) uint8 lower halves and (1, 80, 16) float32 mel of the window that starts at a frame."""
+        middle = start + (talking.WINDOW - self.frames) // 2
+        faces = talking.face_crops(clip, np.arange(middle, middle + self.frames), look)[:, 48:]
+        mel = clip.mel_at(start)
+        if rng is not None:
+            mel = talking.vary_speech(mel, rng, self.augment)
+        return faces.transpose(0, 3, 1, 2).reshape(-1, 48, 96), mel[None]
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        faces, mels, clips, starts = [], [], [], []
+        count = max(1, self.recipe.batch_size // self.windows)
+        for number in range(count):
+            clip = self.sampler.clip(rng)
+            look = Look.draw(rng, self.augment)
+            seed = int(rng.integers(1 << 31))
+            for start in spread(rng, len(clip) - talking.WINDOW, self.windows, 2):
+                # One variation of the sound for the whole clip: it must not tell windows apart.
+                face, mel = self.window(clip, int(start), look, np.random.default_rng(seed))
+                faces.append(face)
+                mels.append(mel)
+                clips.append(number)
+                starts.append(int(start))
+        return {"face": np.stack(faces), "mel": np.stack(mels), "clip": np.array(clips), "start": np.array(starts)}
+
+    # ---- losses
+
+    def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
+        """L2-normalised (N, D) speech and face embeddings."""
+        net = (self.live if live else self.modules)["expert"]
+        sound, face_embedding = net(mel.float(), face.float() / 255.0)
+        return sound.float(), face_embedding.float()
+
+    def losses(self, sound: Tensor, face: Tensor, clip: Tensor, start: Tensor) -> dict[str, Tensor]:
+        """Softmax over the windows of the same clip (both ways), and binary cross-entropy on the cosine."""
+        cosine = face @ sound.T
+        same = clip[:, None] == clip[None]
+        logits = (cosine / self.temperature).masked_fill(~same, -1e4)
+        target = torch.arange(len(cosine), device=cosine.device)
+        contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        p = cosine.clamp(1e-4, 1 - 1e-4)
+        far = same & ((start[:, None] - start[None]).abs() >= 3)
+        positive, negative = -p.diagonal().log(), -(1 - p)[far].log()
+        binary = (positive.mean() + negative.mean()) / 2
+        with torch.no_grad():
+            right = ((p.diagonal() > 0.5).float().mean() + (p[far] < 0.5).float().mean()) / 2
+            top = (logits.argmax(1) == target).float().mean()
+        return {"loss": contrast + self.binary * binary, "contrast": contrast, "bce": binary, "acc": right, "top1": top}
+
+    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        sound, face = self.embed(batch["face"], batch["mel"])
+        with torch.autocast(sound.device.type, enabled=False):
+            out = self.losses(sound, face, batch["clip"], batch["start"])
+        optimise(self.product, out["loss"])
+        return {k: v.detach() for k, v in out.items()}
+
+    # ---- held-out figures
+
+    def _embed_clip(self, clip: Clip, device: torch.device, every: int = 1) -> tuple[Array, Array, Array]:
+        starts = np.arange(0, len(clip) - talking.WINDOW + 1, every)
+        sounds, faces = [], []
+        for at in range(0, len(starts), 48):
+            pairs = [self.window(clip, int(s), Look(), None) for s in starts[at : at + 48]]
+            face = torch.from_numpy(np.stack([p[0] for p in pairs])).to(device)
+            mel = torch.from_numpy(np.stack([p[1] for p in pairs])).to(device)
+            s, f = self.embed(face, mel, live=False)
+            sounds.append(s.cpu().numpy())
+            faces.append(f.cpu().numpy())
+        return starts, np.concatenate(sounds), np.concatenate(faces)
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        return self.evaluate(self.held_clips, device, limit=int(self.recipe.options.get("validation_clips", 40)))
+
+    def evaluate(self, clips: list[Clip], device: torch.device, limit: int = 1 << 30) -> dict[str, float]:
+        """Off-sync accuracy (an in-sync and a randomly shifted pair for each window, threshold 0.5), the share of
+        pairs ranked rightly, clips whose offset is found within one frame, and the losses."""
+        rng = np.random.default_rng(0)
+        right, ranked, found, loss, bce, total = 0.0, 0.0, 0, 0.0, 0.0, 0
+        clips = clips[:: max(1, len(clips) // limit)]
+        for clip in clips:
+            starts, sound, face = self._embed_clip(clip, device)
+            cosine = np.clip(face @ sound.T, 1e-4, 1 - 1e-4)
+            n = len(starts)
+            shift = rng.integers(1, n, n)  # uniform over all other positions of the clip
+            good, bad = cosine.diagonal(), cosine[np.arange(n), (np.arange(n) + shift) % n]
+            right += float(((good > 0.5).sum() + (bad < 0.5).sum()) / 2)
+            ranked += float((good > bad).sum())
+            bce += float(-(np.log(good) + np.log(1 - bad)).sum() / 2)
+            logits = cosine / self.temperature
+            loss += float((np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)).sum())
+            loss -= float(logits.diagonal().sum())
+            total += n
+            scores = {s: np.diagonal(cosine, s).mean() for s in range(-15, 16) if n - abs(s) > 10}
+            found += abs(max(scores, key=lambda s: scores[s])) <= 1
+        return {
+            "val_loss": loss / total,
+            "val_bce": bce / total,
+            "off_sync_accuracy": right / total,
+            "pair_accuracy": ranked / total,
+            "offset_within_1": found / len(clips),
+        }
+
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        checkpoints.save(
+            path,
+            self.modules["expert"],
+            arch="lipsync_expert",
+            options={"width": self.width, "frames": self.frames},
+            card={"task": "expert", "figures": figures, "recipe": self.recipe.options},
+        )

@@ -1,0 +1,256 @@
+"""The lip-sync generator: this face, saying that.
+
+L = (1 - sw - sg) L1 + sw E_sync + sg L_gen with a frozen expert (Prajwal et al. 2020, section 3.3), windows of five
+frames, a random other window of the same clip as the reference, the lower half of the face masked.
+
+Departures, each an option: pixels of the lower half weigh more in L1 (``lower_weight``; the upper half is given to the
+network and is not pasted back), the sync term is switched on when the reconstruction has settled
+(``sync_after``: the running L1 below a bound, or ``sync_step``); a first recipe may train on single frames (``frames``: 1)
+without the expert, so that the cheap phase sees more faces, and a second one ``start`` from its weights.
+
+A frame's mel window starts one frame before it, as in the reference's training code (the reference's inference starts at
+the frame itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40) and the lip-sync stage follows it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import checkpoints, models
+from ..types import Array
+from . import talking
+from .loop import Batch, Optimise, Recipe, Task
+from .talking import Clip, Look
+
+MEL_OFFSET_FRAMES = -1  # where a frame's window starts, in frames from the frame
+MEL_OFFSET_MS = 1000.0 * MEL_OFFSET_FRAMES / talking.FPS
+
+
+def masked(faces: Tensor) -> Tensor:
+    """(N, 3, S, S) with the lower half zeroed."""
+    out = faces.clone()
+    out[:, :, out.shape[2] // 2 :] = 0
+    return out
+
+
+class GeneratorTask(Task):
+    """options: data, validation, exclude, shifts, width, expert (checkpoint name or path), sync_weight, gan_weight,
+    sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment."""
+
+    product = "generator"
+    monitor = "val_loss"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        o = recipe.options
+        self.betas = (0.5, 0.999)
+        self.width = float(o.get("width", 1.0))
+        self.sync_weight = float(o.get("sync_weight", 0.03))
+        self.gan_weight = float(o.get("gan_weight", 0.07))
+        self.gan_step = int(o.get("gan_step", 0))
+        self.sync_after = float(o.get("sync_after", 0.03))
+        self.sync_step = int(o.get("sync_step", 1 << 30))
+        self.lower_weight = float(o.get("lower_weight", 1.0))
+        self.augment = float(o.get("augment", 0.6))
+        self.frames = int(o.get("frames", talking.WINDOW))
+        held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
+        folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
+        self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
+        self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
+        self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > 3 * talking.WINDOW + 2])
+        self.modules = {"generator": models.build("wav2lip", width=self.width)}
+        if o.get("start"):
+            state, _ = checkpoints.load_state(Path(o["start"]))
+            self.modules["generator"].load_state_dict(state)
+        if self.gan_weight:
+            self.modules["critic"] = models.build("visual_quality_disc")
+        self.expert: nn.Module | None = None
+        if self.sync_weight:
+            self.modules["expert"] = checkpoints.load(o["expert"], "lipsync_expert").module
+        self.state = {"sync": 0.0, "l1": 1.0}
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return ("generator", "critic") if self.gan_weight else ("generator",)
+
+    # ---- samples
+
+    def sample(self, clip: Clip, start: int, reference: int, look: Look, frames: int = talking.WINDOW) -> Batch:
+        """target, reference (frames, 3, S, S) uint8 BGR; mels (frames, 1, 80, 16); window (1, 80, 16)."""
+        offsets = np.arange(frames)
+        crops = talking.face_crops(clip, np.concatenate([start + offsets, reference + offsets]), look)
+        crops = crops.transpose(0, 3, 1, 2)
+        mels = np.stack([clip.mel_at(start + k + MEL_OFFSET_FRAMES)[None] for k in offsets])
+        return {
+            "target": crops[:frames],
+            "reference": crops[frames:],
+            "mels": mels,
+            "window": clip.mel_at(start)[None],
+        }
+
+    @staticmethod
+    def draw(clip: Clip, rng: np.random.Generator) -> tuple[int, int]:
+        """A window and another one that does not overlap it."""
+        last = len(clip) - talking.WINDOW
+        start = int(rng.integers(1, last + 1))
+        others = [r for r in range(last + 1) if abs(r - start) >= talking.WINDOW]
+        return start, int(rng.choice(others)) if others else 0
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        samples = []
+        for _ in range(max(1, self.recipe.batch_size // self.frames)):
+            clip = self.sampler.clip(rng)
+            start, reference = self.draw(clip, rng)
+            item = self.sample(clip, start, reference, Look.draw(rng, self.augment), self.frames)
+            if self.augment:
+                # The same change for the frames' windows and the expert's: it hears what the generator heard.
+                both = np.concatenate([item["mels"], item["window"][None]])
+                both = talking.vary_speech(both, rng, 0.5 * self.augment)
+                item["mels"], item["window"] = both[:-1], both[-1]
+            samples.append(item)
+        return {key: np.stack([s[key] for s in samples]) for key in samples[0]}
+
+    # ---- losses
+
+    def generate(self, net: nn.Module, target: Tensor, reference: Tensor, mels: Tensor) -> Tensor:
+        """(B, T, 3, S, S) uint8 -> (B * T, 3, S, S) float in [0, 1]."""
+        face = target.flatten(0, 1).float() / 255.0
+        inputs = torch.cat([masked(face), reference.flatten(0, 1).float() / 255.0], 1)
+        return net(mels.flatten(0, 1).float(), inputs.contiguous(memory_format=torch.channels_last)).float()
+
+    def expert_window(self, frames: Tensor, batch: int) -> Tensor:
+        """(B * T, 3, S, S) -> (B, 3 * T, S / 2, S), the lower halves as the expert reads them."""
+        lower = frames[:, :, frames.shape[2] // 2 :]
+        return lower.reshape(batch, -1, lower.shape[2], lower.shape[3])
+
+    def sync_loss(self, frames: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        """(cross-entropy, cosine) of generated windows against their speech; gradients reach the frames alone."""
+        sound, face = self.modules["expert"](window.float(), self.expert_window(frames, len(window)))
+        cosine = (sound.float() * face.float()).sum(1)
+        return -cosine.clamp(1e-4, 1 - 1e-4).log().mean(), cosine.mean()
+
+    def reconstruction(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(weighted L1, plain L1)."""
+        difference = (out - target).abs()
+        half = out.shape[2] // 2
+        upper, lower = difference[:, :, :half].mean(), difference[:, :, half:].mean()
+        weight = self.lower_weight
+        return (upper + weight * lower) / (1 + weight), (upper + lower) / 2
+
+    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        count = len(batch["target"])
+        target = batch["target"].flatten(0, 1).float() / 255.0
+        out = self.generate(self.live["generator"], batch["target"], batch["reference"], batch["mels"])
+        log: dict[str, float | Tensor] = {}
+        weighted, plain = self.reconstruction(out, target)
+        log["l1"] = plain.detach()
+        self.state["l1"] = 0.98 * self.state["l1"] + 0.02 * float(plain)
+        self.state["step"] = self.state.get("step", 0) + 1
+        if self.sync_weight and (self.state["l1"] < self.sync_after or self.state["step"] > self.sync_step):
+            self.state["sync"] = 1.0
+        sw = self.sync_weight * self.state["sync"]
+        gan = self.gan_weight and self.state["step"] > self.gan_step
+        sg = self.gan_weight if gan else 0.0
+        loss = (1 - sw - sg) * weighted
+        if sw:
+            sync, cosine = self.sync_loss(out, batch["window"])
+            loss = loss + sw * sync
+            log["sync"], log["cosine"] = sync.detach(), cosine.detach()
+        if gan:
+            critic = self.live["critic"]
+            critic.requires_grad_(False)
+            fake = critic(self._sequence(out, count)).float()
+            log["gen"] = F.binary_cross_entropy(fake.clamp(1e-6, 1 - 1e-6), torch.ones_like(fake))
+            loss = loss + sg * log["gen"]
+            critic.requires_grad_(True)
+        optimise("generator", loss)
+        if self.gan_weight:
+            real = self.live["critic"](self._sequence(target, count)).float().clamp(1e-6, 1 - 1e-6)
+            fake = self.live["critic"](self._sequence(out.detach(), count)).float().clamp(1e-6, 1 - 1e-6)
+            critic_loss = F.binary_cross_entropy(real, torch.ones_like(real)) + F.binary_cross_entropy(
+                fake, torch.zeros_like(fake)
+            )
+            optimise("critic", critic_loss if gan else critic_loss * 0)
+            log["critic"] = critic_loss.detach()
+        return {k: v.detach() if isinstance(v, Tensor) else v for k, v in log.items()}
+
+    @staticmethod
+    def _sequence(frames: Tensor, count: int) -> Tensor:
+        """(B * T, 3, S, S) -> (B, 3, T, S, S), the critic's order."""
+        return frames.reshape(count, -1, *frames.shape[1:]).transpose(1, 2)
+
+    # ---- held-out figures
+
+    def _held(self, count: int) -> list[Batch]:
+        rng = np.random.default_rng(1)
+        out = []
+        for k in range(count):
+            clip = self.held_clips[k * len(self.held_clips) // count]
+            start, reference = self.draw(clip, rng)
+            out.append(self.sample(clip, start, reference, Look()))
+        return out
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        from skimage.metrics import structural_similarity
+
+        items = self._held(int(self.recipe.options.get("validation_windows", 32)))
+        l1, sync, cosine, real, ssim = [], [], [], [], []
+        for at in range(0, len(items), 8):
+            group = items[at : at + 8]
+            batch = {k: torch.from_numpy(np.stack([g[k] for g in group])).to(device) for k in group[0]}
+            out = self.generate(self.modules["generator"], batch["target"], batch["reference"], batch["mels"])
+            target = batch["target"].flatten(0, 1).float() / 255.0
+            l1.append(float(self.reconstruction(out, target)[1]))
+            if self.sync_weight:
+                loss, cos = self.sync_loss(out, batch["window"])
+                sync.append(float(loss))
+                cosine.append(float(cos))
+                real.append(float(self.sync_loss(target, batch["window"])[1]))
+            a = (out.clamp(0, 1).cpu().numpy() * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+            b = (target.cpu().numpy() * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+            for x, y in zip(a[::2], b[::2], strict=True):  # the mouth: lower half, middle three fifths
+                x, y = x[48:92, 19:77], y[48:92, 19:77]
+                ssim.append(structural_similarity(x, y, channel_axis=2, data_range=255))
+        figures = {"val_l1": float(np.mean(l1)), "mouth_ssim": float(np.mean(ssim))}
+        if sync:
+            figures |= {
+                "val_sync": float(np.mean(sync)),
+                "val_cosine": float(np.mean(cosine)),
+                "real_cosine": float(np.mean(real)),
+            }
+        figures["val_loss"] = figures["val_l1"] + self.sync_weight * figures.get("val_sync", 0.0) * self.state["sync"]
+        return figures
+
+    def samples(self, device: torch.device) -> Array | None:
+        items = self._held(6)
+        rows = []
+        batch = {k: torch.from_numpy(np.stack([g[k] for g in items])).to(device) for k in items[0]}
+        out = self.generate(self.modules["generator"], batch["target"], batch["reference"], batch["mels"])
+        made = (out.clamp(0, 1).cpu().numpy() * 255).round().astype(np.uint8)
+        made = made.reshape(len(items), -1, *made.shape[1:]).transpose(0, 1, 3, 4, 2)
+        for item, faces in zip(items, made, strict=True):
+            real = item["target"].transpose(0, 2, 3, 1)
+            reference = item["reference"].transpose(0, 2, 3, 1)
+            rows.append(np.hstack([reference[0], *real[::2], *faces[::2]]))
+        sheet = np.vstack(rows)[..., ::-1]
+        return cv2.resize(np.ascontiguousarray(sheet), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        checkpoints.save(
+            path,
+            self.modules["generator"],
+            arch="wav2lip",
+            options={"width": self.width},
+            card={
+                "task": "generator",
+                "mel_offset_ms": MEL_OFFSET_MS,
+                "figures": figures,
+                "recipe": self.recipe.options,
+            },
+        )

@@ -1,0 +1,349 @@
+"""One training loop for every task.
+
+A task owns modules, data and losses; the loop owns time: mixed precision and devices (Lightning Fabric), EMA, gradient
+accumulation and clipping, learning-rate schedules, exact resume, logs, sample pictures, early stop.
+
+Exact resume rests on one rule: the batch of step k is a function of (seed, k) alone, and so is the random state while
+step k runs. A run killed at any instant and started again computes what an uninterrupted run computes.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..types import Array
+
+Batch = dict[str, Array]
+# optimise(name, loss): backward, and when the accumulation is full clip, step and update the moving average.
+Optimise = Callable[[str, Tensor], None]
+
+
+@dataclass
+class Recipe:
+    """What a recipe YAML holds. ``options`` goes to the task; the rest steers the loop."""
+
+    task: str
+    steps: int
+    batch_size: int
+    lr: float = 1e-4
+    seed: int = 0
+    precision: str = "auto"  # auto | 32-true | bf16-mixed | 16-mixed
+    schedule: str = "constant"  # constant | cosine (to lr/50 at the last step) | plateau (halved when ``monitor`` stalls)
+    warmup: int = 0
+    clip: float = 0.0  # gradient norm; 0 = no clipping
+    accumulate: int = 1
+    ema: float = 0.0  # decay of the moving average of the weights; 0 = none
+    validate_every: int = 500
+    save_minutes: float = 3.0
+    patience: int = 0  # validations without improvement before an early stop; 0 = never
+    workers: int = 1  # threads that prepare batches
+    threads: int = 0  # torch threads; 0 = leave as is
+    devices: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """A thing to train. ``modules[product]`` is what gets exported."""
+
+    product: str = "model"
+    monitor: str = "loss"  # the validation figure that decides which weights are best
+    higher_is_better: bool = False
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.modules: dict[str, nn.Module] = {}
+        self.betas: tuple[float, float] = (0.9, 0.999)
+        self.lr_scale: dict[str, float] = {}  # per trained module, times recipe.lr
+        self.state: dict[str, float] = {}  # numbers that must survive a restart (say, "sync is on")
+        self.live: dict[str, Any] = {}  # the modules as the loop set them up (several GPUs); call these in ``step``
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the modules that get an optimizer; the others are frozen."""
+        return (self.product,)
+
+    @abstractmethod
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """A training batch, numpy arrays, determined by ``rng`` alone."""
+
+    @abstractmethod
+    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        """Compute losses, call ``optimise(name, loss)`` once for each trained module, return figures to log."""
+
+    @abstractmethod
+    def validate(self, device: torch.device) -> dict[str, float]:
+        """Figures on held-out data; contains ``monitor``. Modules are in eval mode with averaged weights."""
+
+    def samples(self, device: torch.device) -> Array | None:
+        """A picture (H, W, 3) uint8 RGB that shows how things stand, or None."""
+        return None
+
+    @abstractmethod
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        """Write the product as a safetensors checkpoint in its official layout, with its card."""
+
+
+class Ema:
+    """Exponential moving average of a module's weights (and a copy of its buffers)."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.updates = 0
+
+    def update(self, module: nn.Module) -> None:
+        self.updates += 1
+        # Young averages forget fast, so that they are not dominated by the random start.
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for key, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[key].lerp_(value.detach().to(self.state[key].dtype), 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+def learning_rate(recipe: Recipe, step: int, factor: float = 1.0) -> float:
+    """Learning rate at a step; ``factor`` is what the plateau schedule has come down to."""
+    lr = recipe.lr * factor
+    if recipe.schedule == "cosine":
+        lr *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, recipe.steps))))
+    if recipe.warmup:
+        lr *= min(1.0, (step + 1) / recipe.warmup)
+    return lr
+
+
+def _prefetch(task: Task, seed: int, rank: int, first: int, last: int, workers: int) -> Iterator[tuple[int, Batch]]:
+    """Batches of steps first..last-1 in order, prepared ahead by threads."""
+
+    def make(step: int) -> Batch:
+        return task.batch(np.random.default_rng([seed, rank, step]))
+
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        ahead = {s: pool.submit(make, s) for s in range(first, min(last, first + workers + 1))}
+        try:
+            for step in range(first, last):
+                batch = ahead.pop(step).result()
+                following = step + workers + 1
+                if following < last:
+                    ahead[following] = pool.submit(make, following)
+                yield step, batch
+        finally:
+            for future in ahead.values():
+                future.cancel()
+
+
+class Trainer:
+    """Runs a task. State is in ``folder/state.pt``, the newest export in ``last.safetensors``, the best in
+    ``best.safetensors``, figures in ``log.csv`` and ``tensorboard/``, pictures in ``samples/``."""
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        from lightning_fabric import Fabric
+
+        self.task, self.recipe, self.folder = task, task.recipe, folder
+        recipe = self.recipe
+        if recipe.schedule not in ("constant", "cosine", "plateau"):
+            raise OptionError(f"unknown schedule '{recipe.schedule}'; choose constant, cosine or plateau")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "samples").mkdir(exist_ok=True)
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        precision: Any = recipe.precision
+        if precision == "auto":
+            fast = torch.cuda.is_available() or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+            precision = "bf16-mixed" if fast else "32-true"
+        self.fabric = Fabric(accelerator="auto", devices=recipe.devices, precision=precision)
+        if recipe.devices > 1:
+            self.fabric.launch()
+        torch.manual_seed(recipe.seed)
+        self.wrapped: dict[str, Any] = {}
+        self.optimizers: dict[str, Any] = {}
+        self.emas: dict[str, Ema] = {}
+        for name, module in task.modules.items():
+            module.to(memory_format=torch.channels_last)
+            if name in task.trained:
+                parameters = [p for p in module.parameters() if p.requires_grad]
+                lr = recipe.lr * task.lr_scale.get(name, 1.0)
+                optimizer = torch.optim.Adam(parameters, lr=lr, betas=task.betas)
+                self.wrapped[name], self.optimizers[name] = self.fabric.setup(module, optimizer)
+                if recipe.ema and name == task.product:
+                    self.emas[name] = Ema(module, recipe.ema)
+            else:
+                task.modules[name].requires_grad_(False).eval().to(self.fabric.device)
+        task.live = {**task.modules, **self.wrapped}
+        self.step = 0
+        self.micro: dict[str, int] = {}
+        self.best = -math.inf if task.higher_is_better else math.inf
+        self.bad = 0
+        self.factor = 1.0
+        self.seconds = 0.0
+        self._resume()
+
+    # ---- state
+
+    def _resume(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        saved = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        for name in self.task.trained:
+            self.task.modules[name].load_state_dict(saved["modules"][name])
+            self.optimizers[name].load_state_dict(saved["optimizers"][name])
+        for name, ema in self.emas.items():
+            if name in saved["emas"]:
+                ema.state, ema.updates = saved["emas"][name]["state"], saved["emas"][name]["updates"]
+        for key in ("step", "best", "bad", "factor", "seconds", "micro"):
+            setattr(self, key, saved[key])
+        self.task.state.update(saved["task"])
+
+    def save(self) -> None:
+        """Write state.pt atomically."""
+        state = {
+            "modules": {n: self.task.modules[n].state_dict() for n in self.task.trained},
+            "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+            "emas": {n: {"state": e.state, "updates": e.updates} for n, e in self.emas.items()},
+            "task": dict(self.task.state),
+            **{key: getattr(self, key) for key in ("step", "best", "bad", "factor", "seconds", "micro")},
+        }
+        if self.fabric.global_rank == 0:
+            temporary = self.folder / "state.pt.part"
+            torch.save(state, temporary)
+            os.replace(temporary, self.folder / "state.pt")
+
+    # ---- one step
+
+    def _optimise(self, name: str, loss: Tensor) -> None:
+        recipe, optimizer = self.recipe, self.optimizers[name]
+        self.fabric.backward(loss / recipe.accumulate)
+        self.micro[name] = self.micro.get(name, 0) + 1
+        if self.micro[name] % recipe.accumulate:
+            return
+        if recipe.clip:
+            self.fabric.clip_gradients(self.wrapped[name], optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+        for group in optimizer.param_groups:
+            scale = self.task.lr_scale.get(name, 1.0)
+            group["lr"] = learning_rate(recipe, self.step, self.factor) * scale
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if name in self.emas:
+            self.emas[name].update(self.task.modules[name])
+
+    def run(self, minutes: float | None = None, on_log: Callable[[str], None] = print) -> dict[str, float]:
+        """Train until the recipe's last step, an early stop, or ``minutes`` of wall time; returns the last figures."""
+        recipe, task = self.recipe, self.task
+        started = saved = time.monotonic()
+        figures: dict[str, float] = {}
+        sums: dict[str, float] = {}
+        count = 0
+        for step, batch in _prefetch(task, recipe.seed, self.fabric.global_rank, self.step, recipe.steps, recipe.workers):
+            t0 = time.monotonic()
+            torch.manual_seed(recipe.seed * 1_000_003 + step)
+            for name in task.trained:
+                task.modules[name].train()
+            tensors = {k: torch.from_numpy(v).to(self.fabric.device, non_blocking=True) for k, v in batch.items()}
+            losses = self._forward(tensors)
+            self.step = step + 1
+            self.seconds += time.monotonic() - t0
+            for key, value in losses.items():
+                number = float(value)
+                if not math.isfinite(number):
+                    raise OptionError(f"{task.recipe.task}: '{key}' became {number} at step {step}; lower the lr")
+                sums[key] = sums.get(key, 0.0) + number
+            count += 1
+            over = minutes is not None and time.monotonic() - started > minutes * 60
+            last = self.step == recipe.steps or over
+            if self.step % recipe.validate_every == 0 or last:
+                train = {k: v / count for k, v in sums.items()}
+                sums, count = {}, 0
+                figures = self._validate(train, on_log)
+                self.save()
+                saved = time.monotonic()
+                if recipe.patience and self.bad >= recipe.patience:
+                    on_log(f"{recipe.task}: stopped early, {self.bad} validations without improvement")
+                    break
+            elif time.monotonic() - saved > recipe.save_minutes * 60:
+                self.save()
+                saved = time.monotonic()
+            if over:
+                break
+        return figures
+
+    def _forward(self, tensors: dict[str, Tensor]) -> dict[str, float | Tensor]:
+        with self.fabric.autocast():
+            return self.task.step(tensors, self._optimise)
+
+    # ---- validation
+
+    def _validate(self, train: dict[str, float], on_log: Callable[[str], None]) -> dict[str, float]:
+        task, product = self.task, self.task.product
+        module = task.modules[product]
+        kept = None
+        if product in self.emas:
+            kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
+            module.load_state_dict(self.emas[product].state)
+        for name in task.trained:
+            task.modules[name].eval()
+        try:
+            with torch.no_grad(), self.fabric.autocast():
+                figures = {k: float(v) for k, v in task.validate(self.fabric.device).items()}
+                picture = task.samples(self.fabric.device)
+            value = figures[task.monitor]
+            better = value > self.best if task.higher_is_better else value < self.best
+            if better:
+                self.best, self.bad = value, 0
+            else:
+                self.bad += 1
+                if self.recipe.schedule == "plateau" and self.bad % 3 == 0:
+                    self.factor = max(self.factor / 2, 1 / 64)
+            if self.fabric.global_rank == 0:
+                card = {**figures, "steps": float(self.step), "train_minutes": round(self.seconds / 60, 1)}
+                task.export(self.folder / "last.safetensors", card)
+                if better:
+                    task.export(self.folder / "best.safetensors", card)
+                self._log({**{f"train_{k}": v for k, v in train.items()}, **figures})
+                if picture is not None:
+                    name = self.folder / "samples" / f"{self.step:07d}.png"
+                    cv2.imwrite(str(name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        finally:
+            if kept is not None:
+                module.load_state_dict(kept)
+        text = "  ".join(f"{k} {v:.4g}" for k, v in {**{f"train_{k}": v for k, v in train.items()}, **figures}.items())
+        on_log(f"{self.recipe.task} step {self.step}/{self.recipe.steps} ({self.seconds / 60:.1f} min)  {text}")
+        return figures
+
+    def _log(self, figures: dict[str, float]) -> None:
+        row = {"step": self.step, "minutes": round(self.seconds / 60, 3), **figures}
+        path = self.folder / "log.csv"
+        rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["step"]) < self.step]
+        rows.append(row)
+        names = list(dict.fromkeys(k for r in rows for k in r))
+        temporary = path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        with SummaryWriter(str(self.folder / "tensorboard")) as board:
+            for key, number in figures.items():
+                board.add_scalar(key, number, self.step)
