@@ -150,7 +150,7 @@ class GeneratorTask(Task):
         log: dict[str, float | Tensor] = {}
         weighted, plain = self.reconstruction(out, target)
         log["l1"] = plain.detach()
-        self.state["l1"] = 0.98 * self.state["l1"] + 0.02 * float(plain)
+        self.state["l1"] = 0.98 * self.state["l1"] + 0.02 * float(plain.detach())
         self.state["step"] = self.state.get("step", 0) + 1
         if self.sync_weight and (self.state["l1"] < self.sync_after or self.state["step"] > self.sync_step):
             self.state["sync"] = 1.0

@@ -1,0 +1,149 @@
+"""One person, one command: fine-tune the generator and the restorer on a minute or two of somebody talking.
+
+The idea is Wav2Lip-HQ's (train the restorer on the very face it will restore); here the generator follows too, and the
+gain is measured on seconds of that person that were kept out of the training. The result is registered as a checkpoint
+under a name and used as ``--set lipsync.model=NAME --set restore.model=NAME-restorer``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import checkpoints
+from ..errors import InputError, OptionError
+from ..runtime import Runtime
+from . import talking
+from .loop import Recipe
+from .prepare import Options, prepare
+from .tasks import build_task, load_recipe
+from .loop import Trainer
+
+HELD_BACK = 0.15  # share of the footage, its end, that only measures
+
+
+@dataclass(frozen=True)
+class Personalized:
+    """What came out: checkpoint names, and held-back figures before and after, by task."""
+
+    name: str
+    files: dict[str, Path]
+    before: dict[str, dict[str, float]]
+    after: dict[str, dict[str, float]]
+
+    def text(self) -> str:
+        """A few lines for a person."""
+        lines = []
+        for task, path in self.files.items():
+            gains = ", ".join(
+                f"{key} {self.before[task][key]:.4g} -> {value:.4g}"
+                for key, value in self.after[task].items()
+                if key in self.before[task]
+            )
+            lines.append(f"{task}: {path}\n  on held-back seconds: {gains}")
+        use = " ".join(
+            f"--set {'lipsync' if task == 'generator' else 'restore'}.model={path.stem}"
+            for task, path in self.files.items()
+        )
+        return "\n".join([*lines, f"use it with: {use}"])
+
+
+def split_clip(path: Path, folder: Path, name: str) -> None:
+    """Cut a prepared clip into NAME__... (training) and NAME-held__... (its last seconds)."""
+    with np.load(path, allow_pickle=False) as data:
+        if "clip" in data:
+            from .. import video
+
+            crops, wav = video.decode_clip(data["clip"].tobytes())
+        else:
+            crops, wav = data["crops"], data["wav"]
+        box, to_wide = data["box"], data["to_wide"]
+    cut = int(len(crops) * (1 - HELD_BACK))
+    for identity, part in ((name, slice(0, cut)), (f"{name}-held", slice(cut, None))):
+        if len(crops[part]) < 3 * talking.WINDOW:
+            continue
+        np.savez(
+            folder / f"{identity}__{path.stem}.npz",
+            crops=crops[part],
+            box=box[part],
+            to_wide=to_wide[part],
+            wav=wav[(part.start or 0) * 640 : None if part.stop is None else part.stop * 640],
+            identity=identity,
+            path=str(path),
+        )
+
+
+def personalize(
+    footage: Path,
+    name: str,
+    *,
+    minutes: float = 20.0,
+    work: Path | None = None,
+    runtime: Runtime | None = None,
+    settings: dict[str, Any] | None = None,
+    base: str = "embedded-generator",
+) -> Personalized:
+    """Fine-tune on ``footage`` and register the result as checkpoint ``name``. Resumable.
+
+    minutes: training time. settings: recipe overrides (tests use tiny ones). Raises OptionError for a name that is not
+    a plain word or is taken by an official checkpoint, InputError when the footage holds too little of a talking face.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise OptionError(f"'{name}' cannot name a checkpoint; use letters, digits, - and _")
+    taken = checkpoints.locate(name)
+    if taken is not None and taken.parent.name != "personal":
+        raise OptionError(f"'{name}' is already a checkpoint ({taken}); choose another name")
+    work = work or Path("runs") / f"personal-{name}"
+    cut, clips = work / "prepared", work / "clips"
+    prepare(footage, cut, Options(size=192, crf=14), runtime=runtime)
+    clips.mkdir(parents=True, exist_ok=True)
+    for path in sorted(cut.glob("*.npz")):
+        if not any(clips.glob(f"*__{path.stem}.npz")):
+            split_clip(path, clips, name)
+    seconds = sum(len(c) for c in talking.load_clips(clips, identities=[name])) / talking.FPS
+    if seconds < 10:
+        raise InputError(f"{footage}: only {seconds:.0f} s of a talking face; give at least 10 s, better a minute or two")
+    start = checkpoints.locate(base)
+    if start is None:
+        raise InputError(f"checkpoint '{base}' to start from is not installed")
+    options = checkpoints.load(base, "wav2lip").options
+    recipe = load_recipe(
+        "personalize",
+        {
+            "data": str(clips),
+            "validation": [f"{name}-held"],
+            "start": str(start),
+            "width": options.get("width", 1.0),
+            **(settings or {}),
+        },
+    )
+    before, after = _train(recipe, work / "generator", minutes)
+    target = checkpoints.user_folder() / "personal"
+    target.mkdir(parents=True, exist_ok=True)
+    path = target / f"{name}.safetensors"
+    shutil.copyfile(work / "generator" / "best.safetensors", path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+    (target / f"{name}.json").write_text(json.dumps({"before": before, "after": after, "seconds": seconds}, indent=1))
+    return Personalized(name, {"generator": path}, {"generator": before}, {"generator": after})
+
+
+def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[dict[str, float], dict[str, float]]:
+    """(figures before, figures of the best weights after)."""
+    task = build_task(dataclasses.replace(recipe))
+    for module in task.modules.values():
+        module.eval()
+    with torch.no_grad():
+        before = task.validate(torch.device("cpu"))
+    trainer = Trainer(task, folder)
+    trainer.run(minutes)
+    _, card = checkpoints.load_state(folder / "best.safetensors")
+    after = json.loads(card["card"])["figures"]
+    return before, {k: v for k, v in after.items() if k in before}
