@@ -1,0 +1,104 @@
+"""How good is a generator on people and speech it has never seen, judged by a network that did not teach it?
+
+For each held-out clip the generator runs as it does at inference (the reference is the frame itself), once on the clip's
+own speech and once on another clip's. Its lower half is put back into the frame, the independent sync network measures
+offset, LSE-D and LSE-C, and the same measurement on the untouched footage is the yardstick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from .. import geometry
+from ..metrics.lipsync import mfcc
+from ..types import Array
+from . import talking
+from .generator import MEL_OFFSET_FRAMES, masked
+from .judge import MFCC_PER_FRAME, MFCC_STEP
+from .talking import Clip, Look
+
+SHIFTS = 15
+
+
+@dataclass(frozen=True)
+class Sync:
+    """offset in frames (positive: the sound is late), LSE-D, LSE-C."""
+
+    offset: int
+    lse_d: float
+    lse_c: float
+
+
+def generate(net: Callable[..., Any], clip: Clip, speech: Clip, batch: int = 32) -> Array:
+    """(T, 96, 96, 3) uint8 BGR: the clip's faces saying another clip's speech (T of the shorter)."""
+    count = min(len(clip), len(speech))
+    out = []
+    for at in range(0, count, batch):
+        frames = np.arange(at, min(at + batch, count))
+        face = torch.from_numpy(talking.face_crops(clip, frames, Look())).permute(0, 3, 1, 2).float() / 255
+        mels = np.stack([speech.mel_at(f + MEL_OFFSET_FRAMES)[None] for f in frames])
+        with torch.inference_mode():
+            made = net(torch.from_numpy(mels).float(), torch.cat([masked(face), face], 1)).float()
+        out.append((made.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
+    return np.concatenate(out)
+
+
+def put_back(clip: Clip, faces: Array) -> Clip:
+    """The clip with the lower halves of its face boxes replaced by ``faces`` (T, S, S, 3) uint8 BGR, feathered."""
+    size = faces.shape[1]
+    rows = np.clip((np.arange(size) - size * 0.5) / (size * 0.08), 0, 1)
+    sides = np.clip(np.minimum(np.arange(size), size - 1 - np.arange(size)) / (size * 0.06), 0, 1)
+    weight = (rows[:, None] * sides[None]).astype(np.float32)
+    crops = clip.crops[: len(faces)].copy()
+    matrices = geometry.invert(geometry.box_to_crop(clip.box[: len(faces)], size))
+    shape = (crops.shape[2], crops.shape[1])
+    for f, face in enumerate(faces):
+        patch = cv2.warpAffine(face[..., ::-1], matrices[f], shape, flags=cv2.INTER_CUBIC)
+        alpha = cv2.warpAffine(weight, matrices[f], shape, flags=cv2.INTER_LINEAR)[..., None]
+        crops[f] = np.round(crops[f] * (1 - alpha) + patch * alpha).astype(np.uint8)
+    n = len(faces)
+    return Clip(clip.name, clip.identity, crops, clip.box[:n], clip.face[:n], clip.mel, clip.wav[: n * 640])
+
+
+def measure(judge: nn.Module, clip: Clip, wav: Array | None = None) -> Sync:
+    """Offset, LSE-D and LSE-C of a clip (with another sound track, if given) by a network of SyncNet v2's layout."""
+    sound = mfcc(clip.wav if wav is None else wav).astype(np.float32)
+    count = min(len(clip) - talking.WINDOW + 1, (sound.shape[1] - MFCC_STEP) // MFCC_PER_FRAME + 1)
+    face_parts, sound_parts = [], []
+    for at in range(0, count, 16):
+        starts = np.arange(at, min(at + 16, count))
+        last = starts[-1] + talking.WINDOW
+        crops = talking.benchmark_crops(clip, np.arange(starts[0], last), Look())
+        windows = np.stack([crops[s - starts[0] : s - starts[0] + talking.WINDOW] for s in starts])
+        sounds = np.stack([sound[None, :, MFCC_PER_FRAME * s : MFCC_PER_FRAME * s + MFCC_STEP] for s in starts])
+        with torch.inference_mode():
+            face_parts.append(judge.forward_lip(torch.from_numpy(windows).permute(0, 4, 1, 2, 3).float()).numpy())
+            sound_parts.append(judge.forward_aud(torch.from_numpy(sounds)).numpy())
+    faces, sounds = np.concatenate(face_parts), np.concatenate(sound_parts)
+    distance = np.sqrt(((faces[:, None] - sounds[None]) ** 2).sum(-1) + 1e-12)
+    mean = {s: float(np.diagonal(distance, s).mean()) for s in range(-SHIFTS, SHIFTS + 1) if count - abs(s) > 8}
+    best = min(mean, key=lambda s: mean[s])
+    return Sync(best, mean[best], float(np.median(list(mean.values()))) - mean[best])
+
+
+def evaluate_generator(net: Callable[..., Any], judge: nn.Module, clips: list[Clip]) -> dict[str, float]:
+    """Held-out figures: share of clips within one frame and mean LSE-D / LSE-C, for real footage, own and other speech."""
+    rows: dict[str, list[Sync]] = {"real": [], "own": [], "other": []}
+    for number, clip in enumerate(clips):
+        rows["real"].append(measure(judge, clip))
+        for kind, speech in (("own", clip), ("other", clips[(number + len(clips) // 2) % len(clips)])):
+            made = put_back(clip, generate(net, clip, speech))
+            rows[kind].append(measure(judge, made, speech.wav[: len(made) * 640]))
+    out: dict[str, float] = {"clips": float(len(clips))}
+    for kind, syncs in rows.items():
+        out[f"{kind}_within_1"] = float(np.mean([abs(s.offset) <= 1 for s in syncs]))
+        out[f"{kind}_lse_d"] = float(np.mean([s.lse_d for s in syncs]))
+        out[f"{kind}_lse_c"] = float(np.mean([s.lse_c for s in syncs]))
+    return out
