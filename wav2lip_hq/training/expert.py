@@ -41,7 +41,8 @@ class ExpertTask(Task):
     augment, binary (weight of the cross-entropy term), temperature."""
 
     product = "expert"
-    monitor = "val_loss"
+    monitor = "off_sync_accuracy"
+    higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)

@@ -29,6 +29,7 @@ class JudgeTask(ExpertTask):
     """options as the expert's; ``temperature`` divides the distances."""
 
     product = "judge"
+    monitor = "pair_accuracy"
 
     def build_model(self) -> None:
         self.width = float(self.recipe.options.get("width", 1.0))
