@@ -1,0 +1,37 @@
+"""Checkpoints: the registry of known ones, verified fetch, safe loading, atomic saving.
+
+Looked for in: the folders of $WAV2LIP_HQ_CHECKPOINTS, the user's cache, the project's ``checkpoints/`` folder, the
+weights packed into the wheel. ``load`` takes a name or a path; nothing here reaches for the network except ``fetch``.
+"""
+
+from __future__ import annotations
+
+from .fetching import Check, agree, fetch, import_file, licence_text, verify
+from .files import load_state, save, sha256
+from .loading import LoadedModel, describe, load, missing
+from .registry import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry, where
+
+__all__ = [
+    "EMBEDDED",
+    "Check",
+    "Entry",
+    "LoadedModel",
+    "Notes",
+    "Registry",
+    "Variant",
+    "agree",
+    "cache_dir",
+    "describe",
+    "fetch",
+    "import_file",
+    "licence_text",
+    "load",
+    "load_state",
+    "locate",
+    "missing",
+    "registry",
+    "save",
+    "sha256",
+    "verify",
+    "where",
+]

@@ -1,0 +1,159 @@
+"""From a checkpoint's name or path to a network with its weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, OptionError
+from ..models import ARCHS, Arch, build, identify
+from .files import load_state, sha256
+from .registry import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in eval mode on the CPU in float32, and where it came from."""
+
+    module: nn.Module
+    arch: Arch
+    name: str
+    path: Path
+    sha256: str
+    options: dict[str, Any]
+    licence: str
+    card: dict[str, Any] = field(default_factory=dict)  # the file's own metadata (recipe, metrics)
+
+
+def load(name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | None = None) -> LoadedModel:
+    """Build the network a checkpoint is for and load it.
+
+    name_or_path: a registry name ("wav2lip_gan"), an embedded one ("embedded-generator") or a file. expect: the
+    architecture(s), as in models.ARCHS, that fit the slot. The file's SHA-256 is checked wherever one is known. Raises
+    CheckpointError: not installed (with the command that fetches it), damaged, unsafe, or another kind of network.
+    """
+    entry, path = _find(name_or_path)
+    digest = sha256(path)
+    if entry is not None:
+        check_hash(entry, path, digest)
+    state, metadata = load_state(path)
+    arch, options, card = describe(path, state, metadata, expect)
+    try:
+        module = build(arch.name, **options)
+    except (OptionError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: its own description does not make a network ({error})") from error
+    _fill(module, state, path, arch)
+    name = entry.name if entry is not None else str(name_or_path)
+    licence = entry.licence if entry is not None else str(card.get("licence", card.get("license", "")))
+    return LoadedModel(module.eval(), arch, name, path, digest, options, licence, card)
+
+
+def missing(name: str) -> CheckpointError:
+    """The error for a checkpoint that is not installed, with the exact command that installs it."""
+    entry = registry().get(name)
+    if entry is None:
+        if name in EMBEDDED:
+            return CheckpointError(f"the embedded weights '{name}' are missing from this installation; reinstall it")
+        try:
+            registry().require(name)
+        except OptionError as error:
+            return CheckpointError(f"{error}; a path to a file works too")
+        raise AssertionError("unreachable")
+    if entry.fetchable:
+        how = f"Get it with:\n    wav2lip-hq checkpoints fetch {entry.name}"
+    else:
+        how = (
+            "No download address is known for it. If you have the file:\n"
+            f"    wav2lip-hq checkpoints import {entry.file} --name {entry.name}"
+        )
+    return CheckpointError(f"the checkpoint '{entry.name}' ({entry.title}) is not installed. {how}")
+
+
+def describe(
+    path: Path, state: dict[str, Tensor], metadata: dict[str, str], expect: str | tuple[str, ...] | None = None
+) -> tuple[Arch, dict[str, Any], dict[str, Any]]:
+    """(architecture, builder options, card) of a loaded state dict; raises CheckpointError if it is not ``expect``."""
+    card = _json(metadata.get("card"))
+    found = identify(state)
+    stated = metadata.get("arch", "")
+    if stated in ARCHS and (found is None or found[0] == stated):
+        found = (stated, {**(found[1] if found else {}), **_json(metadata.get("options"))})
+    wanted = (expect,) if isinstance(expect, str) else expect
+    titles = " or ".join(ARCHS[w].title if w in ARCHS else w for w in wanted) if wanted else ""
+    if found is None:
+        sample = ", ".join(list(state)[:3])
+        raise CheckpointError(
+            f"{path}: not a network this project knows (it holds {len(state)} tensors: {sample}, ...)"
+            + (f", expected a {titles}" if titles else "; other restorers open through spandrel")
+        )
+    arch = ARCHS[found[0]]
+    if wanted and arch.name not in wanted:
+        raise CheckpointError(f"{path}: this is a {arch.title}, expected a {titles}")
+    return arch, found[1], card
+
+
+def check_hash(entry: Entry, path: Path, digest: str) -> None:
+    """Raise CheckpointError if an installed file is known not to be the one published (or first installed) there."""
+    if path.name == f"{entry.name}.safetensors" and entry.file != path.name:
+        return  # the user's own conversion: no published hash can apply
+    if any(v.matches(digest) for v in entry.variants):
+        return
+    trusted = Notes().trusted(entry.name)
+    if trusted and trusted == digest:
+        return
+    # A variant without a hash could be any file; only where every variant has one is a stranger proven wrong.
+    unknown = any(not v.sha256 for v in entry.variants)
+    if unknown and not trusted:
+        return
+    expected = trusted or " or ".join(v.sha256 for v in entry.variants if v.sha256)
+    raise CheckpointError(
+        f"{path}: not the published '{entry.name}', or damaged (SHA-256 {digest}, expected {expected}). To install it "
+        f"anew: wav2lip-hq checkpoints fetch {entry.name}. To use a file of your own, give its path, not this name"
+    )
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> tuple[Entry | None, Path]:
+    if isinstance(name_or_path, str):
+        name = name_or_path
+        path = locate(name)
+        if path is not None:
+            return registry().get(name), path
+        looks_like_path = "/" in name or os.sep in name or name.endswith(EXTENSIONS)
+        if name in registry() or not (looks_like_path or Path(name).is_file()):
+            raise missing(name)
+    path = Path(name_or_path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    return None, path
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -> None:
+    expected = module.state_dict()
+    # Counters that inference never reads, absent from files older than PyTorch 0.4.1.
+    lost = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in expected]
+    wrong = [k for k in expected if k in state and state[k].shape != expected[k].shape]
+    if lost or extra or wrong:
+        parts = []
+        for what, keys in (("missing", lost), ("unexpected", extra), ("of another shape", wrong)):
+            if keys:
+                parts.append(f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
+        raise CheckpointError(f"{path}: looks like a {arch.title} but does not fit one: tensors {'; '.join(parts)}")
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path}: damaged, '{key}' holds NaN or infinite values")
+    module.load_state_dict(state, strict=False, assign=False)
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

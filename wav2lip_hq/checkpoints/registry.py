@@ -1,0 +1,248 @@
+"""The list of known checkpoints, and where their files are looked for."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import CheckpointError, OptionError
+from .files import atomic
+
+VARIABLE = "WAV2LIP_HQ_CHECKPOINTS"
+EXTENSIONS = (".safetensors", ".pth", ".pt", ".model")
+EMBEDDED = (
+    "embedded-detector",
+    "embedded-generator",
+    "embedded-parser",
+    "embedded-restorer",
+    "embedded-expert",
+    "embedded-syncnet",
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One published file of a checkpoint. ``sha256`` may be a prefix, or empty when nobody is known to have it."""
+
+    urls: tuple[str, ...] = ()  # tried in order; "gdrive:ID" is a Google Drive file
+    size: int | None = None  # bytes
+    sha256: str = ""
+    hash_origin: str = ""
+    note: str = ""
+
+    def matches(self, digest: str) -> bool:
+        """Whether a file with this SHA-256 may be this variant."""
+        return bool(self.sha256) and digest.startswith(self.sha256)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A checkpoint users can name."""
+
+    name: str
+    title: str
+    file: str
+    arch: str | None  # key of models.ARCHS; None = a file other packages read
+    licence: str
+    licence_origin: str
+    commercial: str  # "yes" | "no" | "unclear"
+    variants: tuple[Variant, ...]
+    aliases: tuple[str, ...] = ()
+    other_files: tuple[str, ...] = ()  # other names the same file goes by
+    note: str = ""
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether any download address is known."""
+        return any(v.urls for v in self.variants)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """File names under which it is recognised on disk, the usual one first."""
+        return (self.file, *self.other_files, f"{self.name}.safetensors")
+
+
+class Registry:
+    """Checkpoints by name or alias. Iterates over entries in the order of the file."""
+
+    def __init__(self, entries: dict[str, Entry], drive: str = "") -> None:
+        self.entries = entries
+        self.drive = drive  # address of a Google Drive file, with {id}
+        self._names = {alias: e.name for e in entries.values() for alias in (e.name, *e.aliases)}
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> Registry:
+        """From a registry.yaml (default: the project's). Raises CheckpointError if it cannot be used."""
+        path = path or _registry_file()
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            entries = {name: _entry(name, facts) for name, facts in document["checkpoints"].items()}
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: the checkpoint registry cannot be used ({error!r})") from error
+        return cls(entries, document.get("drive", ""))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def get(self, name: str) -> Entry | None:
+        """The entry of a name or alias, or None."""
+        return self.entries.get(self._names.get(name, ""))
+
+    def require(self, name: str) -> Entry:
+        """As get; raises OptionError with near matches for an unknown name."""
+        entry = self.get(name)
+        if entry is None:
+            near = difflib.get_close_matches(name, (*self._names, *EMBEDDED), n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(self.entries)}"
+            raise OptionError(f"no checkpoint is called '{name}'{hint}")
+        return entry
+
+    def by_hash(self, digest: str) -> tuple[Entry, Variant] | None:
+        """The entry whose published file has this full SHA-256."""
+        for entry in self:
+            for variant in entry.variants:
+                if len(variant.sha256) == 64 and variant.matches(digest):
+                    return entry, variant
+        return None
+
+
+def _entry(name: str, facts: dict[str, Any]) -> Entry:
+    variants = tuple(
+        Variant(
+            urls=tuple(v.get("urls", ())),
+            size=v.get("size"),
+            sha256=str(v.get("sha256", "")).lower(),
+            hash_origin=v.get("hash_origin", ""),
+            note=v.get("note", ""),
+        )
+        for v in facts["variants"]
+    )
+    return Entry(
+        name=name,
+        title=facts["title"],
+        file=facts["file"],
+        arch=facts["arch"],
+        licence=facts["licence"],
+        licence_origin=facts["licence_origin"],
+        commercial=str(facts["commercial"]),
+        variants=variants,
+        aliases=tuple(facts.get("aliases", ())),
+        other_files=tuple(facts.get("other_files", ())),
+        note=facts.get("note", ""),
+    )
+
+
+def _folders() -> list[Path]:
+    """The project's checkpoints folder of a checkout, and the one packed into the wheel."""
+    checkout = _PACKAGE.parent / "checkpoints"
+    packed = _PACKAGE / "_data" / "checkpoints"
+    return [f for f in (checkout, packed) if (f / "registry.yaml").is_file() or (f / "embedded").is_dir()]
+
+
+def _registry_file() -> Path:
+    for folder in _folders():
+        if (folder / "registry.yaml").is_file():
+            return folder / "registry.yaml"
+    raise CheckpointError(f"registry.yaml is missing beside {_PACKAGE}; reinstall the package")
+
+
+@functools.cache
+def registry() -> Registry:
+    """The project's registry, read once."""
+    return Registry.read()
+
+
+def cache_dir() -> Path:
+    """Folder that fetched and imported checkpoints go to: the first of the variable's, else the user's cache."""
+    own = own_dirs()
+    if own:
+        return own[0]
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "wav2lip_hq" / "checkpoints"
+
+
+def own_dirs() -> list[Path]:
+    """Folders named in the environment variable WAV2LIP_HQ_CHECKPOINTS (separated like PATH)."""
+    return [Path(p).expanduser() for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+
+
+def where() -> list[Path]:
+    """Folders searched for checkpoints, in order; some may not exist."""
+    found: list[Path] = []
+    for folder in [*own_dirs(), cache_dir(), *_folders()]:
+        for place in (folder, folder / "embedded"):
+            if place not in found and (place == folder or place.is_dir()):
+                found.append(place)
+    return found
+
+
+def locate(name: str) -> Path | None:
+    """The installed file of a checkpoint, by registry name, alias, embedded name or bare file stem; None if absent."""
+    entry = registry().get(name)
+    if entry is not None:
+        candidates: tuple[str, ...] = entry.files
+    elif name in ("", ".", "..") or any(sep in name for sep in "/\\"):
+        return None
+    else:
+        stems = (name, name.removeprefix("embedded-")) if name in EMBEDDED else (name,)
+        candidates = tuple(f"{stem}{extension}" for stem in stems for extension in EXTENSIONS)
+    for folder in where():
+        for file in candidates:
+            if (folder / file).is_file():
+                return folder / file
+    return None
+
+
+class Notes:
+    """What this user has agreed to and what has been seen: a small JSON file beside the cached checkpoints."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.path = (folder or cache_dir()) / "notes.json"
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            value = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            value = {}
+        return value if isinstance(value, dict) else {}
+
+    def _write(self, section: str, key: str, value: str) -> None:
+        notes = self._read()
+        notes.setdefault(section, {})[key] = value
+        with atomic(self.path) as temporary:
+            temporary.write_text(json.dumps(notes, indent=1, sort_keys=True), encoding="utf-8")
+
+    def accepted(self, entry: Entry) -> bool:
+        """Whether this licence, as it is stated now, has been accepted for this checkpoint."""
+        return self._read().get("accepted", {}).get(entry.name) == entry.licence
+
+    def accept(self, entry: Entry) -> None:
+        """Remember that the licence was accepted."""
+        self._write("accepted", entry.name, entry.licence)
+
+    def trusted(self, name: str) -> str:
+        """SHA-256 recorded when a checkpoint without a published one was first installed; "" if never."""
+        return self._read().get("trusted", {}).get(name, "")
+
+    def trust(self, name: str, digest: str) -> None:
+        """Record what was installed (trust on first use)."""
+        self._write("trusted", name, digest)
