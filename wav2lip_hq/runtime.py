@@ -64,7 +64,10 @@ class Model:
         self.arch, self.name, self.sha256, self.licence = arch, name, sha256, licence
         self.options, self.card = dict(options or {}), dict(card or {})
         module = module.eval().requires_grad_(False)
-        self.module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)
+        self.module = module.to(device=self.device, dtype=dtype)
+        for weight in (*self.module.parameters(), *self.module.buffers()):
+            if weight.ndim == 4:  # asking this of the whole module fails on 5-D kernels (GFPGAN, SyncNet)
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     @property
     def scale(self) -> int:
