@@ -110,7 +110,9 @@ CONTAINERS = (_bare, _old_format, _training, _averaged, _params, _ema, _script, 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("write", CONTAINERS, ids=lambda f: f.__name__.strip("_"))
-def test_containers_and_wrappers(write: Callable[[nn.Module, Path], None], generator: nn.Module, tmp_path: Path) -> None:
+def test_containers_and_wrappers(
+    write: Callable[[nn.Module, Path], None], generator: nn.Module, tmp_path: Path
+) -> None:
     g = models.build("wav2lip", width=0.25)
     g.load_state_dict(generator.state_dict())
     path = tmp_path / "a file.pth"
@@ -880,7 +882,8 @@ def test_import_checks_the_kind_of_network(generator: nn.Module, own_folder: Pat
     assert entry.name == "esrgan_hq" and Notes().trusted("esrgan_hq") and "trusted" in said[0]
     assert checkpoints.load("esrgan_yunying").name == "esrgan_hq"
     assert checkpoints.verify("esrgan_hq")[0].state == "trusted"
-    torch.save({"params": models.build("rrdbnet", num_feat=8, num_block=2).state_dict()}, path)  # swapped behind our back
+    # Swapped behind our back:
+    torch.save({"params": models.build("rrdbnet", num_feat=8, num_block=2).state_dict()}, path)
     with pytest.raises(CheckpointError, match="not the published 'esrgan_hq', or damaged"):
         checkpoints.load("esrgan_hq")
 

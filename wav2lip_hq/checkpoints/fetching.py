@@ -82,7 +82,7 @@ def fetch(
     pause: float = 1.0,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Download a checkpoint into the cache (or ``directory``) and return its path; an installed one is returned at once.
+    """Download a checkpoint into the cache (or ``directory``) unless it is installed already; returns its path.
 
     accept: True, or a function shown the entry that returns whether the user accepts its licence; asked once for each
     licence. A broken download is kept as FILE.part and continued by the next call. ``pause`` seconds (doubling) pass

@@ -148,7 +148,8 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -
     for key, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{path}: damaged, '{key}' holds NaN or infinite values")
-    module.load_state_dict(state, strict=False, assign=False)
+    cast = {key: value.to(expected[key].dtype) for key, value in state.items()}
+    module.load_state_dict(cast, strict=False, assign=True)  # no second copy of large networks
 
 
 def _json(text: str | None) -> dict[str, Any]:

@@ -116,6 +116,10 @@ def _integers(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _lazy(storage: _Storage, dtype: torch.dtype, offset: Any, size: Any, stride: Any) -> _Lazy:
+    return _Lazy(storage, dtype, _integers((offset,))[0], _integers(size), _integers(stride))
+
+
 class _Reader(pickle.Unpickler):
     """Unpickles containers and tensor descriptions; every global is one of our own stand-ins or an error."""
 
@@ -128,12 +132,12 @@ class _Reader(pickle.Unpickler):
         def tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Lazy:
             if not isinstance(storage, _Storage):
                 raise pickle.UnpicklingError("a tensor without a storage")
-            return _Lazy(storage, storage.dtype, *_integers((offset,)), _integers(size), _integers(stride))
+            return _lazy(storage, storage.dtype, offset, size, stride)
 
         def tensor_v3(storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any) -> _Lazy:
             if not isinstance(storage, _Storage) or not isinstance(dtype, torch.dtype):
                 raise pickle.UnpicklingError("a tensor without a storage or type")
-            return _Lazy(storage, dtype, *_integers((offset,)), _integers(size), _integers(stride))
+            return _lazy(storage, dtype, offset, size, stride)
 
         def parameter(data: Any, *rest: Any) -> Any:
             return data
@@ -189,7 +193,8 @@ def _refusal(path: Path, module: str, name: str) -> str:
     if own and name[:1].isupper():
         return (
             f"{path}: refused, because it stores whole program objects ({module}.{name}), not just weights. Ask its "
-            "author for a state dict (torch.save(model.state_dict(), ...)) or a .safetensors file. Nothing in it was run"
+            "author for a state dict (torch.save(model.state_dict(), ...)) or a .safetensors file. Nothing in it "
+            "was run"
         )
     return (
         f"{path}: refused, because opening it would run '{module}.{name}'. Weights never need that: the file may be "
@@ -286,7 +291,16 @@ def _zip_buffers(path: Path, needed: set[str]) -> dict[str, bytearray]:
             entry = archive.getinfo(f"{root}data/{key}")
             if entry.compress_type != zipfile.ZIP_STORED:  # PyTorch never compresses; a bomb would
                 raise CheckpointError(f"{path}: refused, its weights are compressed in a way PyTorch never uses")
-            buffers[key] = bytearray(archive.read(entry))  # checks the CRC as well
+            if entry.file_size > path.stat().st_size:
+                raise CheckpointError(f"{path}: damaged, a tensor is said to be larger than the file")
+            buffers[key] = bytearray(entry.file_size)
+            with archive.open(entry) as stream:
+                view = memoryview(buffers[key])
+                done = 0
+                while count := stream.readinto(view[done : done + (1 << 24)]):  # type: ignore[attr-defined]
+                    done += count
+            if done != entry.file_size:  # the end of the entry is also where its CRC is compared
+                raise CheckpointError(f"{path}: truncated")
         return buffers
 
 

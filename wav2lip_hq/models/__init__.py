@@ -1,7 +1,7 @@
 """Network architectures: one file each, and ARCHS, the table of them with their facts.
 
-``build("wav2lip")`` makes one with random weights; ``identify(state)`` says which one a state dict belongs to. Importing
-this package is cheap: a network's own file is imported when it is first built.
+``build("wav2lip")`` makes one with random weights; ``identify(state)`` says which one a state dict belongs to.
+Importing this package is cheap: a network's own file is imported when it is first built.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ class ConvBlock(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs)
-        )
+        self.conv_block = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs))
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,11 +14,13 @@ def build_rrdbnet(num_feat: int = 64, num_block: int = 23, num_grow_ch: int = 32
     """
     from basicsr.archs.rrdbnet_arch import RRDBNet
 
-    return RRDBNet(3, 3, scale=scale, num_feat=num_feat, num_block=num_block, num_grow_ch=num_grow_ch)
+    module: nn.Module = RRDBNet(3, 3, scale=scale, num_feat=num_feat, num_block=num_block, num_grow_ch=num_grow_ch)
+    return module
 
 
 def build_srvgg(num_feat: int = 64, num_conv: int = 32, upscale: int = 4, act_type: str = "prelu") -> nn.Module:
     """SRVGGNetCompact (realesr-general-x4v3 and the like). (N, 3, H, W) RGB in [0, 1] -> ``upscale`` times as large."""
     from basicsr.archs.srvgg_arch import SRVGGNetCompact
 
-    return SRVGGNetCompact(3, 3, num_feat=num_feat, num_conv=num_conv, upscale=upscale, act_type=act_type)
+    module: nn.Module = SRVGGNetCompact(3, 3, num_feat=num_feat, num_conv=num_conv, upscale=upscale, act_type=act_type)
+    return module

@@ -23,4 +23,5 @@ def build_retinaface(backbone: str = "mobilenet0.25") -> torch.nn.Module:
 
     with warnings.catch_warnings():  # it asks torchvision for an untrained ResNet-50 in a deprecated way
         warnings.simplefilter("ignore")
-        return RetinaFace(BACKBONES[backbone], half=False, device=torch.device("cpu"))
+        module: torch.nn.Module = RetinaFace(BACKBONES[backbone], half=False, device=torch.device("cpu"))
+        return module

@@ -54,9 +54,7 @@ class SyncNetV2(nn.Module):
 
     @staticmethod
     def _head(hidden: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, EMBEDDING)
-        )
+        return nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, EMBEDDING))
 
     def forward_aud(self, audio: Tensor) -> Tensor:
         """(N, 1, 13, 20) MFCC (0.2 s at 100 columns a second) -> (N, 1024)."""
