@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from wav2lip_hq import checkpoints, models
 from wav2lip_hq.checkpoints import Entry, Notes, Registry, Variant, fetching
+from wav2lip_hq.checkpoints import catalogue as catalogue_file
 from wav2lip_hq.errors import CheckpointError, OptionError, OutputError
 
 Shared = Callable[[str], Path]
@@ -497,6 +498,39 @@ def test_search_order(own_folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("WAV2LIP_HQ_CHECKPOINTS")
     (cache / "codeformer.pth").touch()
     assert checkpoints.locate("codeformer") == checkpoints.cache_dir() / "codeformer.pth"
+
+
+def test_embedded_names(
+    generator: nn.Module, own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under checkpoints/embedded of a checkout and under _data of an installed package, by either file name."""
+    checkpoints.registry()  # read before its folder is hidden
+    for package, folder in (
+        (tmp_path / "checkout" / "wav2lip_hq", tmp_path / "checkout" / "checkpoints"),
+        (tmp_path / "wheel" / "wav2lip_hq", tmp_path / "wheel" / "wav2lip_hq" / "_data" / "checkpoints"),
+    ):
+        monkeypatch.setattr(catalogue_file, "_PACKAGE", package)
+        with pytest.raises(CheckpointError, match="'embedded-generator' are missing from this installation"):
+            checkpoints.load("embedded-generator")
+        card = {"licence": "research only"}
+        for file in ("embedded-generator", "generator"):
+            path = checkpoints.save(
+                folder / "embedded" / f"{file}.safetensors", generator, "wav2lip", {"width": 0.25}, card, half=True
+            )
+            loaded = checkpoints.load("embedded-generator", "wav2lip")
+            assert loaded.path == path and loaded.name == "embedded-generator" and loaded.licence == "research only"
+            path.unlink()
+
+
+def test_stated_options_win_and_nonsense_is_refused(generator: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "g.safetensors"
+    checkpoints.save(path, generator, "wav2lip", {"width": 0.25})
+    assert checkpoints.load(path).options == {"width": 0.25, "size": 96}
+    checkpoints.save(path, generator, "bisenet_79999_iter", {"width": 3})  # says one thing, is another
+    assert checkpoints.load(path).arch.name == "wav2lip"
+    checkpoints.save(path, generator, "wav2lip", {"depth": 3})
+    with pytest.raises(CheckpointError, match="its own description does not make a network"):
+        checkpoints.load(path)
 
 
 def test_published_hash_is_checked_at_load(generator: nn.Module, own_folder: Path) -> None:

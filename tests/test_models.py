@@ -155,6 +155,29 @@ def test_codeformer_parity(filled: Any) -> None:
     check("codeformer code_logits", logits[:, ::16], a["code_logits"])
 
 
+def psnr(found: torch.Tensor, expected: torch.Tensor, peak: float) -> float:
+    return float(10 * torch.log10(peak**2 / (found.float() - expected).square().mean()))
+
+
+@torch.inference_mode()
+def test_bf16_safe_networks_stay_within_45_db(filled: Any, shared: Shared) -> None:
+    half = torch.bfloat16
+    net, a = filled("wav2lip", "wav2lip_generator")
+    mel, face = tensor(a["mel"]), tensor(a["face"])
+    want = net(mel, face)
+    assert psnr(net.to(half)(mel.to(half), face.to(half)), want, 1.0) > 45
+    net, a = filled("bisenet_79999_iter", "bisenet")
+    image = tensor(a["image"])
+    want = net.parse(image)
+    assert psnr(net.to(half).parse(image.to(half)), want, float(want.max() - want.min())) > 45
+    net, a = filled("lipsync_expert", "lipsync_expert")
+    want = net(tensor(a["mel"]), tensor(a["face"]))
+    found = net.to(half)(tensor(a["mel"]).to(half), tensor(a["face"]).to(half))
+    assert all(float((f.float() * w).sum(1).min()) > 0.999 for f, w in zip(found, want, strict=True))
+    for name in ("wav2lip", "bisenet_79999_iter", "lipsync_expert"):
+        assert models.ARCHS[name].bf16_safe
+
+
 @pytest.mark.parametrize("name", models.ARCHS)
 def test_small_networks_round_trip_through_identify(name: str) -> None:
     module = models.build(name, **SMALL[name])

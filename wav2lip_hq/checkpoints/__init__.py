@@ -6,10 +6,10 @@ weights packed into the wheel. ``load`` takes a name or a path; nothing here rea
 
 from __future__ import annotations
 
+from .catalogue import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry, where
 from .fetching import Check, agree, fetch, import_file, licence_text, verify
 from .files import load_state, save, sha256
 from .loading import LoadedModel, describe, load, missing
-from .registry import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry, where
 
 __all__ = [
     "EMBEDDED",

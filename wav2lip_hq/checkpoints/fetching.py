@@ -22,9 +22,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ..errors import CheckpointError, OptionError, OutputError
 from ..models import ARCHS
+from .catalogue import Entry, Notes, Registry, Variant, cache_dir, locate, registry
 from .files import atomic, load_state, sha256
 from .loading import check_hash, describe
-from .registry import Entry, Notes, Registry, Variant, cache_dir, locate, registry
 
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled

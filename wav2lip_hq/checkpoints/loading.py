@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, OptionError
 from ..models import ARCHS, Arch, build, identify
+from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
 from .files import load_state, sha256
-from .registry import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
 
 
 @dataclass(frozen=True)
