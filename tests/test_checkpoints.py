@@ -745,6 +745,12 @@ def test_part_of_another_version_is_not_continued(server: Server, own_folder: Pa
     assert server.requests[0][1] is None
 
 
+def test_without_a_hash_nothing_is_continued(server: Server, own_folder: Path) -> None:
+    server.script = ["truncate", "ok"]
+    assert get(Variant((server.url(),))).read_bytes() == BODY
+    assert [r[1] for r in server.requests] == [None, None]  # two versions joined in the middle would go unnoticed
+
+
 @pytest.mark.parametrize("first", ["gone", "corrupt", "page", "busy", "loop", "leave_the_web", "stall"])
 def test_the_next_mirror_is_tried(first: str, server: Server, own_folder: Path) -> None:
     bad = Server()

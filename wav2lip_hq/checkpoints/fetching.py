@@ -85,9 +85,10 @@ def fetch(
     """Download a checkpoint into the cache (or ``directory``) unless it is installed already; returns its path.
 
     accept: True, or a function shown the entry that returns whether the user accepts its licence; asked once for each
-    licence. A broken download is kept as FILE.part and continued by the next call. ``pause`` seconds (doubling) pass
-    between attempts at one mirror. ``say`` gets one-line remarks. Raises OptionError (unknown name, licence not
-    accepted), CheckpointError (no mirror gave the right file), OutputError (cannot write, disk full).
+    licence. A broken download of a file with a known hash is kept as FILE.part and continued by the next call.
+    ``pause`` seconds (doubling) pass between attempts at one mirror. ``say`` gets one-line remarks. Raises OptionError
+    (unknown name, licence not accepted), CheckpointError (no mirror gave the right file), OutputError (cannot write,
+    disk full).
     """
     catalogue = catalogue or registry()
     say = say or (lambda text: None)
@@ -338,6 +339,8 @@ def _transfer(
     progress: Progress | None,
 ) -> None:
     """One connection: append what is missing to ``part``."""
+    if not variant.sha256:  # nothing would notice two versions of the file joined in the middle
+        _truncate(part)
     have = part.stat().st_size if part.exists() else 0
     if variant.size is not None and have > variant.size:
         raise _Spoilt("more bytes than the file has")
