@@ -64,7 +64,7 @@ def multibox_loss(
 class DetectorTask(Task):
     """options: pack (labelled pictures; made when missing from images, footage and the teachers' files scrfd,
     retina), validation (beginnings of names kept apart), validation_last (folder name -> how many of its last
-    pictures are kept apart), sides (scene sizes), smallest (face px), pixels (per batch, in 256 x 256 scenes)."""
+    pictures are kept apart), exclude (beginnings of names), sides (scene sizes), smallest (face px)."""
 
     product = "detector"
     monitor = "score"
@@ -73,7 +73,8 @@ class DetectorTask(Task):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         o = recipe.options
-        pictures = load_pack(o)
+        skip = tuple(str(s) for s in o.get("exclude", []))
+        pictures = [p for p in load_pack(o) if not (skip and p.name.startswith(skip))]
         apart = held_names([p.name for p in pictures], o)
         held = [p for p in pictures if p.name in apart]
         train = [p for p in pictures if p.name not in apart]

@@ -45,7 +45,9 @@ def frames(path: Path, short: int, long: int, longest: int) -> Iterator[tuple[st
             wanted = {int(i) for i in np.linspace(0, max(0, total - 1), count + 2)[1:-1]}
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
-                    yield f"{path.stem}#{number}", shrink(frame.to_ndarray(format="rgb24"), longest)
+                    image = frame.to_ndarray(format="rgb24")
+                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # telephones film sideways and say so
+                    yield f"{path.stem}#{number}", shrink(np.ascontiguousarray(np.rot90(image, turns)), longest)
                 if number >= max(wanted):
                     break
     except (av.error.FFmpegError, IndexError, OSError) as error:
