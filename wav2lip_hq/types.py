@@ -74,7 +74,8 @@ class Chunk:
     mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
     alpha: Array | None = None  # (T, H, W) same dtype as frames
-    boxes: tuple[Array, ...] | None = None  # a frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y)
+    # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = nobody looked
+    boxes: tuple[Array | None, ...] | None = None
     faces: Faces | None = None
     active: Array | None = None  # (T,) bool: False = speech has ended or not begun, leave the frame untouched
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 
 from .. import compat  # noqa: F401 - before torchvision's users
+
+Sides = tuple[tuple[int, ...], ...]
+SIDES: Sides = ((16, 32), (64, 128), (256, 512))  # anchor sides at strides 8, 16, 32, in pixels of the input
+# Face-Detector-1MB's mobilenet0.25_Final.pth. Its tensors are those of facexlib's network, to the last name and shape,
+# but it was trained with plain ReLUs and anchors of its own; run as facexlib's it sees faces of twice the size, skewed.
+FACE_DETECTOR_1MB = "ed6fa7d45a5179f03cb5ce82c73b0c6711372968e53782e88395acee88d319e1"
+FACE_DETECTOR_1MB_SIDES: Sides = ((10, 20), (32, 64), (128, 256))
 
 BACKBONES = {"mobilenet0.25": "mobile0.25", "resnet50": "resnet50"}
 
@@ -25,3 +33,13 @@ def build_retinaface(backbone: str = "mobilenet0.25") -> torch.nn.Module:
         warnings.simplefilter("ignore")
         module: torch.nn.Module = RetinaFace(BACKBONES[backbone], half=False, device=torch.device("cpu"))
         return module
+
+
+def fit_to_weights(module: torch.nn.Module, sha256: str, options: dict[str, Any]) -> Sides:
+    """Anchor sides of a loaded detector; sets the slope of its activations where the file is known to need another."""
+    if sha256 == FACE_DETECTOR_1MB:
+        for layer in module.modules():
+            if isinstance(layer, torch.nn.LeakyReLU):
+                layer.negative_slope = 0.0
+        return FACE_DETECTOR_1MB_SIDES
+    return tuple(tuple(int(side) for side in level) for level in options.get("sides", SIDES))

@@ -1,0 +1,61 @@
+"""RetinaFace's anchors, decoding and non-maximum suppression, on whole arrays.
+
+Coordinates here are RetinaFace's own: pixel edges at integers, so pixel centres at +0.5. ``detect`` converts.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..types import Array
+
+STRIDES = (8, 16, 32)
+CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2  # what the network's offsets are divided by in training
+
+
+@lru_cache(maxsize=16)
+def anchors(height: int, width: int, sides: tuple[tuple[int, ...], ...]) -> Array:
+    """(A, 3) float64 anchors centre x, centre y, side, in the order of the network's outputs for such an input.
+
+    ``sides``: those at each stride, in pixels.
+    """
+    parts = []
+    for stride, here in zip(STRIDES, sides, strict=True):
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x, side = np.meshgrid(np.arange(rows), np.arange(columns), here, indexing="ij")
+        parts.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, side], -1).reshape(-1, 3))
+    out = np.concatenate(parts).astype(np.float64)
+    out.flags.writeable = False  # shared by the cache
+    return out
+
+
+def decode(offsets: Array, points: Array, anchor: Array) -> tuple[Array, Array]:
+    """Boxes (K, 4) and landmarks (K, 5, 2) in input pixels, from offsets (K, 4), points (K, 10) and their anchors (K, 3)."""
+    centre, side = anchor[:, :2], anchor[:, 2:]
+    middle = centre + offsets[:, :2] * CENTRE_VARIANCE * side
+    half = side * np.exp(offsets[:, 2:].astype(np.float64) * SIZE_VARIANCE) / 2
+    marks = centre[:, None] + points.reshape(-1, 5, 2) * CENTRE_VARIANCE * side[:, None]
+    return np.concatenate([middle - half, middle + half], 1), marks
+
+
+def iou(a: Array, b: Array) -> Array:
+    """(n, m) intersection over union of boxes a (n, 4) and b (m, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:4], b[None, :, 2:4])
+    both = np.clip(high - low, 0, None).prod(-1)
+    area_a = np.clip(a[:, 2:4] - a[:, :2], 0, None).prod(-1)
+    area_b = np.clip(b[:, 2:4] - b[:, :2], 0, None).prod(-1)
+    return np.asarray(both / np.maximum(area_a[:, None] + area_b[None] - both, 1e-9))
+
+
+def suppress(boxes: Array, scores: Array, overlap: float) -> Array:
+    """Indices of the boxes (n, 4) to keep, best score first: none overlaps a better kept one by more than ``overlap``."""
+    order = np.argsort(-scores, kind="stable")
+    clash = iou(boxes[order], boxes[order]) > overlap
+    alive = np.ones(len(order), bool)
+    for i in range(len(order)):  # a face or two are left after the first steps; the matrix is the costly part
+        if alive[i]:
+            alive[i + 1 :] &= ~clash[i, i + 1 :]
+    return np.asarray(order[alive])

@@ -1,0 +1,99 @@
+"""Hard cuts and interruptions, from thumbnails of consecutive frames.
+
+A cut: the picture changes at once and does not come back. An interruption: it comes back within ``LOOKAHEAD`` frames (a
+photographer's flash, a dropped-in black frame). Pans and fast motion change the picture too, but go on for several
+frames: a jump has to stand out from its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+
+from ..types import Array
+
+LOOKAHEAD = 3  # frames beyond a frame that are seen before it is judged; also the longest interruption
+# Mean difference of thumbnails, 0..255. Measured on 140 clips of talking people: within a shot at most 5, across cuts
+# between unrelated shots over 20, between two speakers before the same studio wall 7 to 13.
+FLOOR = 6.0
+RATIO = 4.0  # a jump exceeds this many times the median of its neighbours
+RETURN = 0.4  # "comes back": nearer to the picture before than this fraction of the jump
+
+
+def thumbnail(frame: Array) -> Array:
+    """(18, 32, 3) float32 in [0, 255] of a frame (H, W, 3) uint8 or uint16.
+
+    Large frames are thinned out before they are averaged: exact colours do not matter here, speed does.
+    """
+    step = max(1, min(frame.shape[0] // 144, frame.shape[1] // 256))
+    thin = frame[::step, ::step]
+    small = cv2.resize(np.ascontiguousarray(thin), (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return small / np.float32(257) if frame.dtype == np.uint16 else small
+
+
+def difference(a: Array, b: Array) -> float:
+    """Mean absolute difference of two thumbnails, 0..255."""
+    return float(np.abs(a - b).mean())
+
+
+class Jumps:
+    """Jumps without look-ahead: True for each pushed thumbnail that differs much from the one before."""
+
+    def __init__(self) -> None:
+        self._last: Array | None = None
+
+    def push(self, thumb: Array) -> bool:
+        last, self._last = self._last, thumb
+        return last is not None and difference(last, thumb) > FLOOR
+
+
+class CutFinder:
+    """Labels frames "same", "cut" or "interruption". ``push`` thumbnails in order; labels come LOOKAHEAD frames later."""
+
+    def __init__(self) -> None:
+        self._thumbs: deque[Array] = deque()  # those not yet labelled, the oldest first
+        self._steps: deque[float] = deque()  # differences between neighbours, of the last 3 labelled frames and on
+        self._behind = 0  # how many of _steps belong to labelled frames
+        self._base: Array | None = None  # the last frame that was no interruption
+        self._away = 0  # frames since then
+        self._newest: Array | None = None
+
+    def push(self, thumb: Array) -> list[str]:
+        """Take a frame; return the labels that are now certain, of the oldest unlabelled frames."""
+        self._steps.append(0.0 if self._newest is None else difference(self._newest, thumb))
+        self._newest = thumb
+        self._thumbs.append(thumb)
+        return [self._label()] if len(self._thumbs) > LOOKAHEAD else []
+
+    def finish(self) -> list[str]:
+        """Labels of the frames left when there are no more."""
+        out = []
+        while self._thumbs:
+            out.append(self._label())
+        return out
+
+    def _label(self) -> str:
+        thumb = self._thumbs.popleft()
+        at, steps = self._behind, list(self._steps)
+        self._behind += 1
+        while self._behind > LOOKAHEAD:
+            self._steps.popleft()
+            self._behind -= 1
+        base = self._base
+        label = "same"
+        if base is not None:
+            jump = difference(base, thumb)
+            # Two neighbours on each side: in a pan they are as large as the jump itself.
+            around = steps[max(0, at - 2) : at] + steps[at + 1 : at + 3]
+            usual = float(np.median(around)) if around else 0.0
+            if jump > max(FLOOR, RATIO * usual if self._away == 0 else 0.0):
+                left = LOOKAHEAD - self._away
+                back = any(difference(base, later) < RETURN * jump for later in list(self._thumbs)[:left])
+                label = "interruption" if back else "cut"
+        if label == "interruption":
+            self._away += 1
+        else:
+            self._base, self._away = thumb, 0
+        return label

@@ -1,0 +1,65 @@
+"""Which of several faces is meant, without jumping between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..types import Array
+from ._anchors import iou
+
+HOLD = 1.0  # seconds a face that vanished keeps its place: someone else's mouth must not move in for a moment
+SAME_PLACE = 0.3  # overlap that makes a new track the successor of a vanished one
+
+
+@dataclass
+class _Place:
+    track: int
+    value: float
+    box: Array
+    seen: float  # seconds
+
+
+class Ranking:
+    """Keeps the faces of a shot in order of a value, highest first.
+
+    A face overtakes another only when its value is ``margin`` times the other's, so two of about the same size do not
+    take turns. One that vanishes keeps its place for HOLD seconds, and a new track in its place inherits it.
+    """
+
+    def __init__(self, margin: float = 1.0) -> None:
+        self.margin = margin
+        self._places: list[_Place] = []
+
+    def clear(self) -> None:
+        """Forget everything: a new shot."""
+        self._places = []
+
+    def update(self, time: float, tracks: list[int], boxes: Array, values: list[float]) -> list[int]:
+        """The order of all places after seeing these tracks (ids, (n, 4) boxes, values) at ``time``. May hold absentees."""
+        self._places = [p for p in self._places if p.track in tracks or time - p.seen <= HOLD]
+        known = {p.track: p for p in self._places}
+        for track, box, value in sorted(zip(tracks, boxes, values, strict=True), key=lambda item: -item[2]):
+            place = known.get(track)
+            if place is None:
+                place = self._successor(box, tracks)
+                if place is None:
+                    place = _Place(track, value, box, time)
+                    at = next((n for n, p in enumerate(self._places) if value > p.value), len(self._places))
+                    self._places.insert(at, place)
+            place.track, place.value, place.box, place.seen = track, value, box, time
+        for _ in self._places:  # few faces: plain exchange sort, which knows about the margin
+            for n in range(len(self._places) - 1):
+                first, second = self._places[n : n + 2]
+                if second.value > first.value and second.value > self.margin * first.value:
+                    self._places[n : n + 2] = [second, first]
+        return [p.track for p in self._places]
+
+    def _successor(self, box: Array, present: list[int]) -> _Place | None:
+        absent = [p for p in self._places if p.track not in present]
+        if not absent:
+            return None
+        overlaps = iou(np.asarray(box)[None], np.stack([p.box for p in absent]))[0]
+        best = int(overlaps.argmax())
+        return absent[best] if overlaps[best] >= SAME_PLACE else None

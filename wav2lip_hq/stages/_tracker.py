@@ -1,0 +1,320 @@
+"""Faces over time: association, gaps, smoothing. Pushed and popped frame by frame, so chunks cannot matter."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..types import Array
+from ._anchors import iou
+from ._cuts import LOOKAHEAD, CutFinder
+
+GAP_FRAMES = 12  # longest run of frames nobody looked at (detect's every) that is bridged
+RATE = 60.0  # up to this many frames a second, times in ms are kept; beyond, windows end at as many frames
+SHORT = 3  # a track over fewer frames than this is a false alarm, if another face of the shot is there for longer
+REACH = 2.0  # sigmas after which smoothing weights are cut off, on both sides alike
+
+
+def frames_of(ms: float) -> int:
+    """Frames in a time, at the highest rate that is waited for."""
+    return math.ceil(ms * RATE / 1000)
+
+
+@dataclass
+class Moment:
+    """A frame on its way through."""
+
+    index: int
+    time: float  # seconds
+    thumb: Array
+    rows: Array | None  # (n, 15) detections; None = nobody looked
+    image: Array  # the frame itself, for embeddings
+    label: str = ""
+
+
+@dataclass
+class Seen:
+    """One face in one frame, as popped."""
+
+    track: Tracklet
+    box: Array  # (4,) float64, smoothed
+    landmarks: Array  # (5, 2) float64, smoothed
+
+
+@dataclass
+class Tracklet:
+    """One face through one shot: rows of 14 numbers (box, landmarks) at consecutive frames."""
+
+    first: int
+    shot: int
+    last: int = -1  # last frame it was detected in
+    last_time: float = 0.0
+    misses: int = 0  # frames looked at without finding it, since then
+    blind: int = 0  # frames not looked at, since then
+    velocity: Array = field(default_factory=lambda: np.zeros(14))  # a second
+    index: deque[int] = field(default_factory=deque)
+    times: deque[float] = field(default_factory=deque)
+    rows: deque[Array] = field(default_factory=deque)
+    real: deque[bool] = field(default_factory=deque)  # detected, not interpolated
+    hits: int = 0
+    dead: bool = False
+    spurious: bool | None = None  # None = not decided yet
+    number: int = -1  # public track id, given when first shown
+    value: float | None = None  # the ranking's, where it is fixed for the whole track
+
+    @property
+    def end(self) -> int:
+        """Last frame it has a position in."""
+        return self.index[-1]
+
+    @property
+    def extent(self) -> int:
+        """Frames from the first to the last detection."""
+        return self.last - self.first + 1
+
+    def predict(self, time: float) -> Array:
+        """(14,) where it should be at a time."""
+        return np.asarray(self.rows[-1] + self.velocity * (time - self.last_time))
+
+    def add(self, index: int, time: float, row: Array, between: list[tuple[int, float]]) -> None:
+        """A detection; ``between`` are frames since the last one, which are interpolated."""
+        if self.hits:
+            before, start = self.rows[-1], self.last_time
+            span = max(time - start, 1e-9)
+            for i, t in between:
+                part = (t - start) / span
+                self._append(i, t, before + (row - before) * part, False)
+            self.velocity = (row - before) / span
+        self._append(index, time, row, True)
+        self.last, self.last_time, self.misses, self.blind = index, time, 0, 0
+        self.hits += 1
+
+    def extend(self, after: list[tuple[int, float]]) -> None:
+        """Carry on in a straight line through frames nobody looked at, up to a cut or the end."""
+        for i, t in after:
+            self._append(i, t, self.predict_from_last(t), False)
+
+    def predict_from_last(self, time: float) -> Array:
+        """(14,) straight on from the last detection."""
+        at = self.index.index(self.last)
+        return np.asarray(self.rows[at] + self.velocity * (time - self.last_time))
+
+    def _append(self, index: int, time: float, row: Array, real: bool) -> None:
+        self.index.append(index)
+        self.times.append(time)
+        self.rows.append(row)
+        self.real.append(real)
+
+    def forget(self, before: int) -> None:
+        """Drop positions no window reaches any more, but keep the last detection."""
+        while len(self.index) > 1 and self.index[0] < before and self.index[0] != self.last:
+            for column in (self.index, self.times, self.rows, self.real):
+                column.popleft()
+
+
+class Tracker:
+    """Associates detections over frames and smooths them.
+
+    ``push`` frames in order, then ``pop`` while it gives something, ``finish`` when there are no more. A popped
+    frame's faces depend on the frames within ``lookahead`` after it and on the past, never on when it is popped.
+    """
+
+    def __init__(self, smooth_ms: float, landmarks_ms: float, max_gap_ms: float, min_face: float) -> None:
+        self.sigmas = (smooth_ms / 1000, landmarks_ms / 1000)
+        self.reach = REACH * max(self.sigmas)
+        self.reach_frames = max(frames_of(1000 * self.reach), SHORT)
+        self.max_gap = max_gap_ms / 1000
+        self.gap_frames = max(GAP_FRAMES, frames_of(max_gap_ms))
+        self.min_face = min_face
+        self.lookahead = LOOKAHEAD + self.gap_frames + self.reach_frames + 2
+        self._cuts = CutFinder()
+        self._fresh: deque[Moment] = deque()  # not labelled yet
+        self._done: deque[Moment] = deque()  # associated, not popped
+        self._trail: deque[tuple[int, float]] = deque(maxlen=self.gap_frames + 2)  # (index, time) of associated frames
+        self._live: list[Tracklet] = []  # may go on
+        self._dead: list[Tracklet] = []  # ended, but still within a window
+        self._shot = 0
+        self._over = False
+
+    def push(self, index: int, time: float, thumb: Array, rows: Array | None, image: Array) -> None:
+        """Take the next frame: thumbnail, detections (n, 15) or None."""
+        self._fresh.append(Moment(index, time, thumb, rows, image))
+        for label in self._cuts.push(thumb):
+            self._associate(label)
+
+    def finish(self) -> None:
+        """No more frames are coming."""
+        for label in self._cuts.finish():
+            self._associate(label)
+        for tracklet in self._live:
+            self._end(tracklet, carry_on=True)
+        self._dead, self._live = self._dead + self._live, []
+        self._over = True
+
+    def pop(self) -> tuple[Moment, list[Seen]] | None:
+        """The oldest frame and its faces, once nothing to come can change them; else None."""
+        if not self._done or not self._settled(self._done[0]):
+            return None
+        moment = self._done.popleft()
+        seen = [s for t in (*self._dead, *self._live) if (s := self._at(t, moment)) is not None]
+        for tracklet in (*self._dead, *self._live):
+            tracklet.forget(moment.index - self.reach_frames)
+        self._dead = [t for t in self._dead if t.end >= moment.index - self.reach_frames]
+        return moment, sorted(seen, key=lambda s: s.track.first)
+
+    def nearby(self, tracklet: Tracklet, count: int) -> list[tuple[Array, Array]]:
+        """Up to ``count`` (frame, landmarks (5, 2)) of a tracklet's detections still in memory."""
+        images = {m.index: m.image for m in self._done}
+        out = []
+        for i, row, real in zip(tracklet.index, tracklet.rows, tracklet.real, strict=True):
+            if real and i in images and len(out) < count:
+                out.append((images[i], row[4:].reshape(5, 2)))
+        return out
+
+    # -- association ------------------------------------------------------------------------------------------------
+
+    def _associate(self, label: str) -> None:
+        """Give the oldest labelled frame's detections to tracklets."""
+        moment = self._fresh.popleft()
+        moment.label = label
+        if label == "cut":
+            for tracklet in self._live:
+                self._end(tracklet, carry_on=True)
+            self._dead, self._live = self._dead + self._live, []
+            self._shot += 1
+        for tracklet in self._live:
+            if not self._bridgeable(tracklet, moment):
+                self._end(tracklet, carry_on=False)
+        self._dead += [t for t in self._live if t.dead]
+        self._live = [t for t in self._live if not t.dead]
+        if moment.rows is None:
+            for tracklet in self._live:
+                tracklet.blind += 1
+        else:
+            self._assign(moment, self._wanted(moment.rows))
+        self._trail.append((moment.index, moment.time))
+        self._done.append(moment)
+
+    def _wanted(self, rows: Array) -> Array:
+        rows = np.asarray(rows, np.float64).reshape(-1, 15)
+        sides = np.minimum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1])
+        return np.asarray(rows[(sides >= self.min_face) & np.isfinite(rows).all(1)])
+
+    def _assign(self, moment: Moment, rows: Array) -> None:
+        numbers = np.concatenate([rows[:, :4], rows[:, 5:]], 1)
+        taken: set[int] = set()
+        kept: set[int] = set()
+        if len(rows) and self._live:
+            guess = np.stack([t.predict(moment.time) for t in self._live])
+            stay = np.stack([t.rows[-1] for t in self._live])
+            # Moving on as before, or having stopped: whichever fits better.
+            score = np.maximum(_affinity(guess[:, :4], numbers[:, :4]), _affinity(stay[:, :4], numbers[:, :4]))
+            for a, b in zip(*linear_sum_assignment(-score), strict=True):
+                if score[a, b] > 0:
+                    tracklet = self._live[a]
+                    between = [(i, t) for i, t in self._trail if i > tracklet.last]
+                    tracklet.add(moment.index, moment.time, numbers[b], between)
+                    taken.add(int(b))
+                    kept.add(int(a))
+        for n, tracklet in enumerate(self._live):
+            if n not in kept:
+                tracklet.misses += 1
+        for b in range(len(rows)):
+            if b not in taken:
+                tracklet = Tracklet(first=moment.index, shot=self._shot)
+                tracklet.add(moment.index, moment.time, numbers[b], [])
+                self._live.append(tracklet)
+
+    def _bridgeable(self, tracklet: Tracklet, moment: Moment) -> bool:
+        """Whether a detection in this frame could still belong to the tracklet."""
+        if moment.index - tracklet.last > self.gap_frames:
+            return False
+        if tracklet.misses == 0 or (tracklet.misses == 1 and tracklet.blind):
+            return True
+        return moment.time - tracklet.last_time <= self.max_gap + 1e-6
+
+    def _end(self, tracklet: Tracklet, carry_on: bool) -> None:
+        tracklet.dead = True
+        if carry_on and tracklet.misses == 0 and tracklet.blind:
+            tracklet.extend([(i, t) for i, t in self._trail if i > tracklet.last])
+
+    # -- output -----------------------------------------------------------------------------------------------------
+
+    def _settled(self, moment: Moment) -> bool:
+        """Whether everything within the moment's window is known."""
+        if self._over:
+            return True
+        edge = moment.index
+        for later in self._done:
+            near = later.time - moment.time <= self.reach + 1e-6 or later.index - moment.index < SHORT
+            if not near or later.index - moment.index > self.reach_frames:
+                break
+            edge = later.index
+        else:
+            return False  # the window goes on beyond the newest frame
+        return all(t.last >= edge for t in self._live)
+
+    def _at(self, tracklet: Tracklet, moment: Moment) -> Seen | None:
+        """A tracklet's smoothed position in a frame; None where it has none."""
+        if not tracklet.index[0] <= moment.index <= tracklet.end or tracklet.first > moment.index:
+            return None
+        if tracklet.spurious is None:
+            tracklet.spurious = self._is_spurious(tracklet)
+        if tracklet.spurious:
+            return None
+        times = np.fromiter(tracklet.times, np.float64) - moment.time
+        index = np.fromiter(tracklet.index, np.int64) - moment.index
+        here = int(np.flatnonzero(index == 0)[0])
+        if moment.label == "interruption" and not tracklet.real[here]:
+            return None  # bridged over, but this frame shows something else
+        rows = np.stack(tracklet.rows)
+        near = np.abs(index) <= self.reach_frames
+        box = smooth(times[near], rows[near, :4], self.sigmas[0], rows[here, :4])
+        marks = smooth(times[near], rows[near, 4:], self.sigmas[1], rows[here, 4:])
+        return Seen(tracklet, box, marks.reshape(5, 2))
+
+    def _is_spurious(self, tracklet: Tracklet) -> bool:
+        if not tracklet.dead or (tracklet.extent >= SHORT and tracklet.hits > 1):
+            return False
+        others = [t for t in (*self._dead, *self._live) if t is not tracklet and t.shot == tracklet.shot]
+        return any(t.extent >= SHORT and t.hits > 1 for t in others)
+
+
+def _affinity(a: Array, b: Array) -> Array:
+    """(n, m) how well boxes fit each other, 0 = cannot be the same face.
+
+    Overlap, or for faces that move by more than their size between looks, nearness of the centres at a like size.
+    """
+    overlap = iou(a, b)
+    side_a = np.sqrt(np.maximum((a[:, 2:] - a[:, :2]).prod(1), 1e-6))
+    side_b = np.sqrt(np.maximum((b[:, 2:] - b[:, :2]).prod(1), 1e-6))
+    centre_a, centre_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
+    far = np.linalg.norm(centre_a[:, None] - centre_b[None], axis=-1) / np.sqrt(side_a[:, None] * side_b[None])
+    ratio = np.abs(np.log(side_a[:, None] / side_b[None]))
+    alike = ratio < math.log(1.6)
+    near = np.where(alike & (far < 1.0), 0.2 * (1 - far), 0.0)
+    return np.asarray(np.where(alike & (overlap > 0.15), np.maximum(overlap, near), near))
+
+
+def smooth(times: Array, values: Array, sigma: float, present: Array) -> Array:
+    """Value at time 0 of straight lines fitted to ``values`` (n, d) at ``times`` (n,), weighted by a Gaussian.
+
+    Fitting a line, not a mean, keeps uniform motion exact where one side of the window is missing: at the ends of a
+    track and beside gaps of uneven timestamps. ``present`` (d,) is the value now, for sigma = 0.
+    """
+    near = np.abs(times) <= REACH * sigma + 1e-6
+    if sigma <= 0 or near.sum() < 2:
+        return np.asarray(present, np.float64)
+    t, v = times[near] / sigma, values[near]
+    w = np.exp(-0.5 * t * t)
+    w /= w.sum()
+    mean_t, mean_v = w @ t, w @ v
+    spread = w @ (t - mean_t) ** 2
+    if spread < 1e-9:
+        return np.asarray(mean_v)
+    slope = (w * (t - mean_t)) @ (v - mean_v) / spread
+    return np.asarray(mean_v - slope * mean_t)

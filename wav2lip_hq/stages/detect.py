@@ -1,0 +1,184 @@
+"""Detect: faces and their five landmarks in every frame, or in every k-th, with RetinaFace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine import Stage
+from ..errors import OptionError
+from ..models.retinaface import fit_to_weights
+from ..types import Array, Chunk
+from ._anchors import anchors, decode, suppress
+from ._cuts import Jumps, thumbnail
+
+if TYPE_CHECKING:
+    from ..runtime import Model, Runtime
+
+ARCHITECTURES = ("retinaface_mobilenet0.25", "retinaface_resnet50")
+MEAN = (104.0, 117.0, 123.0)  # blue, green, red; what both networks were trained with
+GRID = 32  # coarsest stride: inputs are padded to whole cells, so that the three levels' anchors line up
+# Frames a network call. Always exactly this many (short batches are filled up): kernels differ in the last bit between
+# batch sizes, and results must not depend on how the video is cut into chunks. Larger gained under 5 % on a CPU.
+BATCH = 4
+MAX_EVERY = 12  # what track bridges: see GAP_FRAMES there
+CANDIDATES = 400  # best-scored anchors a frame that reach suppression; a face occupies ten or so
+
+
+@dataclass(frozen=True)
+class Detect(Stage):
+    """Find faces. Adds ``boxes``: a frame, an (n, 15) float32 array, best score first, or None = not looked at.
+
+    Finds faces down to about 16 pixels at detection size, that is ``16 * longest side of the frame / size`` in the
+    frame (48 px in 1920x1080, for the default): raise ``size`` for smaller ones, at a cost growing with its square.
+    Frames are never enlarged. Deeper frames (uint16) are looked at in 8 bits.
+    """
+
+    name: ClassVar[str] = "detect"
+    reads: ClassVar[tuple[str, ...]] = ("frames", "pts")
+    adds: ClassVar[tuple[str, ...]] = ("boxes",)
+
+    model: str = "embedded-detector"  # any RetinaFace checkpoint: registry name or path
+    size: int = 640  # longest side looked at: enough for faces worth a 96 px mouth in full-HD footage
+    every: int = 1  # look at every k-th frame, and at the first after a cut; track fills in the others
+    threshold: float = 0.7  # lowest score taken for a face: real faces score above 0.9, most false alarms below 0.6
+    nms: float = 0.4  # of two boxes overlapping by more than this only the better counts; the authors' value
+
+    def __post_init__(self) -> None:
+        if self.size < GRID:
+            raise OptionError(f"detect.size is the longest side in pixels, at least {GRID}, not {self.size}")
+        if not 1 <= self.every <= MAX_EVERY:
+            raise OptionError(f"detect.every must be between 1 and {MAX_EVERY}, not {self.every}")
+        if not 0 < self.threshold < 1 or not 0 < self.nms <= 1:
+            raise OptionError(
+                f"detect.threshold and detect.nms lie between 0 and 1, not {self.threshold} and {self.nms}"
+            )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
+        """Look at the frames that are due. What a frame is given depends on earlier frames only, never on chunks."""
+        model = runtime.model(self.model, expect=ARCHITECTURES)
+        jumps = Jumps()
+        due = 0  # frames until the next look
+        last: tuple[Array, Array] | None = None  # the frame looked at last, at detection size, and its faces
+        for chunk in chunks:
+            looked: list[int] = []
+            for i, frame in enumerate(chunk.frames):
+                if self.every > 1 and jumps.push(thumbnail(frame)):
+                    due = 0
+                if due == 0:
+                    looked.append(i)
+                    due = self.every
+                due -= 1
+            found: list[Array | None] = [None] * len(chunk)
+            if looked:
+                small = [shrink(chunk.frames[i], self.size) for i in looked]
+                # Stills and frames repeated to raise the rate: look once.
+                previous = [last[0] if last else None, *small[:-1]]
+                fresh = [
+                    n for n, (a, b) in enumerate(zip(small, previous, strict=True)) if b is None or not same(a, b)
+                ]
+                shape = chunk.frames.shape[1:3]
+                faces = find(model, runtime, [small[n] for n in fresh], shape, self.threshold, self.nms)
+                results = iter(faces)
+                for n, i in enumerate(looked):
+                    rows = next(results) if n in fresh else (last[1] if last else None)
+                    assert rows is not None
+                    found[i] = rows
+                    last = (small[n], rows)
+            yield replace(chunk, boxes=tuple(found))
+
+
+def detect_faces(
+    image: Array, runtime: Runtime, model: str, *, size: int = 640, threshold: float = 0.7, nms: float = 0.4
+) -> Array:
+    """Faces of one image (H, W, 3) uint8 or uint16: (n, 15) float32, best first, as in ``Chunk.boxes``."""
+    network = runtime.model(model, expect=ARCHITECTURES)
+    return find(network, runtime, [shrink(image, size)], image.shape[:2], threshold, nms)[0]
+
+
+def same(a: Array, b: Array) -> bool:
+    """Equal in shape and every pixel."""
+    return a.shape == b.shape and bool(np.array_equal(a, b))
+
+
+def shrink(frame: Array, size: int) -> Array:
+    """``frame`` (H, W, 3) uint8 or uint16 with its longest side at most ``size``, area-averaged; (h, w, 3) uint8."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, size / max(height, width))
+    small = frame
+    if scale < 1:
+        target = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(frame, target, interpolation=cv2.INTER_AREA)
+    if small.dtype == np.uint16:
+        small = ((small.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return small
+
+
+def find(
+    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, nms: float
+) -> list[Array]:
+    """Faces of equally sized ``images`` (h, w, 3) uint8 that are copies of frames of ``shape`` (H, W)."""
+    if not images:
+        return []
+    size = min(BATCH, runtime.batch_size)
+    count = -(-len(images) // size) * size
+    batch = np.stack([*images, *[images[-1]] * (count - len(images))])
+    height, width = batch.shape[1:3]
+    down, across = -height % GRID, -width % GRID
+
+    def look(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        bgr = pixels.flip(-1).permute(0, 3, 1, 2).float() - torch.tensor(MEAN, device=pixels.device).view(1, 3, 1, 1)
+        # Filled up with the mean colour, which is zero to the network.
+        offsets, scores, points = model(torch.nn.functional.pad(bgr, (0, across, 0, down)))
+        return offsets, scores[..., 1], points
+
+    sides = fit_to_weights(model.module, model.sha256, model.options)
+    offsets, scores, points = runtime.map(look, batch, batch=size)
+    grid = anchors(height + down, width + across, sides)
+    ratio = np.array([shape[1] / width, shape[0] / height])
+    return [
+        _faces(offsets[n], scores[n], points[n], grid, ratio, (height, width), threshold, nms)
+        for n in range(len(images))
+    ]
+
+
+def _faces(
+    offsets: Array,
+    scores: Array,
+    points: Array,
+    grid: Array,
+    ratio: Array,
+    shape: tuple[int, int],
+    threshold: float,
+    nms: float,
+) -> Array:
+    """One image's faces, (n, 15) float32 in frame pixels."""
+    keep = np.flatnonzero(scores >= threshold)
+    if len(keep) > CANDIDATES:
+        keep = keep[np.argsort(-scores[keep], kind="stable")[:CANDIDATES]]
+    boxes, marks = decode(offsets[keep], points[keep], grid[keep])
+    inside = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (boxes[:, 0] < shape[1]) & (boxes[:, 1] < shape[0])
+    sane = inside & np.isfinite(boxes).all(1) & np.isfinite(marks).all((1, 2))
+    keep, boxes, marks = keep[sane], boxes[sane], marks[sane]
+    order = suppress(boxes, scores[keep], nms)
+    # To the frame's scale, then from pixel edges at integers to pixel centres at integers.
+    boxes = boxes[order] * np.tile(ratio, 2) - 0.5
+    marks = marks[order] * ratio - 0.5
+    rows = np.concatenate([boxes, scores[keep][order, None], marks.reshape(-1, 10)], 1)
+    return rows.astype(np.float32)
+
+
+def smallest_face(shape: tuple[int, int], size: int) -> int:
+    """Side in frame pixels of the smallest faces found in frames of ``shape`` (H, W); see ``Detect``."""
+    return math.ceil(16 * max(1.0, max(shape) / size))

@@ -1,0 +1,191 @@
+"""Track: which detections are the same face, which of the faces are meant, and where exactly they are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import cv2
+import numpy as np
+
+from ..engine import Stage
+from ..errors import InputError, OptionError
+from ..types import Array, Chunk, Faces
+from ._appearance import Embedding, appearance, crops, similarity
+from ._cuts import thumbnail
+from ._ranking import Ranking
+from ._tracker import Moment, Seen, Tracker
+from .detect import detect_faces
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+LARGER = 1.25  # area by which a face overtakes the largest: less is the noise of boxes and leaning forward
+LOOKS = 5  # detections of a new track that are compared with the reference image
+
+
+@dataclass(frozen=True)
+class Track(Stage):
+    """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones.
+
+    Faces keep their track number while they are visible; a cut, or a gap longer than ``max_gap``, starts new ones. A
+    frame without a chosen face has no entry in ``faces``. Positions are smoothed symmetrically in time, by straight
+    lines fitted locally: a face moving uniformly is neither led nor lagged, to the very ends of its track.
+
+    ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" (the
+    N-th from the left by where each was first seen; N = 0 if left out); "reference" (nearest to the image
+    ``reference``). The choice does not jump: another face must be clearly larger to become the largest, and the place of
+    one that vanishes stays free for a second.
+    """
+
+    name: ClassVar[str] = "track"
+    reads: ClassVar[tuple[str, ...]] = ("frames", "pts", "boxes")
+    adds: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.box", "faces.landmarks")
+
+    faces: str | int = "largest"  # the speaker is nearly always the largest face
+    reference: str = ""  # picture of the person meant, for faces = "reference"
+    # Gaussian sigmas. Boxes only place the generator's crop, and their jitter shows as a trembling mouth: smooth more
+    # than landmarks, which have to follow a nod.
+    smooth_ms: float = 120.0
+    landmarks_ms: float = 60.0
+    max_gap: float = 200.0  # ms without a detection that are bridged: a blink of the detector, not a turned head
+    min_face: float = 16.0  # shorter side in px; there is nothing to see of a mouth in smaller ones
+    detector: str = "embedded-detector"  # finds the face in the reference image
+    embedding: Embedding | None = None  # (N, 112, 112, 3) uint8 -> (N, D), compared by angle; None = ``appearance``
+
+    def __post_init__(self) -> None:
+        self._choice()
+        for name in ("smooth_ms", "landmarks_ms", "max_gap"):
+            if not 0 <= getattr(self, name) <= 2000:
+                raise OptionError(f"track.{name} is a time in ms between 0 and 2000, not {getattr(self, name)}")
+        if self.min_face < 0:
+            raise OptionError(f"track.min_face is a size in pixels, not {self.min_face}")
+        if self.faces == "reference" and not self.reference:
+            raise OptionError("track.faces = reference needs a picture of the person: set track.reference to its path")
+
+    def _choice(self) -> tuple[str, int]:
+        """(kind, rank) of ``faces``. Raises OptionError."""
+        text = str(self.faces).strip()
+        if text in ("largest", "all", "reference"):
+            return text, 0
+        kind, _, number = text.rpartition(":")
+        if text == "left-to-right":
+            kind, number = text, "0"
+        if kind in ("", "left-to-right") and number.isdecimal() and not isinstance(self.faces, bool):
+            return kind or "largest", int(number)
+        raise OptionError(
+            f"track.faces is largest, all, a number, left-to-right:NUMBER or reference, not '{self.faces}'"
+        )
+
+    def _tracker(self) -> Tracker:
+        return Tracker(self.smooth_ms, self.landmarks_ms, self.max_gap, self.min_face)
+
+    @property
+    def lookahead(self) -> int:
+        """Enough at 60 frames a second; at 25 it is 11 frames, and some 5 more while a face is lost."""
+        return self._tracker().lookahead
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.detector,) if self.faces == "reference" else ()
+
+    def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
+        """Push frames one by one, and give a chunk back when its last frame has come out."""
+        tracker, chooser = self._tracker(), _Chooser(self, runtime)
+        waiting: deque[Chunk] = deque()
+        seen: deque[list[tuple[int, Seen]]] = deque()
+
+        def collect() -> Iterator[Chunk]:
+            while (popped := tracker.pop()) is not None:
+                seen.append(chooser.choose(tracker, *popped))
+            while waiting and len(seen) >= len(waiting[0]):
+                chunk = waiting.popleft()
+                yield replace(chunk, faces=_faces([seen.popleft() for _ in range(len(chunk))]))
+
+        index = 0
+        for chunk in chunks:
+            assert chunk.boxes is not None
+            waiting.append(chunk)
+            for i, frame in enumerate(chunk.frames):
+                tracker.push(index, float(chunk.pts[i]), thumbnail(frame), chunk.boxes[i], frame)
+                index += 1
+                # Popping here, frame by frame, is what makes the result independent of the chunks.
+                while (popped := tracker.pop()) is not None:
+                    seen.append(chooser.choose(tracker, *popped))
+            yield from collect()
+        tracker.finish()
+        yield from collect()
+
+
+class _Chooser:
+    """Applies Track's choice to popped frames and numbers the tracks."""
+
+    def __init__(self, options: Track, runtime: Runtime) -> None:
+        self.kind, self.rank = options._choice()
+        self.ranking = Ranking(LARGER if self.kind == "largest" else 1.0)
+        self.count = 0
+        self.embed: Embedding = options.embedding or appearance
+        self.wanted = self._reference(options, runtime) if self.kind == "reference" else None
+
+    def choose(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> list[tuple[int, Seen]]:
+        """(track number, face) of the chosen faces of the next frame."""
+        for face in faces:
+            if face.track.number < 0:
+                face.track.number = self.count
+                self.count += 1
+        if self.kind == "all":
+            return [(f.track.number, f) for f in faces]
+        if moment.label == "cut":
+            self.ranking.clear()
+        boxes = np.array([f.box for f in faces]).reshape(-1, 4)
+        values = [self._value(tracker, f) for f in faces]
+        order = self.ranking.update(moment.time, [f.track.number for f in faces], boxes, values)
+        chosen = order[self.rank] if self.rank < len(order) else -1
+        return [(f.track.number, f) for f in faces if f.track.number == chosen]
+
+    def _value(self, tracker: Tracker, face: Seen) -> float:
+        if self.kind == "largest":
+            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+        if face.track.value is None:  # fixed when the track is first seen
+            if self.kind == "left-to-right":
+                face.track.value = -float(face.box[0] + face.box[2]) / 2
+            else:
+                face.track.value = self._likeness(tracker, face)
+        return face.track.value
+
+    def _likeness(self, tracker: Tracker, face: Seen) -> float:
+        assert self.wanted is not None
+        near = tracker.nearby(face.track, LOOKS)
+        if not near:
+            return -1.0
+        views = np.concatenate([crops(image, marks[None]) for image, marks in near])
+        return float(np.median([similarity(v, self.wanted) for v in self.embed(views)]))
+
+    def _reference(self, options: Track, runtime: Runtime) -> Array:
+        """Vector of the largest face in the reference image. Raises InputError."""
+        path = Path(options.reference).expanduser()
+        if not path.is_file():
+            raise InputError(f"{path}: no such reference picture (track.reference)")
+        bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # turns by EXIF; takes any file name
+        if bgr is None:
+            raise InputError(f"{path}: not a picture that can be read (track.reference)")
+        image = np.ascontiguousarray(bgr[..., ::-1])
+        rows = detect_faces(image, runtime, options.detector)
+        if not len(rows):
+            raise InputError(f"{path}: no face found in the reference picture; use one that shows the face larger")
+        best = rows[((rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])).argmax()]
+        return np.asarray(self.embed(crops(image, best[5:].reshape(1, 5, 2)))[0])
+
+
+def _faces(frames: list[list[tuple[int, Seen]]]) -> Faces:
+    """The arrays of a chunk from its frames' faces."""
+    flat = [(i, number, face) for i, faces in enumerate(frames) for number, face in faces]
+    return Faces(
+        frame=np.array([i for i, _, _ in flat], np.int64),
+        track=np.array([number for _, number, _ in flat], np.int64),
+        box=np.array([face.box for _, _, face in flat], np.float32).reshape(-1, 4),
+        landmarks=np.array([face.landmarks for _, _, face in flat], np.float32).reshape(-1, 5, 2),
+    )
