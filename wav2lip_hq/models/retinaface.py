@@ -36,7 +36,12 @@ def build_retinaface(backbone: str = "mobilenet0.25") -> torch.nn.Module:
 
 
 def fit_to_weights(module: torch.nn.Module, sha256: str, options: dict[str, Any]) -> Sides:
-    """Anchor sides of a loaded detector; sets the slope of its activations where the file is known to need another."""
+    """Make a loaded detector give logits in place of probabilities, and return its anchors' sides.
+
+    Probabilities near 1 are all the same number in 16-bit floats: which of the anchors on a face is surest would be
+    lost. Also sets the slope of the activations where the file is known to need another than facexlib's.
+    """
+    module.phase = "train"  # type: ignore[assignment]  # facexlib's name for it; nothing else depends on it
     if sha256 == FACE_DETECTOR_1MB:
         for layer in module.modules():
             if isinstance(layer, torch.nn.LeakyReLU):

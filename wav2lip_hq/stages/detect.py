@@ -16,7 +16,7 @@ from ..engine import Stage
 from ..errors import OptionError
 from ..models.retinaface import fit_to_weights
 from ..types import Array, Chunk
-from ._anchors import anchors, decode, suppress
+from ._anchors import anchors, decode, suppress, vote
 from ._cuts import Jumps, thumbnail
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ GRID = 32  # coarsest stride: inputs are padded to whole cells, so that the thre
 # batch sizes, and results must not depend on how the video is cut into chunks. Larger gained under 5 % on a CPU.
 BATCH = 4
 MAX_EVERY = 12  # what track bridges: see GAP_FRAMES there
+LARGE = 320  # px at detection size: beyond, both networks' boxes get unsteady (their largest anchors are 256 or 512)
 CANDIDATES = 400  # best-scored anchors a frame that reach suppression; a face occupies ten or so
 
 
@@ -36,8 +37,9 @@ CANDIDATES = 400  # best-scored anchors a frame that reach suppression; a face o
 class Detect(Stage):
     """Find faces. Adds ``boxes``: a frame, an (n, 15) float32 array, best score first, or None = not looked at.
 
-    Finds faces down to about 16 pixels at detection size, that is ``16 * longest side of the frame / size`` in the
-    frame (48 px in 1920x1080, for the default): raise ``size`` for smaller ones, at a cost growing with its square.
+    Finds faces down to about 20 pixels at detection size (measured with RetinaFace-mobilenet: 5 of 6 at 20 px, all at
+    24), that is ``20 * longest side of the frame / size`` in the frame, 60 px in 1920x1080: raise ``size`` for smaller
+    ones, at a cost growing with its square. Faces of any larger size, up to filling the frame, are found too.
     Frames are never enlarged. Deeper frames (uint16) are looked at in 8 bits.
     """
 
@@ -128,7 +130,33 @@ def shrink(frame: Array, size: int) -> Array:
 def find(
     model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, nms: float
 ) -> list[Array]:
-    """Faces of equally sized ``images`` (h, w, 3) uint8 that are copies of frames of ``shape`` (H, W)."""
+    """Faces of equally sized ``images`` (h, w, 3) uint8 that are copies of frames of ``shape`` (H, W).
+
+    Where nothing or a very large face was found, half the size is looked at too and has the say about large faces.
+    """
+    found = _look(model, runtime, images, shape, threshold, nms)
+    scale = max(shape) / max(images[0].shape[:2]) if images else 1.0
+    again = [n for n, rows in enumerate(found) if not len(rows) or _side(rows).max() > LARGE * scale]
+    if not again or min(images[0].shape[:2]) < 2 * GRID:
+        return found
+    height, width = images[0].shape[:2]
+    halves = [cv2.resize(images[n], (width // 2, height // 2), interpolation=cv2.INTER_AREA) for n in again]
+    for n, rows in zip(again, _look(model, runtime, halves, shape, threshold, nms), strict=True):
+        if len(rows):
+            joined = np.concatenate([rows, found[n][_side(found[n]) <= LARGE * scale]])
+            found[n] = joined[suppress(joined[:, :4], joined[:, 4], nms)]
+    return found
+
+
+def _side(rows: Array) -> Array:
+    """(n,) longer sides of boxes (n, 4 or more)."""
+    return np.asarray((rows[:, 2:4] - rows[:, :2]).max(1))
+
+
+def _look(
+    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, nms: float
+) -> list[Array]:
+    """One pass of the network over equally sized images."""
     if not images:
         return []
     size = min(BATCH, runtime.batch_size)
@@ -140,22 +168,22 @@ def find(
     def look(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         bgr = pixels.flip(-1).permute(0, 3, 1, 2).float() - torch.tensor(MEAN, device=pixels.device).view(1, 3, 1, 1)
         # Filled up with the mean colour, which is zero to the network.
-        offsets, scores, points = model(torch.nn.functional.pad(bgr, (0, across, 0, down)))
-        return offsets, scores[..., 1], points
+        offsets, logits, points = model(torch.nn.functional.pad(bgr, (0, across, 0, down)))
+        return offsets, logits[..., 1] - logits[..., 0], points
 
     sides = fit_to_weights(model.module, model.sha256, model.options)
-    offsets, scores, points = runtime.map(look, batch, batch=size)
+    offsets, odds, points = runtime.map(look, batch, batch=size)
     grid = anchors(height + down, width + across, sides)
     ratio = np.array([shape[1] / width, shape[0] / height])
     return [
-        _faces(offsets[n], scores[n], points[n], grid, ratio, (height, width), threshold, nms)
+        _faces(offsets[n], odds[n], points[n], grid, ratio, (height, width), threshold, nms)
         for n in range(len(images))
     ]
 
 
 def _faces(
     offsets: Array,
-    scores: Array,
+    odds: Array,
     points: Array,
     grid: Array,
     ratio: Array,
@@ -163,22 +191,17 @@ def _faces(
     threshold: float,
     nms: float,
 ) -> Array:
-    """One image's faces, (n, 15) float32 in frame pixels."""
-    keep = np.flatnonzero(scores >= threshold)
+    """One image's faces, (n, 15) float32 in frame pixels. ``odds`` (A,): logarithm of face : no face."""
+    keep = np.flatnonzero(odds >= math.log(threshold / (1 - threshold)))
     if len(keep) > CANDIDATES:
-        keep = keep[np.argsort(-scores[keep], kind="stable")[:CANDIDATES]]
+        keep = keep[np.argsort(-odds[keep], kind="stable")[:CANDIDATES]]
     boxes, marks = decode(offsets[keep], points[keep], grid[keep])
     inside = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (boxes[:, 0] < shape[1]) & (boxes[:, 1] < shape[0])
     sane = inside & np.isfinite(boxes).all(1) & np.isfinite(marks).all((1, 2))
-    keep, boxes, marks = keep[sane], boxes[sane], marks[sane]
-    order = suppress(boxes, scores[keep], nms)
+    boxes, marks, odds = boxes[sane], marks[sane], odds[keep][sane].astype(np.float64)
+    scores = 1 / (1 + np.exp(-odds))
+    best = suppress(boxes, odds, nms)
+    rows = vote(np.concatenate([boxes, marks.reshape(-1, 10)], 1), boxes, scores, best)
     # To the frame's scale, then from pixel edges at integers to pixel centres at integers.
-    boxes = boxes[order] * np.tile(ratio, 2) - 0.5
-    marks = marks[order] * ratio - 0.5
-    rows = np.concatenate([boxes, scores[keep][order, None], marks.reshape(-1, 10)], 1)
-    return rows.astype(np.float32)
-
-
-def smallest_face(shape: tuple[int, int], size: int) -> int:
-    """Side in frame pixels of the smallest faces found in frames of ``shape`` (H, W); see ``Detect``."""
-    return math.ceil(16 * max(1.0, max(shape) / size))
+    rows = rows * np.tile(ratio, 7) - 0.5
+    return np.concatenate([rows[:, :4], scores[best, None], rows[:, 4:]], 1).astype(np.float32)
