@@ -169,7 +169,8 @@ class _Chooser:
         path = Path(options.reference).expanduser()
         if not path.is_file():
             raise InputError(f"{path}: no such reference picture (track.reference)")
-        bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # turns by EXIF; takes any file name
+        data = np.fromfile(path, np.uint8)
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None  # any file name; turned by EXIF
         if bgr is None:
             raise InputError(f"{path}: not a picture that can be read (track.reference)")
         image = np.ascontiguousarray(bgr[..., ::-1])
