@@ -1,0 +1,128 @@
+"""Speech: loading, Wav2Lip's mel spectrogram, each frame's window of it, and where there is speech at all."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+
+from .errors import InputError
+from .types import Array
+
+RATE = 16000
+MEL_RATE = 80  # mel columns a second: 16000 / hop 200
+WINDOW = 16  # columns a frame sees: 0.2 s
+SHORTEST = 0.2  # seconds; less does not fill one window
+SILENCE = -4.0  # the mel value of digital silence
+
+
+def load_audio(path: str | os.PathLike[str], rate: int = RATE) -> Array:
+    """First audio stream of any audio or video file as mono (n,) float32 in [-1, 1] at ``rate`` Hz.
+
+    Starts at time zero of the file: a stream that begins later is preceded by silence, so that sound and picture keep
+    their offset. Raises InputError naming the file: missing, not media, no audio stream, empty, shorter than 0.2 s,
+    not finite.
+    """
+    from .video import decode_audio  # PyAV lives there alone
+
+    wav = decode_audio(path, rate)
+    return check_audio(wav, str(path), rate)
+
+
+def check_audio(wav: Array, name: str, rate: int = RATE) -> Array:
+    """``wav`` as mono float32, or InputError saying what is wrong with ``name``."""
+    wav = np.asarray(wav)
+    if wav.ndim == 2:
+        wav = wav.mean(axis=int(np.argmin(wav.shape)))
+    if wav.ndim != 1:
+        raise InputError(f"{name}: audio must be one-dimensional samples, not an array of shape {wav.shape}")
+    if np.issubdtype(wav.dtype, np.integer):
+        wav = wav.astype(np.float32) / (1 << (8 * wav.dtype.itemsize - 1))
+    wav = wav.astype(np.float32)
+    if not len(wav):
+        raise InputError(f"{name} has an audio stream of zero length; export the speech again")
+    if not np.isfinite(wav).all():
+        raise InputError(f"{name}: the audio holds samples that are not numbers (NaN or infinite); export it again")
+    if len(wav) < SHORTEST * rate:
+        raise InputError(f"{name}: {len(wav) / rate:.3f} s of audio is too short; give at least {SHORTEST} s of speech")
+    return wav
+
+
+def is_silent(wav: Array) -> bool:
+    """Whether nothing louder than -70 dB of full scale happens in (n,) float samples."""
+    return not len(wav) or float(np.abs(wav).max()) < 10 ** (-70 / 20)
+
+
+@cache
+def _mel_basis() -> Array:
+    import librosa
+
+    return np.asarray(librosa.filters.mel(sr=RATE, n_fft=800, n_mels=80, fmin=55, fmax=7600))
+
+
+def mel_spectrogram(wav: Array) -> Array:
+    """(n,) float32 mono 16 kHz in [-1, 1] -> (80, 1 + n // 200) float32 in [-4, 4], exactly as Wav2Lip's audio.py.
+
+    Pre-emphasis 0.97, STFT 800/200 (Hann, centred), magnitude, 80 mel bands 55 to 7600 Hz, decibels with floor 1e-5,
+    reference 20 dB, minimum -100 dB, mapped symmetrically to +-4. Source: Rudrabha/Wav2Lip audio.py and hparams.py.
+    """
+    import librosa
+
+    wav = np.asarray(wav, np.float32)
+    emphasised = np.append(wav[:1], wav[1:] - np.float32(0.97) * wav[:-1])
+    if len(emphasised) <= 400:  # the centred transform reflects half a window
+        emphasised = np.pad(emphasised, (0, 401 - len(emphasised)))
+    magnitude = np.abs(librosa.stft(y=emphasised, n_fft=800, hop_length=200, win_length=800))
+    decibels = 20 * np.log10(np.maximum(1e-5, _mel_basis() @ magnitude)) - 20
+    mel = np.clip(8 * ((decibels + 100) / 100) - 4, -4, 4).astype(np.float32)
+    return np.asarray(mel[:, : 1 + len(wav) // 200])
+
+
+def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float = 0.0) -> Array:
+    """(T, 80, 16) float32: for each time in seconds, the 16 columns that start there (plus ``offset_ms``).
+
+    Timing follows the timestamps alone, so no frame rate drifts and no frame is lost at the end; before the beginning and
+    after the end there is silence (-4).
+    """
+    out = np.full((len(times), mel.shape[0], WINDOW), SILENCE, np.float32)
+    offset = Fraction(offset_ms).limit_denominator(10**6) / 1000
+    for n, time in enumerate(times):
+        start = math.floor((Fraction(time) + offset) * MEL_RATE)
+        first, last = max(start, 0), min(start + WINDOW, mel.shape[1])
+        if first < last:
+            out[n, :, first - start : last - start] = mel[:, first:last]
+    return out
+
+
+def speech_activity(wav: Array, times: Sequence[Fraction | float], rate: int = RATE) -> Array:
+    """(T,) float32 in [0, 1]: how much speech there is around each time in seconds; 0 in pauses, 1 in speech.
+
+    Loudness in 20 ms steps, between a floor (the quiet parts' own noise, 6 dB above it counts as pause) and the speech
+    level, with gaps under 120 ms closed (plosives are not pauses) and 80 ms of fade at the edges.
+    """
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
+
+    hop = rate // 50
+    count = max(1, -(-len(wav) // hop))
+    padded = np.zeros(count * hop, np.float32)
+    padded[: len(wav)] = wav
+    power = (padded.reshape(count, hop) ** 2).mean(1)
+    level = 10 * np.log10(uniform_filter1d(power, 3, mode="nearest") + 1e-12)
+    loud, floor = float(np.percentile(level, 95)), float(np.percentile(level, 5))
+    if loud < -65:
+        return np.zeros(len(times), np.float32)
+    # Speech without a pause has its "floor" inside the speech: never call anything within 30 dB of its level silence.
+    low = max(min(floor + 6, loud - 30), loud - 45)
+    active = np.clip((level - low) / 8, 0, 1)
+    active = minimum_filter1d(maximum_filter1d(active, 7), 7)  # close short gaps
+    active = uniform_filter1d(maximum_filter1d(active, 3), 5, mode="nearest")
+    centres = (np.arange(count) + 0.5) * hop / rate
+    at = np.array([float(t) for t in times])
+    values = np.interp(at, centres, active, left=0.0, right=0.0)
+    return np.asarray(values, np.float32)
+
+
