@@ -74,7 +74,9 @@ def follow(track: Track, rows: Rows, size: int = 1000, **options: object) -> lis
         assert (np.diff(faces.frame) >= 0).all()
         for i in range(len(chunk)):
             at = faces.frame == i
-            out.append({int(t): (b, m) for t, b, m in zip(faces.track[at], faces.box[at], faces.landmarks[at], strict=True)})
+            out.append(
+                {int(t): (b, m) for t, b, m in zip(faces.track[at], faces.box[at], faces.landmarks[at], strict=True)}
+            )
     assert len(out) == len(rows)
     return out
 
@@ -173,7 +175,7 @@ def crowd(count: int = 60) -> list[Array | None]:
             found.append(face(300 - 4 * i + rng.normal(), 200 + rng.normal(), 84))
         if i in (9, 33):
             found.append(face(500, 300, 40, 0.7))
-        rng.shuffle(found)  # type: ignore[arg-type]
+        rng.shuffle(found)
         rows.append(None if i in (13, 14, 50) else stack(*found))
     return rows
 
@@ -216,8 +218,19 @@ def test_a_face_that_left_is_not_carried_on() -> None:
     rows = [stack(r) for r in moving(20)] + [stack()] * 20
     assert ids(follow(Track(), rows)) == [[0]] * 20 + [[]] * 20
     # Nor through frames nobody looked at, when the next look finds nothing.
-    rows = [stack(face(50, 50)), None, None, None, stack(face(50, 50)), None, None, None, stack(), None]
-    assert ids(follow(Track(), rows)) == [[0]] * 5 + [[]] * 5
+    holes: list[Array | None] = [
+        stack(face(50, 50)),
+        None,
+        None,
+        None,
+        stack(face(50, 50)),
+        None,
+        None,
+        None,
+        stack(),
+        None,
+    ]
+    assert ids(follow(Track(), holes)) == [[0]] * 5 + [[]] * 5
 
 
 def test_a_cut_ends_tracks_even_in_the_same_place() -> None:
@@ -306,7 +319,9 @@ def test_waits_for_no_more_than_it_declares() -> None:
 
 
 def test_wires_into_the_engine() -> None:
-    out = list(run_stages([_Given(), Track()], chunks([stack(face(100, 60))] * 9, 4), RUNTIME, keep=["faces.landmarks"]))
+    out = list(
+        run_stages([_Given(), Track()], chunks([stack(face(100, 60))] * 9, 4), RUNTIME, keep=["faces.landmarks"])
+    )
     assert [len(c) for c in out] == [4, 4, 1]
     assert all(c.boxes is None and c.faces is not None and len(c.faces) == len(c) for c in out)
 
@@ -324,7 +339,7 @@ class _Given(Detect):
 def chosen(track: Track, rows: Rows, **options: object) -> list[float | None]:
     """Left edge of the chosen face in each frame."""
     out: list[float | None] = []
-    for found in follow(track, rows, **options):
+    for found in follow(track, rows, **options):  # type: ignore[arg-type]
         assert len(found) <= 1
         out.append(round(float(next(iter(found.values()))[0][0])) if found else None)
     return out
@@ -397,8 +412,9 @@ def test_reference_needs_a_readable_picture(tmp_path: Path) -> None:
 
 def test_appearance_ignores_light_and_sees_people(shared: Callable[[str], Path]) -> None:
     pictures = sorted(shared("data/parsing/images").iterdir())[:6]
-    rgb = [cv2.resize(cv2.imread(str(p))[60:460, 56:456, ::-1], (112, 112), interpolation=cv2.INTER_AREA) for p in pictures]
-    dim = [np.clip(p * 0.8 + 10, 0, 255).astype(np.uint8)[:, ::1] for p in rgb]
+    read = [np.asarray(cv2.imread(str(p)))[60:460, 56:456, ::-1] for p in pictures]
+    rgb = [cv2.resize(p, (112, 112), interpolation=cv2.INTER_AREA) for p in read]
+    dim = [np.clip(p * 0.8 + 10, 0, 255).astype(np.uint8) for p in rgb]
     a, b = appearance(np.stack(rgb)), appearance(np.stack(dim))
     table = np.array([[similarity(x, y) for y in b] for x in a])
     assert (table.argmax(1) == np.arange(len(table))).all()
@@ -407,7 +423,9 @@ def test_appearance_ignores_light_and_sees_people(shared: Callable[[str], Path])
 def clip(path: Path, first: int, count: int) -> list[Array]:
     av = pytest.importorskip("av")
     with av.open(str(path)) as file:
-        frames = [f.to_ndarray(format="rgb24") for _, f in zip(range(first + count), file.decode(video=0), strict=False)]
+        frames = [
+            f.to_ndarray(format="rgb24") for _, f in zip(range(first + count), file.decode(video=0), strict=False)
+        ]
     return [cv2.resize(f, (256, 256), interpolation=cv2.INTER_AREA) for f in frames[first:]]
 
 
@@ -440,10 +458,13 @@ def test_an_embedding_can_be_plugged_in(shared: Callable[[str], Path], tmp_path:
         return np.stack([np.cos(mean / 100), np.sin(mean / 100)], 1)
 
     picture = np.asarray(pytest.importorskip("skimage.data").astronaut())
-    cv2.imwrite(str(tmp_path / "dark.png"), (picture // 3)[..., ::-1])
-    frame = np.concatenate([picture, picture // 3], 1)
-    (looked,) = Detect(weights).run(iter([Chunk(0, frame[None], (Fraction(0),))]), RUNTIME)
-    track = Track(faces="reference", reference=str(tmp_path / "dark.png"), detector=weights, embedding=brightness)
-    (chunk,) = track.run(iter([looked]), RUNTIME)
-    assert chunk.faces is not None and chunk.faces.box is not None and chunk.faces.box[0, 0] > 512
+    for name, wanted in (("dark", picture // 3), ("light", picture)):
+        path = tmp_path / f"{name}.png"
+        cv2.imwrite(str(path), wanted[..., ::-1])
+        frame = np.concatenate([picture, picture // 3], 1)
+        (looked,) = Detect(weights).run(iter([Chunk(0, frame[None], (Fraction(0),))]), RUNTIME)
+        track = Track(faces="reference", reference=str(path), detector=weights, embedding=brightness)
+        (chunk,) = track.run(iter([looked]), RUNTIME)
+        assert chunk.faces is not None and chunk.faces.box is not None and len(chunk.faces) == 1
+        assert (chunk.faces.box[0, 0] > 512) == (name == "dark")
     assert set(seen) == {(1, 112, 112, 3)}

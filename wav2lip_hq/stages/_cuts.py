@@ -51,7 +51,7 @@ class Jumps:
 
 
 class CutFinder:
-    """Labels frames "same", "cut" or "interruption". ``push`` thumbnails in order; labels come LOOKAHEAD frames later."""
+    """Labels frames "same", "cut" or "interruption", LOOKAHEAD frames after their thumbnails were pushed in order."""
 
     def __init__(self) -> None:
         self._thumbs: deque[Array] = deque()  # those not yet labelled, the oldest first

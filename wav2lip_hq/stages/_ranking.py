@@ -37,7 +37,7 @@ class Ranking:
         self._places = []
 
     def update(self, time: float, tracks: list[int], boxes: Array, values: list[float]) -> list[int]:
-        """The order of all places after seeing these tracks (ids, (n, 4) boxes, values) at ``time``. May hold absentees."""
+        """The order of places after seeing these tracks (ids, boxes (n, 4), values) at ``time``; may hold absentees."""
         self._places = [p for p in self._places if p.track in tracks or time - p.seen <= HOLD]
         known = {p.track: p for p in self._places}
         for track, box, value in sorted(zip(tracks, boxes, values, strict=True), key=lambda item: -item[2]):

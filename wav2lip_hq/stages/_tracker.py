@@ -61,6 +61,7 @@ class Tracklet:
     rows: deque[Array] = field(default_factory=deque)
     real: deque[bool] = field(default_factory=deque)  # detected, not interpolated
     hits: int = 0
+    score: float = 0.0  # mean of its detections'
     dead: bool = False
     spurious: bool | None = None  # None = not decided yet
     number: int = -1  # public track id, given when first shown
@@ -80,7 +81,7 @@ class Tracklet:
         """(14,) where it should be at a time."""
         return np.asarray(self.rows[-1] + self.velocity * (time - self.last_time))
 
-    def add(self, index: int, time: float, row: Array, between: list[tuple[int, float]]) -> None:
+    def add(self, index: int, time: float, row: Array, score: float, between: list[tuple[int, float]]) -> None:
         """A detection; ``between`` are frames since the last one, which are interpolated."""
         if self.hits:
             before, start = self.rows[-1], self.last_time
@@ -92,6 +93,7 @@ class Tracklet:
         self._append(index, time, row, True)
         self.last, self.last_time, self.misses, self.blind = index, time, 0, 0
         self.hits += 1
+        self.score += (score - self.score) / self.hits
 
     def extend(self, after: list[tuple[int, float]]) -> None:
         """Carry on in a straight line through frames nobody looked at, up to a cut or the end."""
@@ -166,10 +168,10 @@ class Tracker:
         self._dead = [t for t in self._dead if t.end >= moment.index - self.reach_frames]
         return moment, sorted(seen, key=lambda s: s.track.first)
 
-    def nearby(self, tracklet: Tracklet, count: int) -> list[tuple[Array, Array]]:
-        """Up to ``count`` (frame, landmarks (5, 2)) of a tracklet's detections still in memory."""
-        images = {m.index: m.image for m in self._done}
-        out = []
+    def nearby(self, tracklet: Tracklet, popped: Moment, count: int) -> list[tuple[Array, Array]]:
+        """Up to ``count`` (frame, landmarks (5, 2)) of a tracklet's detections from the popped frame on."""
+        images = {m.index: m.image for m in (popped, *self._done)}
+        out: list[tuple[Array, Array]] = []
         for i, row, real in zip(tracklet.index, tracklet.rows, tracklet.real, strict=True):
             if real and i in images and len(out) < count:
                 out.append((images[i], row[4:].reshape(5, 2)))
@@ -217,7 +219,7 @@ class Tracker:
                 if score[a, b] > 0:
                     tracklet = self._live[a]
                     between = [(i, t) for i, t in self._trail if i > tracklet.last]
-                    tracklet.add(moment.index, moment.time, numbers[b], between)
+                    tracklet.add(moment.index, moment.time, numbers[b], float(rows[b, 4]), between)
                     taken.add(int(b))
                     kept.add(int(a))
         for n, tracklet in enumerate(self._live):
@@ -226,7 +228,7 @@ class Tracker:
         for b in range(len(rows)):
             if b not in taken:
                 tracklet = Tracklet(first=moment.index, shot=self._shot)
-                tracklet.add(moment.index, moment.time, numbers[b], [])
+                tracklet.add(moment.index, moment.time, numbers[b], float(rows[b, 4]), [])
                 self._live.append(tracklet)
 
     def _bridgeable(self, tracklet: Tracklet, moment: Moment) -> bool:

@@ -22,11 +22,11 @@ ALIGNED = 512  # side of the FFHQ canvas
 class Align(Stage):
     """Cut out the faces. Each crop is sampled once, straight from the frame, anti-aliased.
 
-    Adds ``faces.to96`` (the padded box stretched onto size x size, both axes on their own, as the generator was trained)
+    Adds ``faces.to96`` (the padded box stretched onto size x size, each axis on its own, as the generator was trained)
     and ``faces.to512`` (similarity of the landmarks onto the FFHQ template), float64, and their crops ``crop96`` and
-    ``aligned``, uint8 whatever the frames' depth: the networks were trained on 8 bits, and blend adds what they change to
-    the frame's own depth. Beyond the frame's border the border pixels are repeated, so that a face half out of the
-    frame does not meet a black edge the networks never saw.
+    ``aligned``. Crops are uint8 whatever the frames' depth: the networks were trained on 8 bits, and only blend touches
+    the frame, in its own depth. Beyond the frame's border the border pixels are repeated, so that a face half out of
+    the frame does not meet a black edge the networks never saw.
     """
 
     name: ClassVar[str] = "align"

@@ -87,9 +87,7 @@ class Detect(Stage):
                 small = [shrink(chunk.frames[i], self.size) for i in looked]
                 # Stills and frames repeated to raise the rate: look once.
                 previous = [last[0] if last else None, *small[:-1]]
-                fresh = [
-                    n for n, (a, b) in enumerate(zip(small, previous, strict=True)) if b is None or not same(a, b)
-                ]
+                fresh = [n for n, (a, b) in enumerate(zip(small, previous, strict=True)) if b is None or not same(a, b)]
                 shape = chunk.frames.shape[1:3]
                 faces = find(model, runtime, [small[n] for n in fresh], shape, self.threshold, self.nms)
                 results = iter(faces)
@@ -176,8 +174,7 @@ def _look(
     grid = anchors(height + down, width + across, sides)
     ratio = np.array([shape[1] / width, shape[0] / height])
     return [
-        _faces(offsets[n], odds[n], points[n], grid, ratio, (height, width), threshold, nms)
-        for n in range(len(images))
+        _faces(offsets[n], odds[n], points[n], grid, ratio, (height, width), threshold, nms) for n in range(len(images))
     ]
 
 
@@ -202,6 +199,8 @@ def _faces(
     scores = 1 / (1 + np.exp(-odds))
     best = suppress(boxes, odds, nms)
     rows = vote(np.concatenate([boxes, marks.reshape(-1, 10)], 1), boxes, scores, best)
+    apart = suppress(rows[:, :4], odds[best], nms)  # means may have moved onto each other
+    rows, best = rows[apart], best[apart]
     # To the frame's scale, then from pixel edges at integers to pixel centres at integers.
     rows = rows * np.tile(ratio, 7) - 0.5
     return np.concatenate([rows[:, :4], scores[best, None], rows[:, 4:]], 1).astype(np.float32)

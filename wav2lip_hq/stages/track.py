@@ -37,8 +37,8 @@ class Track(Stage):
 
     ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" (the
     N-th from the left by where each was first seen; N = 0 if left out); "reference" (nearest to the image
-    ``reference``). The choice does not jump: another face must be clearly larger to become the largest, and the place of
-    one that vanishes stays free for a second.
+    ``reference``, by its first detections). The choice does not jump: another face must be clearly larger to become
+    the largest, and the place of one that vanishes stays free for a second.
     """
 
     name: ClassVar[str] = "track"
@@ -141,24 +141,25 @@ class _Chooser:
         if moment.label == "cut":
             self.ranking.clear()
         boxes = np.array([f.box for f in faces]).reshape(-1, 4)
-        values = [self._value(tracker, f) for f in faces]
+        values = [self._value(tracker, moment, f) for f in faces]
         order = self.ranking.update(moment.time, [f.track.number for f in faces], boxes, values)
         chosen = order[self.rank] if self.rank < len(order) else -1
         return [(f.track.number, f) for f in faces if f.track.number == chosen]
 
-    def _value(self, tracker: Tracker, face: Seen) -> float:
+    def _value(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         if self.kind == "largest":
-            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+            # Doubtful detections count as smaller: a poster, a hand, an echo of the face itself.
+            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])) * face.track.score**2
         if face.track.value is None:  # fixed when the track is first seen
             if self.kind == "left-to-right":
                 face.track.value = -float(face.box[0] + face.box[2]) / 2
             else:
-                face.track.value = self._likeness(tracker, face)
+                face.track.value = self._likeness(tracker, moment, face)
         return face.track.value
 
-    def _likeness(self, tracker: Tracker, face: Seen) -> float:
+    def _likeness(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         assert self.wanted is not None
-        near = tracker.nearby(face.track, LOOKS)
+        near = tracker.nearby(face.track, moment, LOOKS)
         if not near:
             return -1.0
         views = np.concatenate([crops(image, marks[None]) for image, marks in near])
