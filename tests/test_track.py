@@ -376,6 +376,27 @@ def test_nobody_moves_in_while_the_chosen_face_is_away_for_a_moment() -> None:
     assert chosen(Track(), [both] * 10 + [one] * 10, cuts=(10,)) == [10] * 10 + [300] * 10
 
 
+def test_a_larger_newcomer_has_to_stay_to_be_chosen() -> None:
+    face_, hands = face(10, 10, 100), face(200, 10, 200)
+    alarm = [stack(face_)] * 20 + [stack(face_, hands)] * 8 + [stack(face_)] * 20
+    assert chosen(Track(), alarm) == [10] * 48
+    arrival = chosen(Track(), [stack(face_)] * 20 + [stack(face_, hands)] * 30)
+    assert arrival == [10] * 33 + [200] * 17  # after 0.5 s, 12.5 frames
+    # At the beginning of a shot nobody has the older right.
+    assert chosen(Track(), [stack(face_)] * 4 + [stack(face_, hands)] * 20)[4:] == [200] * 20
+
+
+def test_brief_false_alarms_are_dropped_but_lone_brief_faces_are_not() -> None:
+    long, brief = face(10, 10), face(300, 10)
+    rows = [stack(long, brief) if 10 <= i < 15 else stack(long) for i in range(30)]
+    assert ids(follow(Track(faces="all"), rows)) == [[0]] * 30
+    rows = [stack(long, brief) if 10 <= i < 16 else stack(long) for i in range(30)]
+    assert ids(follow(Track(faces="all"), rows)) == [[0, 1] if 10 <= i < 16 else [0] for i in range(30)]
+    assert ids(follow(Track(faces="all", smooth_ms=0, landmarks_ms=0), rows))[12] == [0, 1]
+    rows = [stack(brief) if 10 <= i < 12 else stack() for i in range(30)]
+    assert [i for i, found in enumerate(ids(follow(Track(), rows))) if found] == [10, 11]
+
+
 def test_ranking_places() -> None:
     ranking = Ranking(1.25)
     a, b = np.array([0, 0, 10, 10.0]), np.array([50, 0, 60, 10.0])

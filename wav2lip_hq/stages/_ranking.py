@@ -10,6 +10,8 @@ from ..types import Array
 from ._anchors import iou
 
 HOLD = 1.0  # seconds a face that vanished keeps its place: someone else's mouth must not move in for a moment
+SETTLE = 0.5  # seconds a newcomer is watched before it may overtake: it could be a false alarm
+TOGETHER = 0.25  # seconds between the first sights of faces that count as there from the beginning
 SAME_PLACE = 0.3  # overlap that makes a new track the successor of a vanished one
 
 
@@ -18,18 +20,20 @@ class _Place:
     track: int
     value: float
     box: Array
-    seen: float  # seconds
+    since: float  # seconds
+    seen: float
 
 
 class Ranking:
     """Keeps the faces of a shot in order of a value, highest first.
 
     A face overtakes another only when its value is ``margin`` times the other's, so two of about the same size do not
-    take turns. One that vanishes keeps its place for HOLD seconds, and a new track in its place inherits it.
+    take turns, and only after ``settle`` seconds, unless they appeared together. One that vanishes keeps its place for
+    HOLD seconds, and a new track in its place inherits it.
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
-        self.margin = margin
+    def __init__(self, margin: float = 1.0, settle: float = SETTLE) -> None:
+        self.margin, self.settle = margin, settle
         self._places: list[_Place] = []
 
     def clear(self) -> None:
@@ -45,16 +49,26 @@ class Ranking:
             if place is None:
                 place = self._successor(box, tracks)
                 if place is None:
-                    place = _Place(track, value, box, time)
-                    at = next((n for n, p in enumerate(self._places) if value > p.value), len(self._places))
+                    place = _Place(track, value, box, time, time)
+                    later = [n for n, p in enumerate(self._places) if value > p.value and self._may(place, p, time)]
+                    # Behind everybody it may not pass yet.
+                    bound = [n + 1 for n, p in enumerate(self._places) if not self._may(place, p, time)]
+                    at = max([min(later, default=len(self._places)), *bound])
                     self._places.insert(at, place)
             place.track, place.value, place.box, place.seen = track, value, box, time
         for _ in self._places:  # few faces: plain exchange sort, which knows about the margin
             for n in range(len(self._places) - 1):
                 first, second = self._places[n : n + 2]
-                if second.value > first.value and second.value > self.margin * first.value:
+                larger = second.value > first.value and second.value > self.margin * first.value
+                if larger and self._may(second, first, time):
                     self._places[n : n + 2] = [second, first]
         return [p.track for p in self._places]
+
+    def _may(self, place: _Place, other: _Place, time: float) -> bool:
+        """Whether a place's face is there now, and has been for long enough to overtake another."""
+        if place.seen < time:
+            return False
+        return time - place.since >= self.settle or place.since - other.since <= TOGETHER
 
     def _successor(self, box: Array, present: list[int]) -> _Place | None:
         absent = [p for p in self._places if p.track not in present]

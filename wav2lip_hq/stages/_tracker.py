@@ -15,7 +15,9 @@ from ._cuts import LOOKAHEAD, CutFinder
 
 GAP_FRAMES = 12  # longest run of frames nobody looked at (detect's every) that is bridged
 RATE = 60.0  # up to this many frames a second, times in ms are kept; beyond, windows end at as many frames
-SHORT = 3  # a track over fewer frames than this is a false alarm, if another face of the shot is there for longer
+# A track seen for a shorter time is a false alarm (hands before a shirt), if another of the shot is seen for longer.
+SHORT = 0.2  # seconds
+SHORT_FRAMES = 3  # and no fewer frames than this, in slow footage
 REACH = 2.0  # sigmas after which smoothing weights are cut off, on both sides alike
 
 
@@ -50,6 +52,7 @@ class Tracklet:
     """One face through one shot: rows of 14 numbers (box, landmarks) at consecutive frames."""
 
     first: int
+    first_time: float
     shot: int
     last: int = -1  # last frame it was detected in
     last_time: float = 0.0
@@ -73,9 +76,10 @@ class Tracklet:
         return self.index[-1]
 
     @property
-    def extent(self) -> int:
-        """Frames from the first to the last detection."""
-        return self.last - self.first + 1
+    def brief(self) -> bool:
+        """Whether it has been seen for no longer than a false alarm is."""
+        frames = self.last - self.first + 1
+        return frames < SHORT_FRAMES or self.hits < 2 or self.last_time - self.first_time < SHORT - 1e-6
 
     def predict(self, time: float) -> Array:
         """(14,) where it should be at a time."""
@@ -128,7 +132,8 @@ class Tracker:
     def __init__(self, smooth_ms: float, landmarks_ms: float, max_gap_ms: float, min_face: float) -> None:
         self.sigmas = (smooth_ms / 1000, landmarks_ms / 1000)
         self.reach = REACH * max(self.sigmas)
-        self.reach_frames = max(frames_of(1000 * self.reach), SHORT)
+        self.window = max(self.reach, SHORT)  # seconds after a frame that have to be known before it is popped
+        self.reach_frames = frames_of(1000 * self.window)
         self.max_gap = max_gap_ms / 1000
         self.gap_frames = max(GAP_FRAMES, frames_of(max_gap_ms))
         self.min_face = min_face
@@ -227,7 +232,7 @@ class Tracker:
                 tracklet.misses += 1
         for b in range(len(rows)):
             if b not in taken:
-                tracklet = Tracklet(first=moment.index, shot=self._shot)
+                tracklet = Tracklet(moment.index, moment.time, self._shot)
                 tracklet.add(moment.index, moment.time, numbers[b], float(rows[b, 4]), [])
                 self._live.append(tracklet)
 
@@ -252,7 +257,7 @@ class Tracker:
             return True
         edge = moment.index
         for later in self._done:
-            near = later.time - moment.time <= self.reach + 1e-6 or later.index - moment.index < SHORT
+            near = later.time - moment.time <= self.window + 1e-6 or later.index - moment.index < SHORT_FRAMES
             if not near or later.index - moment.index > self.reach_frames:
                 break
             edge = later.index
@@ -280,10 +285,10 @@ class Tracker:
         return Seen(tracklet, box, marks.reshape(5, 2))
 
     def _is_spurious(self, tracklet: Tracklet) -> bool:
-        if not tracklet.dead or (tracklet.extent >= SHORT and tracklet.hits > 1):
+        if not tracklet.dead or not tracklet.brief:
             return False
-        others = [t for t in (*self._dead, *self._live) if t is not tracklet and t.shot == tracklet.shot]
-        return any(t.extent >= SHORT and t.hits > 1 for t in others)
+        others = [t for t in (*self._dead, *self._live) if t.shot == tracklet.shot]
+        return any(not t.brief for t in others)
 
 
 def _affinity(a: Array, b: Array) -> Array:

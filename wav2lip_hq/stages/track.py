@@ -16,7 +16,7 @@ from ..errors import InputError, OptionError
 from ..types import Array, Chunk, Faces
 from ._appearance import Embedding, appearance, crops, similarity
 from ._cuts import thumbnail
-from ._ranking import Ranking
+from ._ranking import SETTLE, Ranking
 from ._tracker import Moment, Seen, Tracker
 from .detect import detect_faces
 
@@ -38,7 +38,7 @@ class Track(Stage):
     ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" (the
     N-th from the left by where each was first seen; N = 0 if left out); "reference" (nearest to the image
     ``reference``, by its first detections). The choice does not jump: another face must be clearly larger to become
-    the largest, and the place of one that vanishes stays free for a second.
+    the largest, and for half a second; the place of one that vanishes stays free for a second.
     """
 
     name: ClassVar[str] = "track"
@@ -125,7 +125,8 @@ class _Chooser:
 
     def __init__(self, options: Track, runtime: Runtime) -> None:
         self.kind, self.rank = options._choice()
-        self.ranking = Ranking(LARGER if self.kind == "largest" else 1.0)
+        # Likeness tells a person from a false alarm at once; size and place do not.
+        self.ranking = Ranking(LARGER if self.kind == "largest" else 1.0, 0.0 if self.kind == "reference" else SETTLE)
         self.count = 0
         self.embed: Embedding = options.embedding or appearance
         self.wanted = self._reference(options, runtime) if self.kind == "reference" else None
