@@ -174,7 +174,8 @@ class Trainer:
         self.optimizers: dict[str, Any] = {}
         self.emas: dict[str, Ema] = {}
         for name, module in task.modules.items():
-            module.to(memory_format=torch.channels_last)
+            if all(p.ndim in (1, 2, 4) for p in module.parameters()):  # three-axis kernels have no such layout
+                module.to(memory_format=torch.channels_last)
             if name in task.trained:
                 parameters = [p for p in module.parameters() if p.requires_grad]
                 lr = recipe.lr * task.lr_scale.get(name, 1.0)

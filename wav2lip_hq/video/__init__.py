@@ -1,0 +1,23 @@
+"""Reading and writing footage. The only package that imports PyAV; no system ffmpeg is needed.
+
+``open_video`` gives a ``VideoReader`` for files, stills, image sequences, arrays and iterators; ``VideoWriter`` writes
+under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
+"""
+
+from .memory import decode_clip, encode_clip
+from .reader import VideoReader, open_video
+from .sound import Sound, decode_audio, probe_sound
+from .writer import CODECS, VideoWriter, check_output
+
+__all__ = [
+    "CODECS",
+    "Sound",
+    "VideoReader",
+    "VideoWriter",
+    "check_output",
+    "decode_audio",
+    "decode_clip",
+    "encode_clip",
+    "open_video",
+    "probe_sound",
+]

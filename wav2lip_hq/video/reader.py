@@ -1,0 +1,401 @@
+"""Footage in: video files, stills, image sequences, arrays and iterators, one frame at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from ..errors import InputError, OptionError
+from ..types import Array, VideoInfo
+from . import color
+from .sound import _short, open_input, origin
+
+Frame = tuple[Fraction, Array, Array | None]  # time in seconds, (H, W, 3) uint8 or uint16 RGB, (H, W) alpha or None
+STILLS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+DEFAULT_FPS = Fraction(25)
+
+
+class VideoReader:
+    """An opened source: ``info`` and an iterator of (pts, frame, alpha).
+
+    Frames are (H, W, 3) RGB uint8, or uint16 over 0..65535 for sources deeper than 8 bits; alpha is (H, W) of the same
+    type, or None. ``pts`` is the exact time in seconds. ``restart()`` begins again (not for one-shot iterators);
+    ``damaged`` counts packets that could not be decoded.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        make: Callable[[VideoReader], Iterator[Frame]],
+        once: bool = False,
+        seek: Callable[[VideoReader, Fraction], Iterator[Frame]] | None = None,
+    ) -> None:
+        self.info = info
+        self._make, self._once, self._seek = make, once, seek
+        self._frames: Iterator[Frame] | None = None
+        self._used = False
+        self.damaged = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._frames is None:
+            if self._used and self._once:
+                raise InputError("the frames came from an iterator, which can be read only once; pass an array instead")
+            self._used = True
+            self._frames = self._make(self)
+        return self._frames
+
+    def restart(self) -> None:
+        """Begin again at the first frame."""
+        self.close()
+
+    def start_at(self, time: Fraction) -> Iterator[Frame]:
+        """Frames from the first one at or after ``time`` on, read apart from the main iteration."""
+        if self._once:
+            raise InputError("frames from an iterator cannot be read again; pass an array or a file instead")
+        frames = self._seek(self, time) if self._seek is not None else self._make(self)
+        for frame in frames:
+            if frame[0] >= time:
+                yield frame
+
+    def backwards(self, times: Sequence[Fraction], segment: int = 24) -> Iterator[Frame]:
+        """The frames at ``times`` (all of the clip's, ascending), last first; holds ``segment`` frames at a time."""
+        for end in range(len(times), 0, -segment):
+            part = times[max(0, end - segment) : end]
+            held: list[Frame] = []
+            frames = self.start_at(part[0])
+            for frame in frames:
+                if frame[0] > part[-1]:
+                    break
+                held.append(frame)
+            if isinstance(frames, Generator):
+                frames.close()
+            yield from reversed(held)
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._frames is not None and hasattr(self._frames, "close"):
+            self._frames.close()
+        self._frames = None
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_video(
+    source: str | os.PathLike[str] | Array | Iterable[Array],
+    *,
+    fps: float | Fraction | None = None,
+    deinterlace: bool = False,
+) -> VideoReader:
+    """Open footage.
+
+    source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
+    uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out); files
+    keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. Raises InputError, OptionError.
+    """
+    rate = Fraction(fps).limit_denominator(100_000) if fps is not None else None
+    if rate is not None and rate <= 0:
+        raise OptionError(f"fps must be positive, not {fps}")
+    if isinstance(source, np.ndarray):
+        return _array(source, rate or DEFAULT_FPS)
+    if not isinstance(source, (str, os.PathLike)):
+        return _iterator(iter(source), rate or DEFAULT_FPS)
+    path = Path(os.fspath(source))
+    if path.is_dir():
+        return _images(sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS), str(path), rate or DEFAULT_FPS)
+    if re.search(r"%0?\d*d", path.name) and not path.exists():
+        return _images(_pattern(path), str(path), rate or DEFAULT_FPS)
+    if path.suffix.lower() in STILLS and path.is_file():
+        return _still(path, rate or DEFAULT_FPS)
+    return _file(path, deinterlace)
+
+
+# ---- arrays and images
+
+
+def _check(frame: Array, name: str) -> tuple[Array, Array | None]:
+    frame = np.asarray(frame)
+    if frame.dtype not in (np.uint8, np.uint16) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
+        raise InputError(f"{name}: frames must be (H, W, 3) uint8 or uint16 RGB, not {frame.dtype} {frame.shape}")
+    if min(frame.shape[:2]) < 2:
+        raise InputError(f"{name}: a frame of {frame.shape[1]}x{frame.shape[0]} pixels is too small")
+    return np.ascontiguousarray(frame[..., :3]), (frame[..., 3].copy() if frame.shape[2] == 4 else None)
+
+
+def _info(frame: Array, fps: Fraction, name: str, count: int | None, **more: Any) -> VideoInfo:
+    return VideoInfo(
+        path=name,
+        width=frame.shape[1],
+        height=frame.shape[0],
+        fps=fps,
+        frames=count,
+        duration=None if count is None else count / fps,
+        time_base=1 / fps,
+        bit_depth=8 if frame.dtype == np.uint8 else 16,
+        has_alpha=frame.shape[2] == 4,
+        **more,
+    )
+
+
+def _array(frames: Array, fps: Fraction) -> VideoReader:
+    if frames.ndim != 4 or not len(frames):
+        raise InputError(f"an array of frames must be (T, H, W, 3) with T > 0, not {frames.shape}")
+    _check(frames[0], "array of frames")
+
+    def make(_: VideoReader) -> Iterator[Frame]:
+        for n, frame in enumerate(frames):
+            yield (n / fps, *_check(frame, "array of frames"))
+
+    return VideoReader(_info(frames[0], fps, "", len(frames)), make)
+
+
+def _iterator(frames: Iterator[Array], fps: Fraction) -> VideoReader:
+    first = next(frames, None)
+    if first is None:
+        raise InputError("the iterator of frames is empty")
+    _check(first, "iterator of frames")
+
+    def make(_: VideoReader) -> Iterator[Frame]:
+        n, frame = 0, first
+        while frame is not None:
+            yield (n / fps, *_same(_check(frame, "iterator of frames"), first, f"frame {n}"))
+            n, frame = n + 1, next(frames, None)
+
+    return VideoReader(_info(np.asarray(first), fps, "", None), make, once=True)
+
+
+def _same(pair: tuple[Array, Array | None], first: Array, name: str) -> tuple[Array, Array | None]:
+    if pair[0].shape[:2] != np.asarray(first).shape[:2]:
+        raise InputError(
+            f"{name} is {pair[0].shape[1]}x{pair[0].shape[0]}, the first one {first.shape[1]}x{first.shape[0]}; "
+            "all frames must have one size"
+        )
+    return pair
+
+
+def _pattern(path: Path) -> list[Path]:
+    match = re.search(r"%0?(\d*)d", path.name)
+    assert match is not None
+    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
+    expression = re.compile(re.escape(path.name[: match.start()]) + f"({digits})" + re.escape(path.name[match.end() :]))
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} does not exist")
+    found = {int(m[1]): p for p in path.parent.iterdir() if (m := expression.fullmatch(p.name))}
+    return [found[k] for k in sorted(found)]
+
+
+def load_image(path: Path) -> Array:
+    """(H, W, 3 or 4) uint8 or uint16 RGB(A), turned as its EXIF orientation says. Raises InputError."""
+    import cv2
+
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    if not len(data):
+        raise InputError(f"{path} is empty (0 bytes)")
+    # Colour images go the way that applies EXIF; alpha and 16 bits need the other, which does not: turn those here.
+    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise InputError(f"{path} is not an image this build can read, or it is damaged")
+    if raw.ndim == 3 and raw.shape[2] == 4:
+        image = _turn(cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA), path)
+    else:
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} holds {image.dtype} pixels; save it with 8 or 16 bits a channel")
+    return np.asarray(image)
+
+
+def _turn(image: Array, path: Path) -> Array:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            orientation = opened.getexif().get(0x0112, 1)
+    except OSError:
+        return image
+    turns = {3: 2, 6: 3, 8: 1}
+    return np.ascontiguousarray(np.rot90(image, turns[orientation])) if orientation in turns else image
+
+
+def _images(paths: list[Path], name: str, fps: Fraction) -> VideoReader:
+    if not paths:
+        raise InputError(f"{name} holds no images ({', '.join(sorted(STILLS))})")
+    first = load_image(paths[0])
+
+    def make(_: VideoReader) -> Iterator[Frame]:
+        for n, path in enumerate(paths):
+            yield (n / fps, *_same(_check(load_image(path), str(path)), first, str(path)))
+
+    return VideoReader(_info(first, fps, name, len(paths), codec="images"), make)
+
+
+def _still(path: Path, fps: Fraction) -> VideoReader:
+    image = load_image(path)
+    frame, alpha = _check(image, str(path))
+
+    def make(_: VideoReader) -> Iterator[Frame]:
+        yield Fraction(0), frame, alpha
+
+    return VideoReader(_info(image, fps, str(path), 1, codec="image", still=True), make)
+
+
+# ---- video files
+
+
+def _file(path: Path, deinterlace: bool) -> VideoReader:
+    name = str(path)
+    with open_input(name) as container:
+        if not container.streams.video:
+            raise InputError(f"{name} has no video stream; give footage or a picture as the face")
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        zero = origin(container)
+        try:
+            first = next(container.decode(stream), None)
+        except av.FFmpegError as error:
+            raise InputError(f"{name}: the video cannot be decoded, it is damaged ({_short(error)})") from error
+        if first is None:
+            raise InputError(f"{name} holds no decodable video frame; it is truncated or damaged")
+        turn = first.rotation % 360
+        average = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+        base = stream.base_rate or average
+        duration = stream.duration * stream.time_base if stream.duration else None
+        if duration is None and container.duration:
+            duration = Fraction(container.duration, 1_000_000)
+        depth = max((c.bits for c in first.format.components), default=8)
+        width, height = (first.width, first.height) if turn % 180 == 0 else (first.height, first.width)
+        sar = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+        frames = stream.frames or (round(duration * average) if duration else None)
+        info = VideoInfo(
+            path=name,
+            width=width,
+            height=height,
+            fps=Fraction(average),
+            frames=frames,
+            duration=duration,
+            time_base=Fraction(stream.time_base),
+            bit_depth=depth,
+            codec=context.name,
+            pix_fmt=first.format.name,
+            rotation=(360 - turn) % 360,
+            sample_aspect_ratio=sar if turn % 180 == 0 else 1 / sar,
+            color=color.tags(first if hasattr(first, "color_primaries") else context),
+            has_audio=bool(container.streams.audio),
+            has_alpha="a" in first.format.name.replace("gray", "").replace("palette", "").split("p")[0]
+            and first.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")),
+            interlaced=bool(first.interlaced_frame),
+            variable_rate=abs(float(base) / float(average) - 1) > 0.01,
+        )
+        if info.width < 2 or info.height < 2:
+            raise InputError(f"{name}: frames of {info.width}x{info.height} pixels are too small")
+    info = replace(info, interlaced=info.interlaced and not deinterlace)
+
+    def make(reader: VideoReader) -> Iterator[Frame]:
+        return _decode(reader, name, info, zero, turn, deinterlace)
+
+    def seek(reader: VideoReader, time: Fraction) -> Iterator[Frame]:
+        return _decode(reader, name, info, zero, turn, deinterlace, time)
+
+    return VideoReader(info, make, seek=seek)
+
+
+def _decode(
+    reader: VideoReader,
+    name: str,
+    info: VideoInfo,
+    zero: Fraction,
+    turn: int,
+    deinterlace: bool,
+    start: Fraction = Fraction(0),
+) -> Iterator[Frame]:
+    deep = info.bit_depth > 8
+    wanted = ("rgba64le" if deep else "rgba") if info.has_alpha else ("rgb48le" if deep else "rgb24")
+    table, span = color.table(info.color, info.height), color.span(info.color, info.pix_fmt)
+    rgb = info.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal", "gray"))
+    last: Fraction | None = None
+    size: tuple[int, int] | None = None
+    with open_input(name) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        if start > 0:  # to the key frame before it
+            container.seek(int((start + zero) / stream.time_base), stream=stream, backward=True)
+        for frame in _frames(reader, container, stream, deinterlace):
+            if size is None:
+                size = (frame.width, frame.height)
+            elif (frame.width, frame.height) != size:
+                raise InputError(
+                    f"{name} changes its resolution from {size[0]}x{size[1]} to {frame.width}x{frame.height} at "
+                    f"{float(last or 0):.2f} s; cut it there, or convert it to one size first"
+                )
+            options: dict[str, Any] = {} if rgb else {"src_colorspace": table, "src_color_range": span}
+            converted = frame.reformat(
+                format=wanted, interpolation=color.QUALITY, dst_color_range=color.ColorRange.JPEG, **options
+            )
+            image = converted.to_ndarray()
+            if turn:
+                image = np.rot90(image, turn // 90)
+            if frame.pts is not None:
+                pts = frame.pts * Fraction(frame.time_base) - zero
+            else:
+                pts = Fraction(0) if last is None else last + 1 / info.fps
+            if last is not None and pts <= last:
+                pts = last + min(1 / info.fps, Fraction(1, 1000))  # a damaged clock must not run backwards
+            last = pts
+            alpha = np.ascontiguousarray(image[..., 3]) if info.has_alpha else None
+            yield pts, np.ascontiguousarray(image[..., :3]), alpha
+
+
+def _frames(reader: VideoReader, container: Any, stream: Any, deinterlace: bool) -> Iterator[Any]:
+    graph = _bwdif(stream) if deinterlace else None
+    good = False
+    for packet in container.demux(stream):
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError:
+            reader.damaged += 1
+            continue
+        for frame in decoded:
+            good = True
+            if graph is None:
+                yield frame
+                continue
+            graph.push(frame)
+            yield from _pull(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _pull(graph)
+    if not good:
+        raise InputError(f"{reader.info.path} holds no decodable video frame; it is truncated or damaged")
+
+
+def _bwdif(stream: Any) -> Any:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(template=stream)
+    weave = graph.add("bwdif", "mode=send_frame:deint=all")
+    sink = graph.add("buffersink")
+    source.link_to(weave)
+    weave.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _pull(graph: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return

@@ -1,0 +1,234 @@
+"""Audio streams: decoding to samples, and carrying a driving track into an output file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from ..errors import InputError
+from ..types import Array
+
+# container suffix -> codecs its players understand as they are
+COPYABLE = {
+    ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
+    ".m4v": {"aac", "mp3", "ac3", "eac3", "alac"},
+    ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
+    ".avi": {"mp3", "ac3", "pcm_s16le", "pcm_s24le"},
+}
+ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+
+
+def open_input(path: str | os.PathLike[str], **options: Any) -> Any:
+    """av.open for reading, with errors a person understands."""
+    name = os.fspath(path)
+    file = Path(name)
+    if not file.exists():
+        raise InputError(f"{name} does not exist")
+    if file.is_dir():
+        raise InputError(f"{name} is a folder, not a media file")
+    if not os.access(name, os.R_OK):
+        raise InputError(f"{name} cannot be read (permission denied)")
+    if file.stat().st_size == 0:
+        raise InputError(f"{name} is empty (0 bytes)")
+    try:
+        # "file:" keeps names with colons or percent signs from being read as protocols or patterns.
+        return av.open(f"file:{name}", **options)
+    except (av.FFmpegError, ValueError, UnicodeError) as error:
+        raise InputError(f"{name} is not a media file this build can read, or it is damaged ({_short(error)})") from error
+
+
+def _short(error: BaseException) -> str:
+    return str(error).split("; ")[0].split(":")[0].strip()
+
+
+def origin(container: Any) -> Fraction:
+    """Where the file's clock starts, in seconds: program streams begin at arbitrary times, other files at zero."""
+    start = Fraction(container.start_time or 0, 1_000_000)
+    return start if start > Fraction(1, 4) else Fraction(0)
+
+
+def decode_audio(path: str | os.PathLike[str], rate: int = 16000) -> Array:
+    """First audio stream as (n,) float32 mono at ``rate`` Hz from time zero of the file; see ``audio.load_audio``."""
+    with open_input(path) as container:
+        if not container.streams.audio:
+            raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
+        stream = container.streams.audio[0]
+        zero = origin(container)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        parts: list[Array] = []
+        first: Fraction | None = None
+        try:
+            for frame in container.decode(stream):
+                if first is None:
+                    first = (frame.pts * frame.time_base if frame.pts is not None else zero) - zero
+                parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
+        except av.FFmpegError as error:
+            if not parts:
+                raise InputError(f"{os.fspath(path)}: the audio cannot be decoded ({_short(error)})") from error
+        if first is None:
+            raise InputError(f"{os.fspath(path)} has an audio stream of zero length; export the speech again")
+        parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
+    wav = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    lead = round(first * rate)
+    return np.asarray(np.concatenate([np.zeros(max(lead, 0), np.float32), wav[max(-lead, 0) :]]), np.float32)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A track to put beside the picture: an audio file (its first audio stream, shifted by ``delay`` seconds) or
+    samples (n,) or (n, channels) float32 at ``rate``."""
+
+    path: str = ""
+    samples: Array | None = None
+    rate: int = 0
+    delay: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """What an audio stream is."""
+
+    codec: str
+    rate: int
+    channels: int
+    duration: Fraction | None
+
+
+def probe_sound(path: str | os.PathLike[str]) -> SoundFacts:
+    """Codec, rate, channels and duration (seconds) of the first audio stream. Raises InputError."""
+    with open_input(path) as container:
+        if not container.streams.audio:
+            raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
+        stream = container.streams.audio[0]
+        context = stream.codec_context
+        duration = stream.duration * stream.time_base if stream.duration else None
+        return SoundFacts(context.name, context.sample_rate, context.channels, duration)
+
+
+class Track:
+    """Feeds one audio track into an output container, in step with the picture."""
+
+    def __init__(self, output: Any, suffix: str, sound: Sound, until: Fraction | None) -> None:
+        self.until = until
+        self.source: Any = None
+        self.copied = False
+        self._next: Any = None
+        if sound.path:
+            self.source = open_input(sound.path)
+            stream = self.source.streams.audio[0]
+            zero = origin(self.source)
+            codec = stream.codec_context.name
+            if suffix == ".mkv" or codec in COPYABLE.get(suffix, ()):
+                self.copied = True
+                self.stream = output.add_stream_from_template(stream)
+                self._packets = self._copies(stream, zero - sound.delay)
+            else:
+                rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout.name
+                self._encode_setup(output, suffix, rate, layout)
+                self._packets = self._encodes(self.source.decode(stream), zero - sound.delay)
+        else:
+            assert sound.samples is not None
+            samples = np.asarray(sound.samples, np.float32)
+            samples = samples[:, None] if samples.ndim == 1 else samples
+            layout = "mono" if samples.shape[1] == 1 else "stereo"
+            self._encode_setup(output, suffix, sound.rate, layout)
+            self._packets = self._encodes(_frames(samples, sound.rate, layout), -sound.delay)
+        self._advance()
+
+    def _encode_setup(self, output: Any, suffix: str, rate: int, layout: str) -> None:
+        codec = ENCODERS.get(suffix, "aac")
+        if codec == "aac" and rate not in AAC_RATES:
+            rate = 48000
+        options = {"b": "192k"} if codec == "aac" else {}
+        self.stream = output.add_stream(codec, rate=rate, layout=layout, options=options)
+        formats = {"aac": "fltp", "flac": "s32", "pcm_s24le": "s32", "pcm_s16le": "s16"}
+        self.resampler = av.AudioResampler(format=formats[codec], layout=layout, rate=rate)
+        self.rate = rate
+
+    def _copies(self, stream: Any, zero: Fraction) -> Iterator[Any]:
+        shift = round(zero / stream.time_base)
+        for packet in self.source.demux(stream):
+            if packet.dts is None or packet.size == 0:
+                continue
+            if self.until is not None and packet.pts is not None and packet.pts * stream.time_base - zero >= self.until:
+                return
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts -= shift
+            packet.stream = self.stream
+            yield packet
+
+    def _encodes(self, frames: Iterator[Any], zero: Fraction) -> Iterator[Any]:
+        end = None if self.until is None else round(self.until * self.rate)
+        done = 0
+
+        def resampled() -> Iterator[Any]:
+            nonlocal zero
+            start: Fraction | None = None
+            for frame in frames:
+                if start is None:
+                    start = (frame.pts * frame.time_base if frame.pts is not None else Fraction(0)) - zero
+                    self._lead = round(start * self.rate)
+                frame.pts = None
+                yield from self.resampler.resample(frame)
+            yield from self.resampler.resample(None)
+
+        self._lead = 0
+        for frame in resampled():
+            if end is not None and self._lead + done >= end:
+                break
+            count = frame.samples
+            if end is not None and self._lead + done + count > end:
+                frame = _cut(frame, end - self._lead - done)
+            frame.pts = self._lead + done
+            frame.time_base = Fraction(1, self.rate)
+            done += count
+            if frame.pts < 0:
+                continue
+            yield from self.stream.encode(frame)
+        yield from self.stream.encode(None)
+
+    def _advance(self) -> None:
+        try:
+            self._next = next(self._packets, None)
+        except av.FFmpegError:
+            self._next = None  # a damaged tail: what could be read is there
+
+    def mux_until(self, output: Any, seconds: Fraction | None) -> None:
+        """Write the packets due before ``seconds``, or all that remain."""
+        while self._next is not None:
+            packet = self._next
+            if seconds is not None and packet.dts is not None and packet.dts * packet.time_base > seconds:
+                return
+            output.mux(packet)
+            self._advance()
+
+    def close(self) -> None:
+        """Close the source file."""
+        if self.source is not None:
+            self.source.close()
+
+
+def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:
+    for at in range(0, len(samples), 1024):
+        block = np.ascontiguousarray(samples[at : at + 1024].T)
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        yield frame
+
+
+def _cut(frame: Any, samples: int) -> Any:
+    array = frame.to_ndarray()
+    per = array.shape[1] // frame.samples
+    short = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(array[:, : samples * per]), format=frame.format.name, layout=frame.layout.name
+    )
+    short.sample_rate = frame.sample_rate
+    return short

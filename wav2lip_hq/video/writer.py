@@ -1,0 +1,365 @@
+"""Footage out: encoded on a thread of its own, under a temporary name until it is complete."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+
+from ..errors import OptionError, OutputError
+from ..types import Array, VideoInfo
+from . import color
+from .sound import Sound, Track
+
+NOTICE = "Lip movement in this video was synthesised with wav2lip_hq."
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How to encode: encoder, its default options, pixel formats by (deep, alpha), file name endings it fits."""
+
+    encoder: str
+    options: dict[str, str]
+    formats: dict[tuple[bool, bool], str]
+    suffixes: tuple[str, ...]
+    crf: int | None = None  # visually lossless default
+
+
+def _formats(plain: str, deep: str, alpha: str = "", deep_alpha: str = "") -> dict[tuple[bool, bool], str]:
+    return {
+        (False, False): plain,
+        (True, False): deep,
+        (False, True): alpha or plain,
+        (True, True): deep_alpha or alpha or deep,
+    }
+
+
+CODECS: dict[str, Codec] = {
+    "h264": Codec(
+        "libx264", {"preset": "medium"}, _formats("yuv420p", "yuv420p10le"), (".mp4", ".mov", ".mkv", ".m4v", ".avi"), 14
+    ),
+    "hevc": Codec(
+        "libx265",
+        {"preset": "medium", "x265-params": "log-level=error"},
+        _formats("yuv420p", "yuv420p10le"),
+        (".mp4", ".mov", ".mkv", ".m4v"),
+        16,
+    ),
+    "prores_422hq": Codec(
+        "prores_ks", {"profile": "3", "vendor": "apl0"}, _formats("yuv422p10le", "yuv422p10le"), (".mov", ".mkv")
+    ),
+    "prores_4444": Codec(
+        "prores_ks",
+        {"profile": "4", "vendor": "apl0"},
+        _formats("yuv444p10le", "yuv444p10le", "yuva444p10le", "yuva444p10le"),
+        (".mov", ".mkv"),
+    ),
+    "ffv1": Codec(
+        "ffv1", {"level": "3"}, _formats("bgr0", "gbrp16le", "bgra", "gbrap16le"), (".mkv", ".avi", ".mov")
+    ),
+    "png": Codec("", {}, {}, ()),
+}
+
+
+def pick_codec(name: str | None, path: Path) -> str:
+    """``name``, or what the output's ending suggests. Raises OptionError for unknown names and misfits."""
+    suffix = path.suffix.lower()
+    if name is None:
+        name = "png" if suffix == "" else "h264"
+    if name not in CODECS:
+        raise OptionError(f"unknown codec '{name}'; choose {', '.join(CODECS)}")
+    fits = CODECS[name].suffixes
+    if name == "png":
+        if suffix:
+            raise OptionError(f"{path}: a PNG sequence is written into a folder; give a name without an ending")
+    elif suffix not in fits:
+        raise OptionError(f"{path}: {name} goes into {', '.join(fits)}, not '{suffix or 'a name without an ending'}'")
+    return name
+
+
+def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]], codec: str | None) -> str:
+    """Everything that can be known before work starts: returns the codec's name.
+
+    Raises OptionError (unknown codec, wrong ending) and OutputError (no such folder, read-only, disk full, equal to an
+    input, a folder in the way).
+    """
+    target = Path(os.fspath(path))
+    name = pick_codec(codec, target)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} does not exist; create the folder first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} is not writable; choose another folder for the output")
+    if name != "png" and target.is_dir():
+        raise OutputError(f"{target} is a folder; give a file name")
+    if name == "png" and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target} exists and is not an empty folder; choose another name")
+    for given in inputs:
+        source = Path(os.fspath(given))
+        if source.exists() and target.exists() and source.samefile(target):
+            raise OutputError(f"{target} is also an input; writing it would destroy the source, choose another name")
+    if shutil.disk_usage(folder).free < 16 << 20:
+        raise OutputError(f"the disk of {folder} is full (less than 16 MB free)")
+    return name
+
+
+class VideoWriter:
+    """Writes frames with their own timestamps. A context manager: leaving it normally completes the file, leaving it by
+    an exception removes everything.
+
+    path: ending chooses the container; info: of the source, for colour tags, aspect ratio, time base and depth;
+    codec: key of CODECS or None; crf, preset, pix_fmt override its defaults; sound: track to put beside; until: end of
+    the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata. Raises
+    OptionError and OutputError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        info: VideoInfo,
+        *,
+        codec: str | None = None,
+        crf: int | None = None,
+        preset: str | None = None,
+        pix_fmt: str | None = None,
+        sound: Sound | None = None,
+        until: Fraction | None = None,
+        mark: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self.path = Path(os.fspath(path))
+        self.codec = check_output(self.path, [], codec)
+        self.info = info
+        self.width, self.height = size or (info.width, info.height)
+        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
+        self.written = 0
+        self.last_pts: Fraction | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._track: Track | None = None
+        self._container: Any = None
+        try:
+            if self.codec == "png":
+                self._temporary.mkdir()
+            else:
+                self._open(crf, preset, pix_fmt, sound, until, mark)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._remove()
+            if isinstance(error, (OutputError, OptionError)):
+                raise
+            raise OutputError(f"{self.path} cannot be written as {self.codec}: {error}") from error
+        except BaseException:
+            self._remove()
+            raise
+        self._queue: queue.Queue[tuple[Array, Fraction, Array | None] | None] = queue.Queue(maxsize=8)
+        self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
+        self._thread.start()
+
+    def _open(
+        self,
+        crf: int | None,
+        preset: str | None,
+        pix_fmt: str | None,
+        sound: Sound | None,
+        until: Fraction | None,
+        mark: bool,
+    ) -> None:
+        codec, info = CODECS[self.codec], self.info
+        suffix = self.path.suffix.lower()
+        deep = info.bit_depth > 8
+        self.pix_fmt = pix_fmt or codec.formats[deep, info.has_alpha]
+        if self.pix_fmt.startswith("yuv420") and (self.width % 2 or self.height % 2):
+            self.pix_fmt = self.pix_fmt.replace("420", "444")  # 4:2:0 cannot hold an odd size
+        options = dict(codec.options)
+        if preset:
+            options["preset"] = preset
+        if crf is not None or codec.crf is not None:
+            options["crf"] = str(codec.crf if crf is None else crf)
+        container_options = {"movflags": "+faststart+write_colr"} if suffix in (".mp4", ".mov", ".m4v") else {}
+        self._container = av.open(f"file:{self._temporary}", "w", options=container_options)
+        if mark:
+            self._container.metadata["comment"] = NOTICE
+        stream = self._container.add_stream(codec.encoder, rate=info.fps.limit_denominator(65535), options=options)
+        context = stream.codec_context
+        stream.width, stream.height = self.width, self.height
+        try:
+            stream.pix_fmt = self.pix_fmt
+        except ValueError as error:
+            raise OptionError(f"unknown pixel format '{self.pix_fmt}'") from error
+        context.time_base = stream.time_base = self._clock(info)
+        context.thread_count = 0
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+        tags = info.color
+        rgb = self.pix_fmt.startswith(("bgr", "gbr", "rgb"))
+        if "primaries" in tags:
+            context.color_primaries = tags["primaries"]
+        if "transfer" in tags:
+            context.color_trc = tags["transfer"]
+        if not rgb:
+            if "matrix" in tags and tags["matrix"] != 0:
+                context.colorspace = tags["matrix"]
+            self._span = color.span(tags, info.pix_fmt)
+            context.color_range = int(self._span)
+        self._table = color.table(tags, self.height)
+        self._rgb = rgb
+        self._stream = stream
+        if sound is not None:
+            self._track = Track(self._container, suffix, sound, until)
+
+    @staticmethod
+    def _clock(info: VideoInfo) -> Fraction:
+        """A time base in which every source timestamp is exact, with a denominator containers can hold."""
+        base = info.time_base if info.time_base > 0 else 1 / info.fps
+        if base.denominator > 1_000_000:
+            return Fraction(1, 90_000)
+        return Fraction(1, base.denominator) if base.numerator != 1 else base
+
+    # ---- frames
+
+    def write(self, frame: Array, pts: Fraction, alpha: Array | None = None) -> None:
+        """Queue a frame (H, W, 3) uint8 or uint16 with its time in seconds. Raises OutputError of earlier frames."""
+        if self._error is not None:
+            self._fail()
+        if frame.shape[:2] != (self.height, self.width):
+            raise OutputError(f"{self.path}: frame of {frame.shape[1]}x{frame.shape[0]}, not {self.width}x{self.height}")
+        while True:
+            try:
+                self._queue.put((frame, pts, alpha), timeout=0.2)
+                return
+            except queue.Full:
+                if self._error is not None:
+                    self._fail()
+
+    def _work(self) -> None:
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if self._error is not None:
+                continue
+            try:
+                self._encode(*item)
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+                self._error = error
+
+    def _encode(self, frame: Array, pts: Fraction, alpha: Array | None) -> None:
+        self.written += 1
+        self.last_pts = pts
+        if self.codec == "png":
+            self._png(frame, alpha)
+            return
+        deep = frame.dtype == np.uint16
+        keep_alpha = alpha is not None and ("a" in self.pix_fmt[:5] and self.pix_fmt.startswith(("yuva", "bgra", "gbra")))
+        if keep_alpha and alpha is not None:
+            frame = np.concatenate([frame, alpha[..., None]], -1)
+            layout = "rgba64le" if deep else "rgba"
+        else:
+            layout = "rgb48le" if deep else "rgb24"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
+        options: dict[str, Any] = {}
+        if not self._rgb:
+            options = {"dst_colorspace": self._table, "dst_color_range": self._span}
+        picture = picture.reformat(
+            format=self.pix_fmt, interpolation=color.QUALITY, src_color_range=color.ColorRange.JPEG, **options
+        )
+        picture.time_base = self._stream.codec_context.time_base
+        picture.pts = round(pts / picture.time_base)
+        if self._track is not None:
+            self._track.mux_until(self._container, pts)
+        for packet in self._stream.encode(picture):
+            self._container.mux(packet)
+
+    def _png(self, frame: Array, alpha: Array | None) -> None:
+        import cv2
+
+        image = frame[..., ::-1] if alpha is None else np.concatenate([frame[..., ::-1], alpha[..., None]], -1)
+        done, data = cv2.imencode(".png", np.ascontiguousarray(image))
+        if not done:
+            raise OutputError(f"{self.path}: frame {self.written - 1} cannot be stored as PNG")
+        (self._temporary / f"{self.written:06d}.png").write_bytes(data.tobytes())
+
+    # ---- the end
+
+    def _fail(self) -> None:
+        error = self._error
+        self.abort()
+        raise OutputError(f"{self.path} could not be written: {error}") from error
+
+    def _finish_thread(self) -> None:
+        if self._thread.is_alive():
+            while True:
+                try:
+                    self._queue.put(None, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            self._thread.join()
+
+    def close(self) -> None:
+        """Flush, complete the file and give it its name. Raises OutputError; then nothing is left behind."""
+        if self._ended:
+            return
+        self._finish_thread()
+        if self._error is not None:
+            self._fail()
+        try:
+            if self._container is not None:
+                for packet in self._stream.encode(None):
+                    self._container.mux(packet)
+                if self._track is not None:
+                    self._track.mux_until(self._container, None)
+                self._container.close()
+                if self._track is not None:
+                    self._track.close()
+                with self._temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+            elif self.path.is_dir():
+                self.path.rmdir()
+            os.replace(self._temporary, self.path)
+        except BaseException as error:
+            self._error = error
+            self._fail()
+        self._ended = True
+
+    def abort(self) -> None:
+        """Stop and remove what was written."""
+        if self._ended:
+            return
+        self._ended = True
+        self._error = self._error or RuntimeError("aborted")
+        self._finish_thread()
+        try:
+            if self._container is not None:
+                self._container.close()
+        except Exception:  # noqa: BLE001, S110 - the file is thrown away in any case
+            pass
+        if self._track is not None:
+            self._track.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        if self._temporary.is_dir():
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
