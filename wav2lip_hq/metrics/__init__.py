@@ -1,0 +1,1 @@
+"""Quality figures: ``lipsync`` (LSE-D, LSE-C, offset), ``image`` (PSNR, SSIM)."""
