@@ -38,6 +38,7 @@ class Stage:
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
     adds: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -64,7 +65,7 @@ def check_wiring(stages: Sequence[Stage]) -> None:
     """Raise WiringError if a stage reads something no earlier stage adds, or names a field that does not exist."""
     have = set(SOURCE_FIELDS)
     for position, stage in enumerate(stages):
-        for name in (*stage.reads, *stage.adds):
+        for name in (*stage.reads, *stage.optional, *stage.adds):
             if name not in KNOWN_FIELDS:
                 raise WiringError(f"stage '{stage.name}' names the field '{name}', which no chunk has")
         for name in stage.reads:
@@ -97,7 +98,7 @@ def _last_readers(stages: Sequence[Stage], keep: Iterable[str]) -> list[list[str
     kept = KEPT_FIELDS | set(keep)
     last: dict[str, int] = {}
     for i, stage in enumerate(stages):
-        for name in (*stage.reads, *stage.adds):
+        for name in (*stage.reads, *stage.optional, *stage.adds):
             last[name] = i
     return [[n for n, at in last.items() if at == i and n not in kept] for i in range(len(stages))]
 

@@ -147,7 +147,9 @@ class Track:
         codec = ENCODERS.get(suffix, "aac")
         if codec == "aac" and rate not in AAC_RATES:
             rate = 48000
-        options = {"b": "192k"} if codec == "aac" else {}
+        channels = av.AudioLayout(layout).nb_channels
+        # AAC refuses more than 6 bits a sample
+        options = {"b": str(channels * min(96_000, 5 * rate))} if codec == "aac" else {}
         self.stream = output.add_stream(codec, rate=rate, layout=layout, options=options)
         formats = {"aac": "fltp", "flac": "s32", "pcm_s24le": "s32", "pcm_s16le": "s16"}
         self.resampler = av.AudioResampler(format=formats[codec], layout=layout, rate=rate)

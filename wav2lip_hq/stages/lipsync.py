@@ -1,0 +1,88 @@
+"""LipSync: the generator makes the mouth from the speech."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import audio
+from ..engine import Stage
+from ..errors import OptionError
+from ..types import Array, Chunk
+from ._paste import paste
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+# The reference's training code gives frame f the mel window that starts at frame f - 1; its inference code starts at
+# f itself, 40 ms later than the network learnt (Wav2Lip: wav2lip_train.py, inference.py). Here it is as it was learnt.
+OFFICIAL_OFFSET_MS = -40.0
+ARCHITECTURES = ("wav2lip",)
+
+
+@dataclass(frozen=True)
+class LipSync(Stage):
+    """Make the lower half of each face say the speech of its frame. Adds ``synced96`` (the generator's own picture) and
+    ``synced`` (put into the aligned face; nothing outside the generator's lower half changes there)."""
+
+    name: ClassVar[str] = "lipsync"
+    reads: ClassVar[tuple[str, ...]] = (
+        "mel",
+        "speech",
+        "faces.frame",
+        "faces.crop96",
+        "faces.aligned",
+        "faces.to96",
+        "faces.to512",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("faces.synced96", "faces.synced")
+
+    model: str = "embedded-generator"  # works offline; wav2lip_gan is sharper where its licence allows it
+    sync_offset: float = 0.0  # ms; positive lets the mouth follow later sound
+    # In pauses the generator is driven with silence, so that breath and room noise do not move the lips.
+    silence: bool = True
+
+    def __post_init__(self) -> None:
+        if not -2000 <= self.sync_offset <= 2000:
+            raise OptionError(f"lipsync.sync_offset is a time in ms between -2000 and 2000, not {self.sync_offset}")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def mel_offset_ms(self, runtime: Runtime) -> float:
+        """Where a frame's mel window starts, in ms from the frame, for the chosen checkpoint."""
+        card = runtime.model(self.model, expect=ARCHITECTURES).card
+        return float(card.get("mel_offset_ms", OFFICIAL_OFFSET_MS))
+
+    def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
+        faces = chunk.faces
+        assert faces is not None and faces.crop96 is not None and faces.aligned is not None
+        assert faces.to96 is not None and faces.to512 is not None and chunk.mel is not None
+        if not len(faces):
+            return chunk.with_faces(synced96=faces.crop96, synced=faces.aligned)
+        mel = chunk.mel[faces.frame][:, None]
+        if self.silence and chunk.speech is not None:
+            speaks = chunk.speech[faces.frame][:, None, None, None]
+            mel = audio.SILENCE + (mel - audio.SILENCE) * speaks
+        made = generate(runtime, self.model, faces.crop96, mel)
+        size = made.shape[1]
+        return chunk.with_faces(synced96=made, synced=paste(made, faces.to96, faces.to512, faces.aligned, size))
+
+
+def generate(runtime: Runtime, name: str, crops: Array, mel: Array) -> Array:
+    """(N, S, S, 3) uint8 RGB: faces (N, S, S, 3) uint8 RGB saying mel windows (N, 1, 80, 16) float32."""
+    model = runtime.model(name, expect=ARCHITECTURES)
+
+    def run(pixels: Tensor, sound: Tensor) -> Tensor:
+        face = pixels.flip(-1).permute(0, 3, 1, 2).float() / 255  # the generator's order is BGR
+        hidden = face.clone()
+        hidden[:, :, face.shape[2] // 2 :] = 0
+        out = model(sound, torch.cat([hidden, face], 1))
+        return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1)
+
+    return np.asarray(runtime.map(run, crops, mel.astype(np.float32)))

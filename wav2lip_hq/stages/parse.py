@@ -1,0 +1,186 @@
+"""Parse: which pixels of the synthesised face may replace the source's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine import Stage
+from ..errors import OptionError
+from ..types import Array, Chunk
+from ._paste import CANVAS, painted
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+# Classes of CelebAMask-HQ in the order of the widely used BiSeNet weights (zllrunning's 79999_iter).
+BACKGROUND, SKIN, GLASSES, NOSE, MOUTH, UPPER_LIP, LOWER_LIP = 0, 1, 6, 10, 11, 12, 13
+NECK, CLOTH, HAIR, HAT = 14, 16, 17, 18
+REGIONS = {
+    "mouth": (MOUTH, UPPER_LIP, LOWER_LIP),
+    "lower-face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
+    "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
+}
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+REACH = 2  # frames to either side over which the mask is averaged
+
+
+@dataclass(frozen=True)
+class Parse(Stage):
+    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face.
+
+    The union of the region in the source's and in the synthesised face, so that a lowered jaw is covered either way,
+    inside what the generator painted, without what lies over the face in the source (hair, glasses, hat, hands and
+    microphones as far as the classes show them), feathered and averaged over neighbouring frames of the track.
+    """
+
+    name: ClassVar[str] = "parse"
+    reads: ClassVar[tuple[str, ...]] = (
+        "faces.frame",
+        "faces.track",
+        "faces.aligned",
+        "faces.synced",
+        "faces.synced96",
+        "faces.to96",
+        "faces.to512",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("faces.mask",)
+
+    model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
+    region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam
+    feather: float = 14.0  # px at 512: wider than skin texture, narrower than the chin
+    size: int = 256  # side the parser works at; its classes are large, 512 costs four times as much
+
+    def __post_init__(self) -> None:
+        if self.region not in REGIONS:
+            raise OptionError(f"parse.region is {', '.join(REGIONS)}, not '{self.region}'")
+        if not 0 <= self.feather <= 100:
+            raise OptionError(f"parse.feather is a width between 0 and 100 px, not {self.feather}")
+        if self.size not in (128, 256, 512):
+            raise OptionError(f"parse.size is 128, 256 or 512, not {self.size}")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,) if self.model else ()
+
+    @property
+    def lookahead(self) -> int:
+        """Frames the temporal average waits for."""
+        return REACH
+
+    def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
+        """Masks of single frames first, then the average over the track's neighbours."""
+        waiting: deque[Chunk] = deque()
+        rows: deque[dict[int, Array]] = deque()  # a frame: track -> mask
+        past: deque[dict[int, Array]] = deque(maxlen=REACH)
+
+        def ready(final: bool) -> Iterator[Chunk]:
+            while waiting and (final or len(rows) >= len(waiting[0]) + REACH):
+                chunk = waiting.popleft()
+                assert chunk.faces is not None and chunk.faces.track is not None
+                masks = np.zeros((len(chunk.faces), CANVAS, CANVAS), np.uint8)
+                for i in range(len(chunk)):
+                    window = [*past, *list(rows)[: REACH + 1]]
+                    for n in np.flatnonzero(chunk.faces.frame == i):
+                        track = int(chunk.faces.track[n])
+                        found = [w[track] for w in window if track in w]
+                        masks[n] = np.round(np.mean(found, axis=0)).astype(np.uint8) if len(found) > 1 else found[0]
+                    past.append(rows.popleft())
+                yield chunk.with_faces(mask=masks)
+
+        for chunk in chunks:
+            assert chunk.faces is not None and chunk.faces.track is not None
+            made = self._masks(chunk, runtime)
+            for i in range(len(chunk)):
+                rows.append({int(chunk.faces.track[n]): made[n] for n in np.flatnonzero(chunk.faces.frame == i)})
+            waiting.append(chunk)
+            yield from ready(False)
+        yield from ready(True)
+
+    def _masks(self, chunk: Chunk, runtime: Runtime) -> Array:
+        faces = chunk.faces
+        assert faces is not None and faces.aligned is not None and faces.synced is not None
+        assert faces.to96 is not None and faces.to512 is not None and faces.synced96 is not None
+        if not len(faces):
+            return np.zeros((0, CANVAS, CANVAS), np.uint8)
+        where = painted(faces.to96, faces.to512, faces.synced96.shape[1])
+        if self.model:
+            shape = self._parsed(faces.aligned, faces.synced, runtime)
+        else:
+            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
+            shape = np.broadcast_to(default_shape(), where.shape)
+        masks = np.empty(where.shape, np.uint8)
+        for n in range(len(where)):
+            soft = _feather(shape[n], self.feather)
+            masks[n] = np.round(255 * soft * where[n]).astype(np.uint8)
+        if chunk.active is not None:
+            masks[~chunk.active[faces.frame]] = 0
+        return masks
+
+    def _parsed(self, aligned: Array, synced: Array, runtime: Runtime) -> Array:
+        """(N, 512, 512) float32 in {0, 1}: region minus occluders."""
+        before, after = classes(aligned, runtime, self.model, self.size), classes(synced, runtime, self.model, self.size)
+        wanted = list(REGIONS[self.region])
+        # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
+        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
+        out = np.empty((len(aligned), CANVAS, CANVAS), np.float32)
+        for n in range(len(aligned)):
+            region = (np.isin(before[n], wanted) | np.isin(after[n], wanted)).astype(np.uint8)
+            over = np.isin(before[n], (HAIR, GLASSES, HAT)).astype(np.uint8)
+            # Background or cloth enclosed by the face is a hand, a cup, a microphone.
+            hull = cv2.morphologyEx(np.isin(before[n], wanted).astype(np.uint8), cv2.MORPH_CLOSE, wide)
+            alien = (np.isin(before[n], (BACKGROUND, CLOTH)) & (hull > 0)).astype(np.uint8)
+            over |= cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
+            region = cv2.morphologyEx(_fit(region), cv2.MORPH_CLOSE, wide)
+            if self.region == "mouth":
+                region = cv2.dilate(region, wide)
+            over = cv2.dilate(_fit(over), near)
+            out[n] = region * (over == 0)
+        return out
+
+
+def _fit(mask: Array) -> Array:
+    """A {0, 1} mask at canvas size with a smooth outline."""
+    large = cv2.resize(mask.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
+    return (large > 0.5).astype(np.uint8)
+
+
+def _feather(mask: Array, width: float) -> Array:
+    """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px."""
+    if width <= 0:
+        return np.asarray(mask, np.float32)
+    inside = np.zeros((CANVAS + 2, CANVAS + 2), np.uint8)
+    inside[1:-1, 1:-1] = mask > 0.5
+    # The canvas' own border counts as outside.
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    x = np.clip(depth / width, 0, 1)
+    return cv2.GaussianBlur(x * x * (3 - 2 * x), (0, 0), max(width / 6, 0.8)) * (mask > 0.5)
+
+
+def default_shape() -> Array:
+    """(512, 512) float32 in {0, 1}: cheeks, mouth and chin of the FFHQ template."""
+    shape = np.zeros((CANVAS, CANVAS), np.uint8)
+    cv2.ellipse(shape, (256, 350), (130, 150), 0, 0, 360, 1, -1)
+    shape[:290] = 0
+    return shape.astype(np.float32)
+
+
+def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
+    """(N, size, size) uint8 class of every pixel of faces (N, 512, 512, 3) uint8 RGB."""
+    model = runtime.model(name, expect="bisenet_79999_iter")
+    small = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+
+    def run(pixels: Tensor) -> Tensor:
+        mean, deviation = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in IMAGENET)
+        x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
+        return model(x, method="parse").argmax(1).to(torch.uint8)
+
+    return np.asarray(runtime.map(run, small))

@@ -1,0 +1,106 @@
+"""Restore: bring the synthesised face to 512 px sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine import Stage
+from ..errors import OptionError
+from ..types import Array, Chunk
+from ._paste import paste
+
+if TYPE_CHECKING:
+    from ..runtime import Model, Runtime
+
+Restorer = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Restore(Stage):
+    """Restore the synthesised face. Adds ``restored``; several in a row form a chain.
+
+    Networks that enlarge (ESRGAN, Real-ESRGAN compact) work on the generator's own small picture, networks that keep
+    the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable with a ``scale``
+    attribute: (N, S, S, 3) uint8 RGB -> (N, S * scale, S * scale, 3) uint8 RGB.
+    """
+
+    name: ClassVar[str] = "restore"
+    reads: ClassVar[tuple[str, ...]] = (
+        "faces.synced96",
+        "faces.synced",
+        "faces.aligned",
+        "faces.to96",
+        "faces.to512",
+    )
+    optional: ClassVar[tuple[str, ...]] = ("faces.restored",)  # an earlier Restore's, in a chain
+    adds: ClassVar[tuple[str, ...]] = ("faces.restored",)
+
+    model: str | Restorer = "embedded-restorer"  # small and offline
+    strength: float = 1.0  # 0 = unrestored, 1 = the network's own result
+    fidelity: float = 0.5  # CodeFormer's w: 0 = prettier, 1 = closer to the input; its authors' default
+
+    def __post_init__(self) -> None:
+        for name in ("strength", "fidelity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"restore.{name} lies between 0 and 1, not {getattr(self, name)}")
+        if not isinstance(self.model, str) and not hasattr(self.model, "scale"):
+            raise OptionError("restore.model must be a checkpoint's name or a callable with a 'scale' attribute")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,) if isinstance(self.model, str) else ()
+
+    def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
+        faces = chunk.faces
+        assert faces is not None and faces.synced is not None and faces.synced96 is not None
+        assert faces.aligned is not None and faces.to96 is not None and faces.to512 is not None
+        before = faces.synced if faces.restored is None else faces.restored
+        if not len(faces) or self.strength == 0:
+            return chunk.with_faces(restored=before)
+        run, scale = self._restorer(runtime)
+        if scale > 1:
+            small = faces.synced96
+            after = paste(run(small), faces.to96, faces.to512, faces.aligned, small.shape[1])
+        else:
+            after = run(before)
+        if self.strength < 1:
+            mixed = before.astype(np.float32) * (1 - self.strength) + after.astype(np.float32) * self.strength
+            after = np.round(mixed).astype(np.uint8)
+        return chunk.with_faces(restored=after)
+
+    def _restorer(self, runtime: Runtime) -> tuple[Restorer, int]:
+        if not isinstance(self.model, str):
+            return self.model, int(self.model.scale)  # type: ignore[attr-defined]
+        model = runtime.model(self.model)
+        call, low, high = self._call(model)
+        batch = None if model.scale > 1 and runtime.device.type == "cuda" else runtime.batch_size
+        # The large networks gain nothing from batches on a CPU, and need much memory for them.
+        batch = 1 if runtime.device.type == "cpu" and model.scale == 1 else batch
+
+        def run(pixels: Tensor) -> Tensor:
+            x = pixels.permute(0, 3, 1, 2).float() / 255 * (high - low) + low
+            out = (call(x).clamp(low, high) - low) / (high - low)
+            return (out * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+        return lambda images: np.asarray(runtime.map(run, images, batch=batch)), model.scale
+
+    def _call(self, model: Model) -> tuple[Callable[[Tensor], Any], float, float]:
+        """The network as a function of one picture, and the range of values it works in."""
+        arch = model.arch.name
+        if arch == "codeformer":
+            return (lambda x: _first(model(x, w=self.fidelity, adain=True))), -1.0, 1.0
+        if arch == "gfpgan_clean":
+            return (lambda x: _first(model(x))), -1.0, 1.0
+        if arch in ("srvgg", "rrdbnet"):
+            return model, 0.0, 1.0
+        raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which restores nothing")
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, (tuple, list)) else value
