@@ -124,5 +124,3 @@ def speech_activity(wav: Array, times: Sequence[Fraction | float], rate: int = R
     at = np.array([float(t) for t in times])
     values = np.interp(at, centres, active, left=0.0, right=0.0)
     return np.asarray(values, np.float32)
-
-

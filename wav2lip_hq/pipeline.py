@@ -9,14 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import audio, checkpoints, config, source, video
+from . import audio, config, source, video
 from .engine import Stage, check_wiring, prefetch, run_stages
 from .errors import InputError, NoFaceError, OptionError
 from .metrics.offset import OffsetMeter
@@ -273,6 +272,21 @@ class HQPipeline:
             warnings=tuple(self.runtime.warnings),
         )
 
+    def measure_sync(self, face: Face, audio: Audio, **options: Any) -> float:
+        """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
+        a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short to tell."""
+        speech = load_speech(audio)
+        meter = OffsetMeter(self.runtime, speech.wav)
+        if meter.done:
+            self.runtime.warn("no sync network is installed: the offset was not measured")
+            return 0.0
+        with self.open(face, audio, trim=True, **options) as chunks:
+            for chunk in chunks:
+                meter.add(chunk)
+                if meter.done:
+                    break
+        return meter.offset_ms() or 0.0
+
     def preview(self, face: Face, audio: Audio, count: int = 6, **options: Any) -> Array:
         """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the clip, source above result.
 
@@ -385,5 +399,3 @@ class _Tally:
 def _peak_memory() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
-
-

@@ -101,9 +101,7 @@ def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) ->
     return wanted if trim else info.frames
 
 
-def chunks(
-    frames: Iterator[Frame], speech: Speech, offset_ms: float = 0.0, size: int | None = None
-) -> Iterator[Chunk]:
+def chunks(frames: Iterator[Frame], speech: Speech, offset_ms: float = 0.0, size: int | None = None) -> Iterator[Chunk]:
     """Group frames into chunks and give each its mel window, shifted by ``offset_ms`` (positive: hears later sound)."""
     start = 0
     group: list[Frame] = []

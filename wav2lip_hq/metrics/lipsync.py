@@ -7,7 +7,6 @@ there, every overlapping window is embedded once.
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,5 +100,3 @@ def benchmark_box(box: Array) -> Array:
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
     s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2
     return np.stack([cx - 1.4 * s, cy - s, cx + 1.4 * s, cy + 1.8 * s], -1)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 from .. import geometry
 from ..engine import Stage
 from ..errors import OptionError
+from ..geometry import FFHQ_512
 from ..types import Array, Chunk
 from ._paste import CANVAS, painted
 from .parse import _feather, default_shape
@@ -19,7 +21,9 @@ from .parse import _feather, default_shape
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-RING = 24  # px at 512: width of the band around the mask that colours are matched in
+MARGIN = 24  # px at 512 around the mask that filters may look at
+COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
+COARSE, TOLERANCE = 5.0, 14.0
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
 
 
@@ -27,7 +31,7 @@ MEMORY = 0.8  # share of the previous frame's colour match that is kept: light d
 class Blend(Stage):
     """Write the restored (or synthesised) face into the frame.
 
-    Colours are matched to the source in the band around the mask, per channel, smoothed over the track. What is
+    Colours are matched to the source by a smooth field measured on the skin around the mouth, steadied over the track. What is
     transferred is the *difference* to the source face, resampled into the frame: texture and grain of the source stay
     wherever the synthesis agrees with it, and 16-bit sources keep their precision. Pixels whose mask is 0 keep their
     exact values.
@@ -48,19 +52,23 @@ class Blend(Stage):
     adds: ClassVar[tuple[str, ...]] = ("frames",)
 
     method: str = "multiband"  # wide transitions for colour, narrow ones for detail; "feather" = one width
+    # Share of the source's own texture (pores, stubble, grain) that is kept where source and synthesis agree in shape.
+    texture: float = 1.0  # generators know 96 pixels a face: without it, skin around the mouth goes soft
     color: bool = True  # generators shift colours a little; the eye sees it at the mask's border first
 
     def __post_init__(self) -> None:
+        if not 0 <= self.texture <= 1:
+            raise OptionError(f"blend.texture lies between 0 and 1, not {self.texture}")
         if self.method not in ("multiband", "feather"):
             raise OptionError(f"blend.method is multiband or feather, not '{self.method}'")
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
         """Keeps each track's colour match from frame to frame."""
-        matches: dict[int, tuple[int, Array]] = {}
+        drifts: dict[int, tuple[int, Array]] = {}
         for chunk in chunks:
-            yield self._blend(chunk, matches)
+            yield self._blend(chunk, drifts)
 
-    def _blend(self, chunk: Chunk, matches: dict[int, tuple[int, Array]]) -> Chunk:
+    def _blend(self, chunk: Chunk, drifts: dict[int, tuple[int, Array]]) -> Chunk:
         faces = chunk.faces
         assert faces is not None and faces.synced is not None and faces.aligned is not None
         assert faces.track is not None and faces.to96 is not None and faces.to512 is not None
@@ -77,36 +85,71 @@ class Blend(Stage):
                 masks[~chunk.active[faces.frame]] = 0
         frames = chunk.frames.copy()
         for n, i in enumerate(faces.frame.tolist()):
-            if not masks[n].any():
+            area = _area(masks[n])
+            if area is None:
                 continue
-            source, face = faces.aligned[n].astype(np.float32), made[n].astype(np.float32)
+            source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
+            mask = masks[n][area].astype(np.float32) / 255
             if self.color:
-                shift = _match(source, face, masks[n])
+                drift = _drift(faces.aligned[n], made[n], masks[n])
                 number, track = chunk.start + i, int(faces.track[n])
-                if track in matches and matches[track][0] == number - 1:
-                    shift = MEMORY * matches[track][1] + (1 - MEMORY) * shift
-                matches[track] = (number, shift)
-                face = face * shift[0] + shift[1]
-            mask = masks[n].astype(np.float32) / 255
+                if track in drifts and drifts[track][0] == number - 1:
+                    drift = MEMORY * drifts[track][1] + (1 - MEMORY) * drift
+                drifts[track] = (number, drift)
+                face = face + cv2.resize(drift, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)[area]
+            if self.texture:
+                face = _keep_texture(source, face, self.texture)
             change = (face - source) * mask[..., None] if self.method == "feather" else _bands(face - source, mask)
-            _transfer(frames[i], change, mask, faces.to512[n])
+            corner = (area[1].start, area[0].start)
+            _transfer(frames[i], np.dstack([change, mask]), corner, faces.to512[n])
         return replace(chunk, frames=frames)
 
 
-def _match(source: Array, face: Array, mask: Array) -> Array:
-    """(2, 3) float32 gain and bias a channel that bring ``face`` to ``source`` in the band around the mask."""
-    inside = mask > 127
-    small = cv2.resize(inside.astype(np.uint8), (128, 128), interpolation=cv2.INTER_AREA)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (RING // 2 | 1, RING // 2 | 1))
-    # Inside the mask, next to its border: there both show the same cheeks and chin.
-    band = (small > 0) & (cv2.erode(small, kernel) == 0)
-    if band.sum() < 32:
-        return np.array([[1, 1, 1], [0, 0, 0]], np.float32)
-    a = cv2.resize(source, (128, 128), interpolation=cv2.INTER_AREA)[band]
-    b = cv2.resize(face, (128, 128), interpolation=cv2.INTER_AREA)[band]
-    gain = np.clip(np.median(a, 0) / np.maximum(np.median(b, 0), 1), 0.8, 1.25)
-    bias = np.clip(np.median(a - gain * b, 0), -16, 16)
-    return np.stack([gain, bias]).astype(np.float32)
+def _area(mask: Array) -> tuple[slice, slice] | None:
+    """The part of the canvas around the mask that has to be computed; None when the mask is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    y1, x1 = max(0, int(rows[0]) - MARGIN), max(0, int(columns[0]) - MARGIN)
+    return slice(y1, min(CANVAS, int(rows[-1]) + 1 + MARGIN)), slice(x1, min(CANVAS, int(columns[-1]) + 1 + MARGIN))
+
+
+@lru_cache(maxsize=1)
+def _not_mouth() -> Array:
+    """(64, 64) float32: where the skin of the aligned face should look as it did, which leaves out the mouth."""
+    out = np.ones((COLORS, COLORS), np.float32)
+    unit = COLORS / CANVAS
+    (x1, y1), (x2, y2) = FFHQ_512[3], FFHQ_512[4]
+    centre = (round((x1 + x2) / 2 * unit), round((y1 + y2) / 2 * unit))
+    cv2.ellipse(out, centre, (round((x2 - x1) * 0.75 * unit), round((x2 - x1) * 0.6 * unit)), 0, 0, 360, 0.02, -1)
+    return out
+
+
+def _drift(aligned: Array, made: Array, mask: Array) -> Array:
+    """(64, 64, 3) float32 to add to the made face: how far its colours have drifted from the source's, as a smooth
+    field known on the skin around the mouth and carried across it."""
+    before, after = (
+        cv2.resize(x, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (aligned, made)
+    )
+    weight = cv2.resize(mask, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 * _not_mouth()
+    difference = before - after
+    # A moved jaw is no drift of colour: large differences count little.
+    weight = weight / (1 + (np.abs(difference).max(2) / 24) ** 2)
+    total = cv2.GaussianBlur(weight, (0, 0), SPREAD) + 1e-3
+    return np.asarray(cv2.GaussianBlur(difference * weight[..., None], (0, 0), SPREAD) / total[..., None])
+
+
+def _keep_texture(source: Array, face: Array, share: float) -> Array:
+    """``face`` with the fine detail of ``source`` wherever their coarse shapes agree.
+
+    Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not differ
+    and get their own back. COARSE is what one pixel of the generator covers here; TOLERANCE is in 8-bit steps.
+    """
+    low_source, low_face = cv2.GaussianBlur(source, (0, 0), COARSE), cv2.GaussianBlur(face, (0, 0), COARSE)
+    difference = np.abs(low_face - low_source).max(2)
+    difference = cv2.GaussianBlur(cv2.dilate(difference, np.ones((9, 9), np.uint8)), (0, 0), COARSE)
+    agree = share * np.exp(-((difference / TOLERANCE) ** 2))[..., None]
+    return np.asarray(face + agree * ((source - low_source) - (face - low_face)))
 
 
 def _bands(change: Array, mask: Array, levels: int = 4) -> Array:
@@ -127,35 +170,32 @@ def _bands(change: Array, mask: Array, levels: int = 4) -> Array:
     return np.asarray(out * np.clip(mask * 4, 0, 1)[..., None])
 
 
-def _transfer(frame: Array, change: Array, mask: Array, to512: Array) -> None:
-    """Add ``change`` (512, 512, 3), in 8-bit units and already weighted, to the part of ``frame`` it belongs to."""
-    x1, y1, x2, y2 = geometry.region(to512, CANVAS, frame.shape[:2])
+def _transfer(frame: Array, stack: Array, corner: tuple[int, int], to512: Array) -> None:
+    """Add a part of the canvas to the frame, in place.
+
+    stack (h, w, 4) float32: the change in 8-bit units, already weighted, and the mask in [0, 1]; corner: (x, y) of its
+    first pixel on the canvas.
+    """
+    height, width = stack.shape[:2]
+    shift = np.array([[1.0, 0, corner[0]], [0, 1, corner[1]]])
+    matrix = geometry.compose(geometry.invert(to512), shift)  # part -> frame
+    ends = np.array([[x, y] for x in (-1, width) for y in (-1, height)], float) @ matrix[:, :2].T + matrix[:, 2]
+    x1, y1 = np.maximum(np.floor(ends.min(0)).astype(int), 0)
+    x2, y2 = np.minimum(np.ceil(ends.max(0)).astype(int) + 1, (frame.shape[1], frame.shape[0]))
     if x2 <= x1 or y2 <= y1:
         return
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    corners = np.array([[c, r] for c in (columns[0] - 1, columns[-1] + 1) for r in (rows[0] - 1, rows[-1] + 1)], float)
-    back = geometry.invert(to512)
-    spots = corners @ back[:, :2].T + back[:, 2]
-    x1, y1 = max(x1, int(np.floor(spots[:, 0].min())) - 1), max(y1, int(np.floor(spots[:, 1].min())) - 1)
-    x2, y2 = min(x2, int(np.ceil(spots[:, 0].max())) + 2), min(y2, int(np.ceil(spots[:, 1].max())) + 2)
-    if x2 <= x1 or y2 <= y1:
-        return
-    stack = np.dstack([change, mask])
-    scale = float(np.hypot(*back[:, 0]))  # frame pixels a canvas pixel
-    matrix = back
+    scale = float(np.hypot(*matrix[:, 0]))  # frame pixels a canvas pixel
     if scale < 0.5:  # shrinking: average first
-        factor = max(1, int(0.5 / scale + 0.5))
-        if factor > 1:
-            side = CANVAS // factor
-            stack = cv2.resize(stack, (side, side), interpolation=cv2.INTER_AREA)
-            matrix = geometry.compose(back, geometry.scaling(CANVAS / side))
-    local = matrix.copy()
-    local[:, 2] -= (x1, y1)
-    how = cv2.INTER_LINEAR
-    placed = cv2.warpAffine(stack, local, (x2 - x1, y2 - y1), flags=how, borderMode=cv2.BORDER_CONSTANT)
+        size = max(2, round(width * 2 * scale)), max(2, round(height * 2 * scale))
+        gx, gy = width / size[0], height / size[1]
+        stack = cv2.resize(stack, size, interpolation=cv2.INTER_AREA)
+        matrix = geometry.compose(matrix, np.array([[gx, 0, (gx - 1) / 2], [0, gy, (gy - 1) / 2]]))
+    matrix = matrix.copy()
+    matrix[:, 2] -= (x1, y1)
+    placed = cv2.warpAffine(stack, matrix, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
     part = frame[y1:y2, x1:x2]
-    unit = 257.0 if frame.dtype == np.uint16 else 1.0
-    top = 65535 if frame.dtype == np.uint16 else 255
-    changed = np.clip(np.round(part.astype(np.float32) + placed[..., :3] * unit), 0, top).astype(frame.dtype)
+    deep = frame.dtype == np.uint16
+    changed = part.astype(np.float32) + placed[..., :3] * (257.0 if deep else 1.0)
+    changed = np.clip(np.round(changed), 0, 65535 if deep else 255).astype(frame.dtype)
     touched = placed[..., 3] > 0
     part[touched] = changed[touched]

@@ -126,7 +126,10 @@ class Parse(Stage):
 
     def _parsed(self, aligned: Array, synced: Array, runtime: Runtime) -> Array:
         """(N, 512, 512) float32 in {0, 1}: region minus occluders."""
-        before, after = classes(aligned, runtime, self.model, self.size), classes(synced, runtime, self.model, self.size)
+        before, after = (
+            classes(aligned, runtime, self.model, self.size),
+            classes(synced, runtime, self.model, self.size),
+        )
         wanted = list(REGIONS[self.region])
         # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))

@@ -99,7 +99,7 @@ def personalize(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise OptionError(f"'{name}' cannot name a checkpoint; use letters, digits, - and _")
     taken = checkpoints.locate(name)
-    if taken is not None and taken.parent.name != "personal":
+    if taken is not None and not (taken.parent / f"{name}.json").exists():
         raise OptionError(f"'{name}' is already a checkpoint ({taken}); choose another name")
     work = work or Path("runs") / f"personal-{name}"
     cut, clips = work / "prepared", work / "clips"
@@ -126,7 +126,7 @@ def personalize(
         },
     )
     before, after = _train(recipe, work / "generator", minutes)
-    target = checkpoints.user_folder() / "personal"
+    target = checkpoints.cache_dir()
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name}.safetensors"
     shutil.copyfile(work / "generator" / "best.safetensors", path.with_suffix(".part"))

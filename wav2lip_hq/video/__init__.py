@@ -7,17 +7,19 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 from .memory import decode_clip, encode_clip
 from .reader import VideoReader, open_video
 from .sound import Sound, decode_audio, probe_sound
-from .writer import CODECS, VideoWriter, check_output
+from .writer import CODECS, VideoWriter, available, check_output, write_png
 
 __all__ = [
     "CODECS",
     "Sound",
     "VideoReader",
     "VideoWriter",
+    "available",
     "check_output",
     "decode_audio",
     "decode_clip",
     "encode_clip",
     "open_video",
     "probe_sound",
+    "write_png",
 ]

@@ -11,7 +11,9 @@ from typing import Any
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 UNSPECIFIED = 2
-QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+QUALITY = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
 # ISO/IEC 23091-2 matrix code -> swscale's tables
 _TABLES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 7: Colorspace.SMPTE240M}
 

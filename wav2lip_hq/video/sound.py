@@ -23,6 +23,7 @@ COPYABLE = {
     ".avi": {"mp3", "ac3", "pcm_s16le", "pcm_s24le"},
 }
 ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -42,7 +43,9 @@ def open_input(path: str | os.PathLike[str], **options: Any) -> Any:
         # "file:" keeps names with colons or percent signs from being read as protocols or patterns.
         return av.open(f"file:{name}", **options)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
-        raise InputError(f"{name} is not a media file this build can read, or it is damaged ({_short(error)})") from error
+        raise InputError(
+            f"{name} is not a media file this build can read, or it is damaged ({_short(error)})"
+        ) from error
 
 
 def _short(error: BaseException) -> str:
@@ -131,7 +134,10 @@ class Track:
                 self.stream = output.add_stream_from_template(stream)
                 self._packets = self._copies(stream, zero - sound.delay)
             else:
-                rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout.name
+                context = stream.codec_context
+                # Many WAV files do not say which speaker a channel belongs to; encoders insist.
+                layout = LAYOUTS.get(context.channels, context.layout.name)
+                rate = context.sample_rate
                 self._encode_setup(output, suffix, rate, layout)
                 self._packets = self._encodes(self.source.decode(stream), zero - sound.delay)
         else:

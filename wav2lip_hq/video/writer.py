@@ -46,7 +46,11 @@ def _formats(plain: str, deep: str, alpha: str = "", deep_alpha: str = "") -> di
 
 CODECS: dict[str, Codec] = {
     "h264": Codec(
-        "libx264", {"preset": "medium"}, _formats("yuv420p", "yuv420p10le"), (".mp4", ".mov", ".mkv", ".m4v", ".avi"), 14
+        "libx264",
+        {"preset": "medium"},
+        _formats("yuv420p", "yuv420p10le"),
+        (".mp4", ".mov", ".mkv", ".m4v", ".avi"),
+        14,
     ),
     "hevc": Codec(
         "libx265",
@@ -64,9 +68,7 @@ CODECS: dict[str, Codec] = {
         _formats("yuv444p10le", "yuv444p10le", "yuva444p10le", "yuva444p10le"),
         (".mov", ".mkv"),
     ),
-    "ffv1": Codec(
-        "ffv1", {"level": "3"}, _formats("bgr0", "gbrp16le", "bgra", "gbrap16le"), (".mkv", ".avi", ".mov")
-    ),
+    "ffv1": Codec("ffv1", {"level": "3"}, _formats("bgr0", "gbrp16le", "bgra", "gbrap16le"), (".mkv", ".avi", ".mov")),
     "png": Codec("", {}, {}, ()),
 }
 
@@ -231,7 +233,9 @@ class VideoWriter:
         if self._error is not None:
             self._fail()
         if frame.shape[:2] != (self.height, self.width):
-            raise OutputError(f"{self.path}: frame of {frame.shape[1]}x{frame.shape[0]}, not {self.width}x{self.height}")
+            raise OutputError(
+                f"{self.path}: frame of {frame.shape[1]}x{frame.shape[0]}, not {self.width}x{self.height}"
+            )
         while True:
             try:
                 self._queue.put((frame, pts, alpha), timeout=0.2)
@@ -259,7 +263,9 @@ class VideoWriter:
             self._png(frame, alpha)
             return
         deep = frame.dtype == np.uint16
-        keep_alpha = alpha is not None and ("a" in self.pix_fmt[:5] and self.pix_fmt.startswith(("yuva", "bgra", "gbra")))
+        keep_alpha = alpha is not None and (
+            "a" in self.pix_fmt[:5] and self.pix_fmt.startswith(("yuva", "bgra", "gbra"))
+        )
         if keep_alpha and alpha is not None:
             frame = np.concatenate([frame, alpha[..., None]], -1)
             layout = "rgba64le" if deep else "rgba"
@@ -363,3 +369,32 @@ class VideoWriter:
             self.close()
         else:
             self.abort()
+
+
+def available(name: str) -> bool:
+    """Whether this build of PyAV has the encoder of a codec."""
+    encoder = CODECS[name].encoder
+    if not encoder:
+        return True
+    try:
+        av.codec.Codec(encoder, "w")
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def write_png(path: str | os.PathLike[str], image: Array) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG, complete or not at all. Raises OutputError."""
+    import cv2
+
+    target = Path(os.fspath(path))
+    done, data = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        if not done:
+            raise OSError("the picture cannot be encoded")
+        temporary.write_bytes(data.tobytes())
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{target} cannot be written ({error.strerror or error})") from error
