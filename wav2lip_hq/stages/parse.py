@@ -93,6 +93,8 @@ class Parse(Stage):
                         found = [w[track] for w in window if track in w]
                         masks[n] = np.round(np.mean(found, axis=0)).astype(np.uint8) if len(found) > 1 else found[0]
                     past.append(rows.popleft())
+                if chunk.active is not None:  # the average must not reach into frames that nobody speaks in
+                    masks[~chunk.active[chunk.faces.frame]] = 0
                 yield chunk.with_faces(mask=masks)
 
         for chunk in chunks:
@@ -120,8 +122,6 @@ class Parse(Stage):
         for n in range(len(where)):
             soft = _feather(shape[n], self.feather)
             masks[n] = np.round(255 * soft * where[n]).astype(np.uint8)
-        if chunk.active is not None:
-            masks[~chunk.active[faces.frame]] = 0
         return masks
 
     def _parsed(self, aligned: Array, synced: Array, runtime: Runtime) -> Array:
