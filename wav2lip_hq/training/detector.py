@@ -1,6 +1,6 @@
 """The face detector: RetinaFace-mobilenet0.25 in facexlib's layout, taught by other detectors.
 
-There is no face data set with boxes here. Two detectors trained on WIDER FACE label the pictures at hand (``facepack``),
+There is no face data set with boxes here. Two detectors trained on WIDER FACE label the pictures (``facepack``),
 and the student learns them from scenes composed anew for each step (``scenes``): the small number of pictures is
 stretched over every face size, place, tilt, light and background. The losses are RetinaFace's (Deng et al. 2019):
 cross-entropy with hard negatives mined 7 : 1, smooth L1 on box and landmark offsets of the matched priors.
@@ -9,6 +9,7 @@ cross-entropy with hard negatives mined 7 : 1, smooth L1 on box and landmark off
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,14 +43,24 @@ def pad_to_stride(image: Array, stride: int = 32) -> Array:
 
 
 def multibox_loss(
-    out: tuple[Tensor, Tensor, Tensor], label: Tensor, box: Tensor, mark: Tensor, negatives: int = 7
+    out: tuple[Tensor, Tensor, Tensor],
+    label: Tensor,
+    box: Tensor,
+    mark: Tensor,
+    negatives: int = 7,
+    mark_weight: float = 2.0,
+    mark_beta: float = 0.25,
 ) -> dict[str, Tensor]:
     """RetinaFace's losses. out: (B, A, 4), (B, A, 2) logits, (B, A, 10); label (B, A) in {1, 0, -1}; box (B, A, 4);
-    mark (B, A, 10). Box and landmark terms are means over the matched priors."""
+    mark (B, A, 10). Box and landmark terms are means over the matched priors. ``mark_beta`` is where the landmarks'
+    smooth L1 turns from square to straight: RetinaFace's 1 is a tenth of a face, too lenient for a few pictures.
+    """
     box_out, logits, mark_out = (o.float() for o in out)
     hit = label == 1
     count = hit.sum().clamp(min=1)
-    loss = F.cross_entropy(logits.flatten(0, 1), (label == 1).long().flatten(), reduction="none").view_as(logits[..., 0])
+    loss = F.cross_entropy(logits.flatten(0, 1), (label == 1).long().flatten(), reduction="none").view_as(
+        logits[..., 0]
+    )
     # Hard negatives: the worst background priors of each picture; a picture without faces offers some too.
     wrong = loss.detach().masked_fill(label != 0, -1)
     rank = wrong.argsort(1, descending=True).argsort(1)
@@ -57,14 +68,15 @@ def multibox_loss(
     chosen = hit | ((rank < many) & (label == 0))
     score = loss[chosen].sum() / count
     box_loss = F.smooth_l1_loss(box_out[hit], box[hit], reduction="sum") / count
-    mark_loss = F.smooth_l1_loss(mark_out[hit], mark[hit], reduction="sum") / count
-    return {"loss": score + 2 * box_loss + mark_loss, "score": score, "box": box_loss, "mark": mark_loss}
+    mark_loss = F.smooth_l1_loss(mark_out[hit], mark[hit], reduction="sum", beta=mark_beta) / count
+    return {"loss": score + 2 * box_loss + mark_weight * mark_loss, "score": score, "box": box_loss, "mark": mark_loss}
 
 
 class DetectorTask(Task):
     """options: pack (labelled pictures; made when missing from images, footage and the teachers' files scrfd,
     retina), validation (beginnings of names kept apart), validation_last (folder name -> how many of its last
-    pictures are kept apart), exclude (beginnings of names), sides (scene sizes), smallest (face px)."""
+    pictures are kept apart), exclude (beginnings of names), sides (scene sizes), smallest (face px),
+    mark_weight and mark_beta (see multibox_loss), resume_from (weights to start from)."""
 
     product = "detector"
     monitor = "score"
@@ -86,6 +98,9 @@ class DetectorTask(Task):
         self.sides = [int(s) for s in o.get("sides", (192, 256, 320, 416))]
         self.modules = {"detector": models.build("retinaface_mobilenet0.25")}
         self.modules["detector"].phase = "train"  # logits, not probabilities
+        if o.get("resume_from"):
+            self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
+        self.loss: dict[str, Any] = {k: float(o[k]) for k in ("mark_weight", "mark_beta") if k in o}
         self.anchors = {s: priors(s, s) for s in self.sides}
 
     # ---- training
@@ -111,7 +126,7 @@ class DetectorTask(Task):
     def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
         out = self.live["detector"](batch["image"].contiguous(memory_format=torch.channels_last))
         with torch.autocast(out[0].device.type, enabled=False):
-            losses = multibox_loss(out, batch["label"], batch["box"], batch["mark"])
+            losses = multibox_loss(out, batch["label"], batch["box"], batch["mark"], **self.loss)
         optimise(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
@@ -163,7 +178,9 @@ def detect(module: nn.Module, image: Array, device: torch.device, threshold: flo
     return b[chosen], scores[keep][chosen], p[chosen]
 
 
-def measure(task: DetectorTask, pictures: list[tuple[Array, Array, Array, Array]], device: torch.device) -> dict[str, float]:
+def measure(
+    task: DetectorTask, pictures: list[tuple[Array, Array, Array, Array]], device: torch.device
+) -> dict[str, float]:
     """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance over the distance of the
     eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections on no face."""
     total, found, wrong = 0, 0, 0

@@ -17,10 +17,12 @@ from ..types import Array
 from .data_images import SUFFIXES, shrink
 
 OFFICIAL = (
-    "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r neck_l neck cloth"
+    "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
+    "hair hat ear_r neck_l neck cloth"
 ).split()
 CLASSES = (
-    "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip neck neck_l cloth hair hat"
+    "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip "
+    "neck neck_l cloth hair hat"
 ).split()
 IGNORE = 255
 
@@ -51,7 +53,8 @@ def load_pairs(
     """All image-mask pairs of a folder, in order of name, shrunk to ``longest`` px.
 
     Two layouts: ``images/NAME.jpg`` with ``masks/NAME.png`` (class ids, palette or grey; ``order`` "official" or
-    "bisenet"), and CelebAMask-HQ as distributed (``CelebA-HQ-img/N.jpg`` and ``CelebAMask-HQ-mask-anno/*/NNNNN_part.png``).
+    "bisenet"), and CelebAMask-HQ as distributed (``CelebA-HQ-img/N.jpg`` and
+    ``CelebAMask-HQ-mask-anno/*/NNNNN_part.png``).
     A pair that cannot be used is reported by file and left out. Raises InputError when nothing is left.
     """
     folder = Path(folder)

@@ -32,7 +32,9 @@ LICENCE = "non-commercial research: trained on CelebAMask-HQ"
 
 # Colours of the sample pictures, one per class.
 PALETTE: Array = cv2.cvtColor(
-    np.stack([np.arange(19) * 180 // 19, np.full(19, 200), np.where(np.arange(19) > 0, 230, 0)], -1)[None].astype(np.uint8),
+    np.stack([np.arange(19) * 180 // 19, np.full(19, 200), np.where(np.arange(19) > 0, 230, 0)], -1)[None].astype(
+        np.uint8
+    ),
     cv2.COLOR_HSV2RGB,
 )[0]
 

@@ -41,7 +41,7 @@ Rect = tuple[int, int, int, int]
 
 
 def move(faces: Faces, matrix: Array) -> Faces:
-    """Labels under an affine map (2, 3) of edge-counted coordinates; a tilted face's box bounds its inscribed ellipse."""
+    """Labels under an affine map (2, 3) of edge-counted coordinates; a tilted box bounds its inscribed ellipse."""
     if not len(faces.boxes):
         return faces
     linear, shift = matrix[:, :2], matrix[:, 2]

@@ -1,4 +1,4 @@
-"""Face detectors that label pictures for the student: SCRFD 2.5g (onnx) and RetinaFace-mobilenet0.25 (Face-Detector-1MB).
+"""Detectors that label pictures for the student: SCRFD 2.5g (onnx), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
 
 Both are trained on WIDER FACE and draw the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
 first). They make different mistakes, so a face both see is labelled with the mean of the two and of each one's mirror
@@ -41,9 +41,7 @@ class Scrfd:
         try:
             import onnxruntime
         except ImportError as error:
-            raise OptionError(
-                "onnxruntime is needed to label pictures with SCRFD: pip install onnxruntime"
-            ) from error
+            raise OptionError("onnxruntime is needed to label pictures with SCRFD: pip install onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

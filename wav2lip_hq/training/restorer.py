@@ -1,0 +1,246 @@
+"""The restorer: a face four times as large and sharp, by the compact SRVGGNet or ESRGAN's RRDBNet.
+
+L1 alone by default: it is what PSNR measures, and it neither invents detail nor changes colour from frame to frame. A
+perceptual term (when VGG-16 weights are given) and a GAN term (a U-Net discriminator, as in Real-ESRGAN) are switched
+on by the recipe for a second, sharper phase.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import checkpoints, compat, models  # noqa: F401 - compat before basicsr
+from ..errors import InputError, OptionError
+from ..geometry import box_to_crop, pad_box, sample
+from ..types import Array
+from . import facepack
+from .data_images import find_images, read_rgb, sheet
+from .degrade import KINDS, degrade, enlarge
+from .loop import Batch, Optimise, Recipe, Task
+
+SCALE = 4
+FACE = 384  # side of a face crop at full size; the generator's 96 px times four
+MARGIN = 32  # kept around it, for varied crops
+PADS = (0.0, 0.1, 0.0, 0.0)  # the lipsync stage's own: a little below the chin
+LICENCE = "non-commercial research: trained on CelebA-HQ / CelebAMask-HQ pictures"
+
+
+class Perceptual(nn.Module):
+    """Distance of VGG-16 features (relu2_2, relu3_3), weights from a torchvision file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        from torchvision.models import vgg16
+
+        net = vgg16(weights=None)
+        net.load_state_dict(checkpoints.load_state(path)[0])
+        self.first, self.second = net.features[:9], net.features[9:16]
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        x = self.first((torch.cat([a, b]) - self.mean) / self.std)
+        y = self.second(x)
+        return sum((F.l1_loss(*f.chunk(2)) for f in (x, y)), torch.zeros((), device=a.device))
+
+
+class RestorerTask(Task):
+    """options: images (folders), pack (labelled faces: pictures named there give face crops, stretched as the
+    generator's are; without it, plain crops), validation_last (folder -> how many of its last pictures are kept apart),
+    arch (srvgg or rrdbnet) and arch_options, patch (px of the small side), mix (share of each degradation),
+    perceptual and perceptual_weights (a VGG-16 file), gan (weight), resume_from (weights to start from)."""
+
+    product = "restorer"
+    monitor = "gain"
+    higher_is_better = True
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        o = recipe.options
+        self.patch = int(o.get("patch", 48))
+        mix: dict[str, float] = dict(o.get("mix", {"clean": 0.35, "mild": 0.35, "generator": 0.3}))
+        if set(mix) - set(KINDS) or sum(mix.values()) <= 0:
+            raise OptionError(f"the restorer's 'mix' gives shares to {', '.join(KINDS)}, not {', '.join(mix)}")
+        self.kinds, self.shares = list(mix), np.array(list(mix.values()), float) / sum(mix.values())
+        pack = o.get("pack")
+        self.faces, self.held = load_faces([str(f) for f in o["images"]], Path(pack) if pack else None, o)
+        self.arch, self.arch_options = str(o.get("arch", "srvgg")), dict(o.get("arch_options", {}))
+        if self.arch not in ("srvgg", "rrdbnet"):
+            raise OptionError(f"the restorer's 'arch' is srvgg or rrdbnet, not {self.arch}")
+        self.modules = {"restorer": models.build(self.arch, **self.arch_options)}
+        if self.arch == "srvgg":  # begin near "the input, enlarged": the random correction starts small
+            with torch.no_grad():
+                self.modules["restorer"].body[-1].weight.mul_(0.1)  # type: ignore[operator, union-attr]
+        if o.get("resume_from"):
+            self.modules["restorer"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
+        self.gan, self.perceptual = float(o.get("gan", 0)), float(o.get("perceptual", 0))
+        if self.perceptual:
+            if not o.get("perceptual_weights"):
+                raise OptionError("a perceptual loss needs 'perceptual_weights', a VGG-16 file; or set perceptual: 0")
+            self.modules["perceptual"] = Perceptual(Path(o["perceptual_weights"]))
+        if self.gan:
+            from basicsr.archs.discriminator_arch import UNetDiscriminatorSN
+
+            self.modules["discriminator"] = UNetDiscriminatorSN(3, int(o.get("discriminator_width", 32)))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return ("restorer", "discriminator") if self.gan else ("restorer",)
+
+    # ---- training
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        small, large = [], []
+        side = self.patch * SCALE
+        for _ in range(self.recipe.batch_size):
+            face = self.faces[int(rng.integers(len(self.faces)))]
+            h, w = face.shape[:2]
+            if h < side or w < side:
+                face = cv2.resize(face, (max(w, side), max(h, side)), interpolation=cv2.INTER_CUBIC)
+                h, w = face.shape[:2]
+            y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
+            target = face[y : y + side, x : x + side]
+            if rng.random() < 0.5:
+                target = np.ascontiguousarray(target[:, ::-1])
+            if rng.random() < 0.5:  # other light
+                gain, bias = np.exp(rng.normal(0, 0.12, 3)), rng.normal(0, 8)
+                target = np.clip(target * gain + bias, 0, 255).astype(np.uint8)
+            kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
+            small.append(degrade(target, rng, kind))
+            large.append(target)
+        return {"small": np.stack(small).transpose(0, 3, 1, 2), "large": np.stack(large).transpose(0, 3, 1, 2)}
+
+    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        x, y = (batch[k].float().div(255).contiguous(memory_format=torch.channels_last) for k in ("small", "large"))
+        got = self.live["restorer"](x).float()
+        loss = pixel = F.l1_loss(got, y)
+        out: dict[str, float | Tensor] = {"l1": pixel.detach()}
+        if self.perceptual:
+            term = self.modules["perceptual"](got, y)
+            loss = loss + self.perceptual * term
+            out["perceptual"] = term.detach()
+        if self.gan:
+            judge = self.modules["discriminator"]
+            judge.requires_grad_(False)
+            term = F.softplus(-self.live["discriminator"](got).float()).mean()
+            judge.requires_grad_(True)
+            loss = loss + self.gan * term
+            out["adversarial"] = term.detach()
+        optimise("restorer", loss)
+        if self.gan:
+            real, fake = self.live["discriminator"](y).float(), self.live["discriminator"](got.detach()).float()
+            judged = F.softplus(-real).mean() + F.softplus(fake).mean()
+            optimise("discriminator", judged)
+            out["discriminator"] = judged.detach()
+        return out
+
+    # ---- held-out figures
+
+    def restore(self, image: Array, device: torch.device) -> Array:
+        """(h, w, 3) uint8 RGB -> (4 h, 4 w, 3)."""
+        x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None])).to(device).float() / 255
+        out = self.modules["restorer"](x.contiguous(memory_format=torch.channels_last))[0].float()
+        pixels: Array = (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        return pixels
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        out: dict[str, float] = {}
+        faces = self.held[:: max(1, len(self.held) // int(self.recipe.options.get("validation_pictures", 24)))]
+        for kind in ("clean", "mild", "generator"):
+            rows = []
+            for number, face in enumerate(faces):
+                small = degrade(face, np.random.default_rng([7, number]), kind)
+                size = face.shape[1::-1]
+                answers = (self.restore(small, device), enlarge(small, size), enlarge(small, size, "lanczos"))
+                rows.append([f(a, face) for a in answers for f in (psnr, ssim)])
+            m = np.mean(rows, 0)
+            out.update({f"{kind}_psnr": m[0], f"{kind}_gain": m[0] - m[2], f"{kind}_over_lanczos": m[0] - m[4]})
+            out.update({f"{kind}_ssim": m[1], f"{kind}_ssim_bicubic": m[3]})
+        out["gain"] = (out["clean_gain"] + out["mild_gain"] + out["generator_gain"]) / 3
+        return out
+
+    def samples(self, device: torch.device) -> Array:
+        rows = []
+        for number, kind in enumerate(("clean", "mild", "generator", "generator")):
+            row = []
+            for face in (self.held[number], self.held[-1 - number]):
+                small = degrade(face, np.random.default_rng([8, number]), kind)
+                row += [enlarge(small, face.shape[1::-1]), self.restore(small, device), face]
+            rows.append([cv2.resize(t, (288, 288), interpolation=cv2.INTER_AREA) for t in row])
+        return sheet(rows)
+
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        card = {"task": "restorer", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        checkpoints.save(path, self.modules["restorer"], self.arch, self.arch_options, card, half=True)
+
+
+def psnr(a: Array, b: Array) -> float:
+    """Of uint8 pictures, in dB."""
+    error = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
+    return 10 * float(np.log10(255**2 / max(error, 1e-6)))
+
+
+def ssim(a: Array, b: Array) -> float:
+    """Structural similarity of luma (Wang et al. 2004: 11 x 11 Gaussian window, 1.5 px)."""
+    x, y = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(np.float32) for i in (a, b))
+
+    def blur(i: Array) -> Array:
+        return cv2.GaussianBlur(i, (11, 11), 1.5)
+
+    mx, my = blur(x), blur(y)
+    vx, vy, cov = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    value = (2 * mx * my + c1) * (2 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return float(value[5:-5, 5:-5].mean())
+
+
+def load_faces(folders: list[str], pack: Path | None, options: dict[str, Any]) -> tuple[list[Array], list[Array]]:
+    """Training crops (FACE + 2 MARGIN px) and held-out faces (FACE px), uint8 RGB. Raises InputError.
+
+    A picture whose largest face would have to be enlarged more than 1.5 times is left out; one without a known face
+    serves whole, shrunk to at most twice FACE (training) or by its middle (held-out).
+    """
+    boxes: dict[str, tuple[Array, int]] = {}
+    if pack is not None:
+        for p in facepack.load(pack):
+            if p.sure.any():
+                sides = (p.boxes[:, 2:] - p.boxes[:, :2]).prod(1) * p.sure
+                boxes[p.name] = p.boxes[int(sides.argmax())], p.image.shape[1]
+    last: dict[str, int] = dict(options.get("validation_last", {}))
+    train: list[Array] = []
+    held: list[Array] = []
+    for folder in folders:
+        paths = find_images([folder])
+        keep = {p for name in last for p in sorted(q for q in paths if q.parent.name == name)[-last[name] :]}
+        for path in paths:
+            image = read_rgb(path)
+            known = boxes.get(f"{path.parent.name}/{path.stem}")
+            if known is None:
+                plain = read_rgb(path, 2 * FACE)
+                if pack is None and min(plain.shape[:2]) >= FACE:
+                    y, x = (n // 2 - FACE // 2 for n in plain.shape[:2])
+                    (held if path in keep else train).append(
+                        plain[y : y + FACE, x : x + FACE] if path in keep else plain
+                    )
+                continue
+            box, width = known
+            region = pad_box(box[None] * image.shape[1] / width, PADS)
+            if FACE / np.sqrt((region[0, 2:] - region[0, :2]).prod()) > 1.5:
+                continue
+            if path in keep:
+                held.append(sample(image, box_to_crop(region, FACE)[0], FACE))
+            else:
+                grow = MARGIN / FACE
+                train.append(
+                    sample(image, box_to_crop(pad_box(region, (grow,) * 4), FACE + 2 * MARGIN)[0], FACE + 2 * MARGIN)
+                )
+    if not train or not held:
+        raise InputError("the restorer needs pictures to train on and, by 'validation_last', some to be judged on")
+    return train, held
