@@ -129,7 +129,8 @@ def vary(image: Array, label: Array, rng: np.random.Generator, size: int, streng
 
 class ParserTask(Task):
     """options: data (folder, either layout), order (of indexed masks: official or bisenet), width, size (of training
-    crops), loss_stride, validation_last (how many names, in order, are kept apart)."""
+    crops), loss_stride, validation_last (how many names, in order, are kept apart),
+    resume_from (weights to start from)."""
 
     product = "parser"
     monitor = "miou"
@@ -147,6 +148,8 @@ class ParserTask(Task):
             raise InputError(f"cannot keep {held} of {len(pairs)} pairs apart; change 'validation_last'")
         self.train_pairs, self.held = pairs[:-held], pairs[-held:]
         self.net = models.build("bisenet_79999_iter", width=self.width)
+        if o.get("resume_from"):
+            self.net.load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
         self.coarse = Coarse(self.net, int(o.get("loss_stride", 2)))
         self.modules = {"parser": self.coarse}
 
