@@ -5,26 +5,33 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 from .. import audio, checkpoints, geometry
-from ..runtime import Runtime
+from ..runtime import Model, Runtime
 from ..types import Array, Chunk
-from .lipsync import FPS, benchmark_box, lip_sync_error
+from .lipsync import FPS, WINDOW, benchmark_box, lip_sync_error
 
-NETWORKS = ("syncnet_v2", "embedded-syncnet")
+# The official SyncNet where it is installed; else the expert that ships with the project. The expert also taught the
+# embedded generator: good for the timing of a result, not for judging its quality.
+NETWORKS = ("syncnet_v2", "embedded-syncnet", "embedded-expert")
 LONGEST = 8 * FPS  # frames looked at: enough to be sure, bounded in memory
+ENOUGH = 4 * FPS
 SHORTEST = 2 * FPS
+SHIFTS = 15
+CERTAIN = 0.02  # least lead of the best shift over the median, in cosine, for an answer of the expert
+PADS = (0.0, 0.05, 0.0, 0.0)  # the generator's box, which the expert was trained on
 
 
 class OffsetMeter:
     """Collects the crops of the first face track while chunks pass by, and measures at the end.
 
-    wav: the driving speech, (n,) float32 16 kHz. Only frames with speech count; uses the official SyncNet where it is
-    installed, else the embedded one, else nothing.
+    wav: the driving speech, (n,) float32 16 kHz.
     """
 
     def __init__(self, runtime: Runtime, wav: Array) -> None:
         self.name = next((n for n in NETWORKS if checkpoints.locate(n) is not None), None)
+        self.expert = self.name == "embedded-expert"
         self.runtime, self.wav = runtime, wav
         self.track: int | None = None
         self.first: Fraction | None = None
@@ -37,25 +44,33 @@ class OffsetMeter:
         if self.done or faces is None or faces.box is None or faces.track is None:
             return
         for n, i in enumerate(faces.frame.tolist()):
+            if self.first is not None and chunk.pts[i] - self.first > Fraction(len(self.crops) + 2, FPS):
+                # A cut or a gap: what came before is what there is, or too little to be worth keeping.
+                if len(self.crops) >= ENOUGH:
+                    self.done = True
+                    return
+                self.track, self.first, self.crops = None, None, []
             if self.track is None and (chunk.active is None or chunk.active[i]):
                 self.track, self.first = int(faces.track[n]), chunk.pts[i]
             if faces.track[n] != self.track or self.first is None:
                 continue
             due = chunk.pts[i] - self.first
-            if due > Fraction(len(self.crops) + 2, FPS):  # a gap: what came before is what there is
-                self.done = True
-                return
             if due < Fraction(2 * len(self.crops) - 1, 2 * FPS):
                 continue  # more than 25 frames a second
-            frame = chunk.frames[i]
-            matrix = geometry.box_to_crop(benchmark_box(faces.box[n : n + 1]), 224)[0]
-            crop = geometry.sample(frame, matrix, 224)
-            crop = (crop >> 8).astype(np.uint8) if crop.dtype == np.uint16 else crop
+            crop = self._crop(chunk.frames[i], faces.box[n : n + 1])
             while Fraction(len(self.crops), FPS) <= due + Fraction(1, 2 * FPS):
                 self.crops.append(crop)
             if len(self.crops) >= LONGEST:
                 self.done = True
                 return
+
+    def _crop(self, frame: Array, box: Array) -> Array:
+        if self.expert:
+            matrix, size = geometry.box_to_crop(geometry.pad_box(box, PADS), 96)[0], 96
+        else:
+            matrix, size = geometry.box_to_crop(benchmark_box(box), 224)[0], 224
+        crop = geometry.sample(frame, matrix, size)
+        return (crop >> 8).astype(np.uint8) if crop.dtype == np.uint16 else crop
 
     def offset_ms(self) -> float | None:
         """Milliseconds by which the picture is late against the sound (negative: early); None if it cannot be told."""
@@ -65,9 +80,35 @@ class OffsetMeter:
         samples = self.wav[start : start + len(self.crops) * 640]
         if audio.is_silent(samples):
             return None
-        result = lip_sync_error(
-            np.stack(self.crops),
-            np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16),
-            model=self.runtime.model(self.name, "syncnet_v2"),
-        )
+        frames = np.stack(self.crops)
+        if self.expert:
+            shift = expert_offset(frames, samples, self.runtime.model(self.name, "lipsync_expert"))
+            return None if shift is None else shift * 1000.0 / FPS
+        sound = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"))
         return result.offset * 1000.0 / FPS
+
+
+def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> int | None:
+    """Frames (25 a second) by which the picture is late, by a lip-sync expert; None when no shift stands out.
+
+    frames (T, 96, 96, 3) uint8 RGB generator crops; wav (n,) float32 16 kHz.
+    """
+    mel = audio.mel_spectrogram(wav)
+    count = min(len(frames), len(wav) // 640) - WINDOW + 1
+    if count < SHIFTS:
+        return None
+    lower = np.ascontiguousarray(frames[:, 48:, :, ::-1]).transpose(0, 3, 1, 2)
+    windows = audio.mel_windows(mel, [Fraction(n, FPS) for n in range(count)])
+    sounds, faces = [], []
+    with torch.inference_mode():
+        for at in range(0, count, batch):
+            starts = range(at, min(at + batch, count))
+            face = np.stack([lower[s : s + WINDOW].reshape(-1, 48, 96) for s in starts])
+            sound, seen = model(torch.from_numpy(windows[at : at + batch, None]), torch.from_numpy(face).float() / 255)
+            sounds.append(sound.cpu().numpy())
+            faces.append(seen.cpu().numpy())
+    cosine = np.concatenate(faces) @ np.concatenate(sounds).T
+    mean = {s: float(np.diagonal(cosine, -s).mean()) for s in range(-SHIFTS, SHIFTS + 1) if count - abs(s) >= SHIFTS}
+    best = max(mean, key=lambda s: mean[s])
+    return best if mean[best] - float(np.median(list(mean.values()))) > CERTAIN else None
