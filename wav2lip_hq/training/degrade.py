@@ -23,7 +23,8 @@ def kernel(rng: np.random.Generator, sigma: tuple[float, float]) -> Array:
 
     kind = rng.random()
     if kind < 0.1:
-        return np.asarray(circular_lowpass_kernel(rng.uniform(np.pi / 3, np.pi), 21), np.float32)
+        with np.errstate(invalid="ignore"):  # 0 / 0 at the centre, which it then sets
+            return np.asarray(circular_lowpass_kernel(rng.uniform(np.pi / 3, np.pi), 21), np.float32)
     x, y = rng.uniform(*sigma, 2)
     isotropic = bool(rng.random() < 0.5)
     theta = rng.uniform(-np.pi, np.pi)

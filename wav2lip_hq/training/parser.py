@@ -92,14 +92,25 @@ def soften(image: Array, rng: np.random.Generator) -> Array:
     return cv2.resize(small, image.shape[1::-1], interpolation=how)
 
 
-def vary(image: Array, label: Array, rng: np.random.Generator, size: int, strength: float = 1.0) -> tuple[Array, Array]:
-    """A size x size view of a pair (H, W, 3), (H, W): another place, scale, tilt, stretch, side, light, sharpness."""
+def vary(
+    image: Array,
+    label: Array,
+    rng: np.random.Generator,
+    size: int,
+    strength: float = 1.0,
+    windows: tuple[float, float] = (0.42, 1.25),
+    tilt: float = 10.0,
+) -> tuple[Array, Array]:
+    """A size x size view of a pair (H, W, 3), (H, W): another place, scale, tilt, stretch, side, light, sharpness.
+
+    windows: smallest and largest side of what is seen, as a share of the picture's; tilt: usual degrees.
+    """
     h, w = label.shape
     if rng.random() < 0.5:
         image, label = np.ascontiguousarray(image[:, ::-1]), labels.mirror(label)
-    window = float(np.exp(rng.uniform(np.log(0.42), np.log(1.25)))) * max(h, w)
+    window = float(np.exp(rng.uniform(*np.log(windows)))) * max(h, w)
     zoom, stretch = size / window, float(np.exp(rng.normal(0, 0.1)))
-    angle = np.radians(rng.normal(0, 10) if rng.random() < 0.9 else rng.uniform(-40, 40))
+    angle = np.radians(rng.normal(0, tilt) if rng.random() < 0.95 else rng.uniform(-40, 40))
     c, s = np.cos(angle), np.sin(angle)
     f = min(1.0, 1.4 * zoom)
     if f < 0.9:  # shrink by area first, against aliasing
@@ -129,8 +140,8 @@ def vary(image: Array, label: Array, rng: np.random.Generator, size: int, streng
 
 class ParserTask(Task):
     """options: data (folder, either layout), order (of indexed masks: official or bisenet), width, size (of training
-    crops), loss_stride, validation_last (how many names, in order, are kept apart),
-    resume_from (weights to start from)."""
+    crops), augment (strength), windows and tilt (see ``vary``), loss_stride, validation_last (how many names, in order,
+    are kept apart), resume_from (weights to start from)."""
 
     product = "parser"
     monitor = "miou"
@@ -140,6 +151,9 @@ class ParserTask(Task):
         super().__init__(recipe)
         o = recipe.options
         self.width, self.size = float(o.get("width", 0.5)), int(o.get("size", 256))
+        self.strength, self.tilt = float(o.get("augment", 1.0)), float(o.get("tilt", 10.0))
+        low, high = o.get("windows", (0.42, 1.25))
+        self.windows = (float(low), float(high))
         if self.size % 32:
             raise InputError(f"the parser's 'size' must be a multiple of 32, not {self.size}")
         pairs = labels.load_pairs(Path(o["data"]), str(o.get("order", "official")), int(o.get("longest", 384)))
@@ -157,7 +171,7 @@ class ParserTask(Task):
         images, targets = [], []
         for _ in range(self.recipe.batch_size):
             _, image, label = self.train_pairs[int(rng.integers(len(self.train_pairs)))]
-            view, seen = vary(image, label, rng, self.size)
+            view, seen = vary(image, label, rng, self.size, self.strength, self.windows, self.tilt)
             images.append(view)
             targets.append(seen)
         return {"image": network_input(np.stack(images)), "label": np.stack(targets)}
