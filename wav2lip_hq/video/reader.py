@@ -205,30 +205,28 @@ def load_image(path: Path) -> Array:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     if not len(data):
         raise InputError(f"{path} is empty (0 bytes)")
-    # Colour images go the way that applies EXIF; alpha and 16 bits need the other, which does not: turn those here.
     raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise InputError(f"{path} is not an image this build can read, or it is damaged")
+    if raw.dtype == np.uint8:
+        return _eight_bits(path)
+    if raw.dtype != np.uint16:
+        raise InputError(f"{path} holds {raw.dtype} pixels; save it with 8 or 16 bits a channel")
     if raw.ndim == 3 and raw.shape[2] == 4:
-        image = _turn(cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA), path)
-    else:
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} holds {image.dtype} pixels; save it with 8 or 16 bits a channel")
-    return np.asarray(image)
+        return np.asarray(cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA))
+    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), cv2.COLOR_BGR2RGB))
 
 
-def _turn(image: Array, path: Path) -> Array:
-    from PIL import Image
+def _eight_bits(path: Path) -> Array:
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as opened:
-            orientation = opened.getexif().get(0x0112, 1)
-    except OSError:
-        return image
-    turns = {3: 2, 6: 3, 8: 1}
-    return np.ascontiguousarray(np.rot90(image, turns[orientation])) if orientation in turns else image
+            upright = ImageOps.exif_transpose(opened)
+            alpha = "A" in upright.getbands() or "transparency" in upright.info
+            return np.array(upright.convert("RGBA" if alpha else "RGB"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not an image this build can read, or it is damaged ({error})") from error
 
 
 def _images(paths: list[Path], name: str, fps: Fraction) -> VideoReader:

@@ -52,9 +52,15 @@ def _short(error: BaseException) -> str:
     return str(error).split("; ")[0].split(":")[0].strip()
 
 
+def _name(stream: Any) -> str:
+    """Name of the codec, whichever decoder reads it ("mp3", not "mp3float")."""
+    return str(getattr(stream.codec_context.codec, "canonical_name", "") or stream.codec_context.name)
+
+
 def origin(container: Any) -> Fraction:
     """Where the file's clock starts, in seconds: program streams begin at arbitrary times, other files at zero."""
-    start = Fraction(container.start_time or 0, 1_000_000)
+    known = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    start = min(known, default=Fraction(0))
     return start if start > Fraction(1, 4) else Fraction(0)
 
 
@@ -113,7 +119,7 @@ def probe_sound(path: str | os.PathLike[str]) -> SoundFacts:
         stream = container.streams.audio[0]
         context = stream.codec_context
         duration = stream.duration * stream.time_base if stream.duration else None
-        return SoundFacts(context.name, context.sample_rate, context.channels, duration)
+        return SoundFacts(_name(stream), context.sample_rate, context.channels, duration)
 
 
 class Track:
@@ -128,7 +134,7 @@ class Track:
             self.source = open_input(sound.path)
             stream = self.source.streams.audio[0]
             zero = origin(self.source)
-            codec = stream.codec_context.name
+            codec = _name(stream)
             if suffix == ".mkv" or codec in COPYABLE.get(suffix, ()):
                 self.copied = True
                 self.stream = output.add_stream_from_template(stream)
