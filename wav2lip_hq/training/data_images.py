@@ -49,7 +49,7 @@ def shrink(image: Array, longest: int | None) -> Array:
         return image
     f = longest / side
     size = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
@@ -64,7 +64,7 @@ def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array
     choice = rng.random()
     if choice < 0.06 * strength:
         grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
-        return np.repeat(grey[..., None], 3, 2)
+        return np.asarray(np.repeat(grey[..., None], 3, 2))
     if choice < 0.4 * strength:
         grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         f = float(np.exp(rng.normal(0, 0.35)))

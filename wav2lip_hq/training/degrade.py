@@ -38,7 +38,7 @@ def kernel(rng: np.random.Generator, sigma: tuple[float, float]) -> Array:
 def reduce(image: Array, size: tuple[int, int], how: str) -> Array:
     """The image (H, W, 3) uint8 at (width, height) ``size``: "bicubic" (anti-aliased, as Pillow does it) or "area"."""
     if how == "area":
-        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     from PIL import Image
 
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

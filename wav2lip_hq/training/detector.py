@@ -97,7 +97,8 @@ class DetectorTask(Task):
         self.painter, self.held_painter = Painter(train, smallest), Painter(held, smallest)
         self.sides = [int(s) for s in o.get("sides", (192, 256, 320, 416))]
         self.modules = {"detector": models.build("retinaface_mobilenet0.25")}
-        self.modules["detector"].phase = "train"  # logits, not probabilities
+        net: Any = self.modules["detector"]
+        net.phase = "train"  # logits, not probabilities
         if o.get("resume_from"):
             self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
         self.loss: dict[str, Any] = {k: float(o[k]) for k in ("mark_weight", "mark_beta") if k in o}

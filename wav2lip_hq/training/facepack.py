@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ def build(
                 on_log(f"left out: {error}")
     if not names:
         raise InputError("no picture to label: check the recipe's 'images' and 'footage'")
-    arrays = {
+    arrays: dict[str, Any] = {
         "names": np.array(names),
         "data": np.concatenate(data),
         "sizes": np.array([len(d) for d in data]),

@@ -65,6 +65,7 @@ def load_pairs(
             number, _, part = path.stem.partition("_")
             parts.setdefault(str(int(number)) if number.isdigit() else number, {})[part] = path
         images = _by_stem(folder / "CelebA-HQ-img")
+        readers: dict[str, tuple[Path | None, Callable[[], Array]]]
         readers = {name: (images.get(name), _Merged(files)) for name, files in parts.items()}
     elif (folder / "masks").is_dir():
         if order not in ("official", "bisenet"):

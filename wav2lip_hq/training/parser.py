@@ -89,7 +89,7 @@ def soften(image: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.5:
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.0))
     how = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-    return cv2.resize(small, image.shape[1::-1], interpolation=how)
+    return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=how))
 
 
 def vary(

@@ -42,6 +42,8 @@ class Perceptual(nn.Module):
         net = vgg16(weights=None)
         net.load_state_dict(checkpoints.load_state(path)[0])
         self.first, self.second = net.features[:9], net.features[9:16]
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
 
@@ -77,7 +79,8 @@ class RestorerTask(Task):
         self.modules = {"restorer": models.build(self.arch, **self.arch_options)}
         if self.arch == "srvgg":  # begin near "the input, enlarged": the random correction starts small
             with torch.no_grad():
-                self.modules["restorer"].body[-1].weight.mul_(0.1)  # type: ignore[operator, union-attr]
+                body: Any = self.modules["restorer"].body
+                body[-1].weight.mul_(0.1)
         if o.get("resume_from"):
             self.modules["restorer"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
         self.gan, self.perceptual = float(o.get("gan", 0)), float(o.get("perceptual", 0))

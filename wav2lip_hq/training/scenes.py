@@ -112,11 +112,12 @@ class Painter:
                 return part
         if kind < 0.8:  # a scene far out of focus
             image = cv2.resize(self.pick(rng).image, (w, h), interpolation=cv2.INTER_AREA)
-            return cv2.blur(cv2.blur(image, (w // 3 | 1, h // 3 | 1)), (w // 3 | 1, h // 3 | 1))
+            wide = (w // 3 | 1, h // 3 | 1)
+            return np.asarray(cv2.blur(cv2.blur(image, wide), wide))
         coarse = rng.integers(0, 256, (int(rng.integers(1, 5)), int(rng.integers(1, 5)), 3), dtype=np.uint8)
         if kind < 0.9:
             coarse = rng.integers(0, 256, (int(rng.integers(6, 40)), int(rng.integers(6, 40)), 3), dtype=np.uint8)
-        return cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR))
 
     # ---- faces
 
