@@ -125,7 +125,9 @@ def test_one_frame_video(pipe, wav, tmp_path):
 
 
 def test_tiny_frames_have_no_face(wav, tmp_path):
-    refuse(tiny_pipeline(nobody=True), np.zeros((5, 16, 16, 3), np.uint8), wav, tmp_path / "o.mp4", NoFaceError, "no face")
+    refuse(
+        tiny_pipeline(nobody=True), np.zeros((5, 16, 16, 3), np.uint8), wav, tmp_path / "o.mp4", NoFaceError, "no face"
+    )
 
 
 def test_8k_frames(wav, tmp_path):
@@ -150,7 +152,9 @@ def test_face_half_out_of_the_frame(wav):
             chunk = super().process(replace(chunk, frames=np.zeros((len(chunk), 120, 160, 3), np.uint8)), runtime)
             move = np.zeros(15, np.float32)
             move[[0, 2, 5, 7, 9, 11, 13]] = -50
-            return replace(chunk, frames=frames[chunk.start : chunk.start + len(chunk)], boxes=tuple(b + move for b in chunk.boxes))
+            return replace(
+                chunk, frames=frames[chunk.start : chunk.start + len(chunk)], boxes=tuple(b + move for b in chunk.boxes)
+            )
 
     with pipe.replace(detect=Shifted()).open(frames, wav, extend="stop") as chunks:
         out = np.concatenate([c.frames for c in chunks])
@@ -227,7 +231,9 @@ def test_unknown_names(call, text):
         call()
 
 
-@pytest.mark.parametrize("name", ["with space.mp4", "quo'te\".mp4", "a.b.c.mp4", "ümläut 日本.mp4", "50%d.mp4", "-dash.mp4"])
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", "quo'te\".mp4", "a.b.c.mp4", "ümläut 日本.mp4", "50%d.mp4", "-dash.mp4"]
+)
 def test_awkward_names(pipe, wav, tmp_path, name):
     face = write_video(tmp_path / "in.mp4", clip(5))
     face = face.rename(tmp_path / f"in {name}")

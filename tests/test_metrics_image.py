@@ -32,7 +32,9 @@ def test_a_copy_is_perfect_and_blur_costs():
     assert ssim(blurred, a) < 0.999 and psnr(blurred, a) < 60
 
 
-@pytest.mark.parametrize("bad", [np.zeros((3, 40, 3), np.uint8), np.zeros((40, 50, 3), np.float32), np.zeros((0, 0, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 40, 3), np.uint8), np.zeros((40, 50, 3), np.float32), np.zeros((0, 0, 3), np.uint8)]
+)
 def test_misfits(bad):
     with pytest.raises(InputError):
         psnr(bad, pictures()[0] if bad.size else bad)

@@ -118,7 +118,9 @@ def test_speech_longer_than_footage(tmp_path, extend, order):
     from wav2lip_hq import source
 
     frames = np.zeros((5, 16, 16, 3), np.uint8) + np.arange(5, dtype=np.uint8)[:, None, None, None] * 40
-    path = write_video(tmp_path / "five.mkv", frames, codec="ffv1", pix_fmt="bgr0", options={}, time_base=Fraction(1, 25))
+    path = write_video(
+        tmp_path / "five.mkv", frames, codec="ffv1", pix_fmt="bgr0", options={}, time_base=Fraction(1, 25)
+    )
     for face in (frames, path):
         with video.open_video(face) as reader:
             shown = list(source.schedule(reader, Fraction(12, 25), extend))
@@ -183,7 +185,14 @@ def test_interrupt_leaves_nothing(pipe, wav, tmp_path):
 
 @pytest.mark.parametrize(
     ("codec", "name"),
-    [("h264", "o.mov"), ("hevc", "o.mp4"), ("prores_422hq", "o.mov"), ("prores_4444", "o.mov"), ("ffv1", "o.mkv"), ("png", "o")],
+    [
+        ("h264", "o.mov"),
+        ("hevc", "o.mp4"),
+        ("prores_422hq", "o.mov"),
+        ("prores_4444", "o.mov"),
+        ("ffv1", "o.mkv"),
+        ("png", "o"),
+    ],
 )
 def test_output_codecs(pipe, wav, tmp_path, codec, name):
     report = pipe.run(clip(6), wav, tmp_path / name, codec=codec, extend="stop")
@@ -327,5 +336,3 @@ def test_missing_checkpoint_stops_before_any_work(wav, tmp_path):
     with pytest.raises((CheckpointError, InputError), match="checkpoints fetch wav2lip_gan"):
         pipe.run(clip(4), wav, tmp_path / "o.mp4")
     assert not (tmp_path / "o.mp4").exists()
-
-

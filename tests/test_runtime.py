@@ -126,7 +126,9 @@ def test_half_precision_stays_within_45_db(name):
             rng = np.random.default_rng(0)
             args = (mel, torch.nn.functional.avg_pool2d(face, 5, 1, 2))
         else:
-            args = (torch.nn.functional.avg_pool2d(torch.from_numpy(rng.random((1, 3, 48, 48), dtype=np.float32)), 5, 1, 2),)
+            args = (
+                torch.nn.functional.avg_pool2d(torch.from_numpy(rng.random((1, 3, 48, 48), dtype=np.float32)), 5, 1, 2),
+            )
             rng = np.random.default_rng(0)
         with torch.inference_mode():
             outs.append(model(*args).numpy())

@@ -61,7 +61,13 @@ def test_lossless_round_trip(tmp_path):
 
 def test_ten_bits_stay_ten_bits(tmp_path):
     frames = smooth(3, dtype=np.uint16)
-    source = write_video(tmp_path / "a.mp4", frames, codec="libx265", pix_fmt="yuv420p10le", options={"crf": "4", "x265-params": "log-level=none"})
+    source = write_video(
+        tmp_path / "a.mp4",
+        frames,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options={"crf": "4", "x265-params": "log-level=none"},
+    )
     info, before = read(source)
     assert info.bit_depth == 10 and before[0][1].dtype == np.uint16
     assert np.abs(before[0][1].astype(int) - frames[0]).mean() < 300  # of 65535
@@ -95,7 +101,9 @@ def test_rotation_is_applied(tmp_path):
 
 
 def test_sample_aspect_ratio_and_tags_are_carried(tmp_path):
-    source = write_video(tmp_path / "a.mp4", clip(3), sample_aspect_ratio=Fraction(16, 15), colorspace=6, color_primaries=6, color_trc=6)
+    source = write_video(
+        tmp_path / "a.mp4", clip(3), sample_aspect_ratio=Fraction(16, 15), colorspace=6, color_primaries=6, color_trc=6
+    )
     info, _ = read(rewrite(source, tmp_path / "b.mp4"))
     assert info.sample_aspect_ratio == Fraction(16, 15)
     assert info.color["primaries"] == 6 and info.color["matrix"] == 6
@@ -134,9 +142,7 @@ def test_interlaced_footage_is_noticed_and_can_be_rebuilt(tmp_path):
     frames = clip(10, width=160, height=120)
     fields = frames[::2].copy()
     fields[:, 1::2] = frames[1::2, 1::2]
-    source = write_video(
-        tmp_path / "a.mp4", fields, options={"x264-params": "tff=1", "crf": "8"}
-    )
+    source = write_video(tmp_path / "a.mp4", fields, options={"x264-params": "tff=1", "crf": "8"})
     info, woven = read(source)
     assert info.interlaced
     plain, rebuilt = read(source, deinterlace=True)
@@ -181,7 +187,9 @@ def test_sound_is_copied_where_the_container_allows(tmp_path, codec, suffix):
 def test_sound_keeps_rate_channels_and_timing(tmp_path, suffix, codec, rate, channels):
     wav = write_wav(tmp_path / "a.wav", 1.0, rate, channels)
     frames = clip(25)
-    with video.VideoWriter(tmp_path / f"o{suffix}", video.open_video(frames).info, sound=video.Sound(str(wav))) as writer:
+    with video.VideoWriter(
+        tmp_path / f"o{suffix}", video.open_video(frames).info, sound=video.Sound(str(wav))
+    ) as writer:
         for n, frame in enumerate(frames):
             writer.write(frame, Fraction(n, 25))
     facts = video.probe_sound(tmp_path / f"o{suffix}")
@@ -197,7 +205,9 @@ def test_sound_ends_where_it_is_told(tmp_path):
     wav = write_wav(tmp_path / "a.wav", 2.0)
     frames = clip(10)
     sound = video.Sound(str(wav))
-    with video.VideoWriter(tmp_path / "o.mp4", video.open_video(frames).info, sound=sound, until=Fraction(2, 5)) as writer:
+    with video.VideoWriter(
+        tmp_path / "o.mp4", video.open_video(frames).info, sound=sound, until=Fraction(2, 5)
+    ) as writer:
         for n, frame in enumerate(frames):
             writer.write(frame, Fraction(n, 25))
     assert abs(len(video.decode_audio(tmp_path / "o.mp4")) / 16000 - 0.4) < 0.07
@@ -251,7 +261,9 @@ def test_training_clips_as_bytes():
     back, sound = video.decode_clip(data)
     assert back.shape == frames.shape and np.abs(back.astype(int) - frames).mean() < 6
     n = min(len(sound), len(wav)) - 400
-    lags = {k: float(np.dot(wav[200 : n - 200], sound[200 + k : n - 200 + k].astype(float))) for k in range(-160, 161, 4)}
+    lags = {
+        k: float(np.dot(wav[200 : n - 200], sound[200 + k : n - 200 + k].astype(float))) for k in range(-160, 161, 4)
+    }
     assert abs(max(lags, key=lags.get)) <= 16  # 1 ms
 
 
@@ -260,7 +272,10 @@ def test_clear_errors(tmp_path):
         video.open_video(tmp_path)
     with pytest.raises(OptionError, match="fps"):
         video.open_video(clip(2), fps=0)
-    with pytest.raises(OutputError, match="frame of"), video.VideoWriter(tmp_path / "o.mp4", video.open_video(clip(2)).info) as w:
+    with (
+        pytest.raises(OutputError, match="frame of"),
+        video.VideoWriter(tmp_path / "o.mp4", video.open_video(clip(2)).info) as w,
+    ):
         w.write(np.zeros((8, 8, 3), np.uint8), Fraction(0))
     assert not list(tmp_path.glob("*.mp4"))
     with pytest.raises(OptionError, match="folder"):

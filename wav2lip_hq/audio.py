@@ -85,8 +85,8 @@ def mel_spectrogram(wav: Array) -> Array:
 def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float = 0.0) -> Array:
     """(T, 80, 16) float32: for each time in seconds, the 16 columns that start there (plus ``offset_ms``).
 
-    Timing follows the timestamps alone, so no frame rate drifts and no frame is lost at the end; before the beginning and
-    after the end there is silence (-4).
+    Timing follows the timestamps alone, so no frame rate drifts and no frame is lost at the end; before the beginning
+    and after the end there is silence (-4).
     """
     out = np.full((len(times), mel.shape[0], WINDOW), SILENCE, np.float32)
     offset = Fraction(offset_ms).limit_denominator(10**6) / 1000

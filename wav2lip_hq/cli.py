@@ -33,8 +33,8 @@ PACKAGES = (
     "scikit-image",
     "safetensors",
 )
-EXIT_CODES = """exit codes: 0 done, 2 wrong option, 3 unusable input, 4 unusable output, 5 checkpoint missing or damaged,
-6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted"""
+EXIT_CODES = """exit codes: 0 done, 2 wrong option, 3 unusable input, 4 unusable output, 5 checkpoint missing or
+damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted"""
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:

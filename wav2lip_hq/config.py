@@ -117,7 +117,7 @@ def _fields(kind: type[Stage]) -> dict[str, Any]:
 
 def _value(kind: type[Stage], option: str, value: Any) -> Any:
     """``value`` (YAML or text) as the field's type. Raises OptionError."""
-    known = _fields(kind)
+    known = _fields(kind)  # type: ignore[arg-type]  # a class is hashable
     if option not in known:
         raise OptionError(f"stage '{kind.name}' has no option '{option}'{suggestion(option, known)}")
     expected = known[option]

@@ -122,7 +122,7 @@ def sample(image: Array, matrix: Array, size: int) -> Array:
     how = cv2.INTER_CUBIC if max(sx, sy) > 1 else cv2.INTER_LINEAR
     local = np.concatenate([linear, offset[:, None]], 1)
     out = cv2.warpAffine(part, local, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return out if out.ndim == image.ndim else out[..., None]
+    return np.asarray(out if out.ndim == image.ndim else out[..., None])
 
 
 def warp(images: Array, index: Array, matrices: Array, size: int) -> Array:

@@ -173,15 +173,15 @@ class HQPipeline:
     ) -> Report:
         """Lip-sync ``face`` to ``audio`` and write ``output``.
 
-        face: video file, still image, folder of images, ``%06d.png`` pattern, array (T, H, W, 3) or iterator of frames.
-        audio: any audio or video file, or (samples, rate). output: file (its ending chooses the container) or, for a PNG
-        sequence, a folder. codec: h264 (default), hevc, prores_422hq, prores_4444, ffv1, png; crf, encoder_preset and
-        pix_fmt override its defaults. extend: what to do when the speech is longer than the footage: loop, pingpong,
-        hold (the last frame) or stop. trim: end with the speech instead of keeping the rest of the footage untouched.
-        sync_offset: ms; positive lets the mouth follow later sound. fps: of images and arrays. deinterlace: rebuild
-        full frames. mark: say in the metadata that the lip movement is synthetic. compare: source and result side by
-        side. on_progress(done, total): after every chunk; total may be None. measure: measure the audio-video offset of
-        the result when a sync network is installed.
+        face: video file, still image, folder of images, ``%06d.png`` pattern, array (T, H, W, 3) or iterator of
+        frames. audio: any audio or video file, or (samples, rate). output: file (its ending chooses the container) or,
+        for a PNG sequence, a folder. codec: h264 (default), hevc, prores_422hq, prores_4444, ffv1, png; crf,
+        encoder_preset and pix_fmt override its defaults. extend: what to do when the speech is longer than the
+        footage: loop, pingpong, hold (the last frame) or stop. trim: end with the speech instead of keeping the rest
+        of the footage untouched. sync_offset: ms; positive lets the mouth follow later sound. fps: of images and
+        arrays. deinterlace: rebuild full frames. mark: say in the metadata that the lip movement is synthetic.
+        compare: source and result side by side. on_progress(done, total): after every chunk; total may be None.
+        measure: measure the audio-video offset of the result when a sync network is installed.
 
         Nothing is left under the output's name unless the run succeeds. Raises InputError, NoFaceError, OptionError,
         OutputError, CheckpointError, StageError, OutOfMemory.
@@ -245,8 +245,8 @@ class HQPipeline:
                 if not tally.faces:
                     name = info.path or "the footage"
                     raise NoFaceError(
-                        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in "
-                        "profile? Try --set detect.threshold=0.3"
+                        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not "
+                        "in profile? Try --set detect.threshold=0.3"
                     )
                 t0 = time.perf_counter()
                 writer.close()

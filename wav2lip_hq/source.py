@@ -6,7 +6,7 @@ earlier leaves the remaining frames untouched (``active`` False) or, with ``trim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -76,7 +76,7 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
     while end < seconds:
         number += 1
         if extend == "pingpong" and number % 2:
-            frames = ((first + times[-1] - t, f, a) for t, f, a in reader.backwards(times))
+            frames: Iterable[Frame] = ((first + times[-1] - t, f, a) for t, f, a in reader.backwards(times))
         else:
             reader.restart()
             frames = iter(reader)

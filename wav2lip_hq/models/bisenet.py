@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .blocks import scale_channels
 
 
-class FaceParser(BiSeNet):  # type: ignore[misc]
+class FaceParser(BiSeNet):
     """facexlib's BiSeNet with a channel multiplier; ``width == 1`` is the official layout, keys never change.
 
     forward(x, return_feat=False): x (N, 3, H, W) RGB normalised with ImageNet's mean and deviation, H and W multiples

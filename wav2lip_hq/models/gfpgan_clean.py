@@ -19,7 +19,7 @@ from gfpgan.archs.gfpganv1_clean_arch import GFPGANv1Clean
 from gfpgan.archs.stylegan2_clean_arch import ModulatedConv2d
 
 
-class _Modulated(ModulatedConv2d):  # type: ignore[misc]
+class _Modulated(ModulatedConv2d):
     """ModulatedConv2d for any memory format, with the demodulation (a sum of squares) in float32."""
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class _Modulated(ModulatedConv2d):  # type: ignore[misc]
         return out.reshape(n, -1, *out.shape[2:])
 
 
-class GFPGANClean(GFPGANv1Clean):  # type: ignore[misc]
+class GFPGANClean(GFPGANv1Clean):
     """GFPGAN v1.3 / v1.4 with the defaults."""
 
     def __init__(

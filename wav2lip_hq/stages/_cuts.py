@@ -31,7 +31,7 @@ def thumbnail(frame: Array) -> Array:
     step = max(1, min(frame.shape[0] // 144, frame.shape[1] // 256))
     thin = frame[::step, ::step]
     small = cv2.resize(np.ascontiguousarray(thin), (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return small / np.float32(257) if frame.dtype == np.uint16 else small
+    return np.asarray(small / np.float32(257) if frame.dtype == np.uint16 else small)
 
 
 def difference(a: Array, b: Array) -> float:

@@ -27,7 +27,7 @@ def weight(size: int) -> Array:
 
 def _ramp(x: Array) -> Array:
     x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
+    return np.asarray(x * x * (3 - 2 * x))
 
 
 def to_canvas(to96: Array, to512: Array, scale: float = 1.0) -> Array:

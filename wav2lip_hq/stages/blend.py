@@ -31,10 +31,10 @@ MEMORY = 0.8  # share of the previous frame's colour match that is kept: light d
 class Blend(Stage):
     """Write the restored (or synthesised) face into the frame.
 
-    Colours are matched to the source by a smooth field measured on the skin around the mouth, steadied over the track. What is
-    transferred is the *difference* to the source face, resampled into the frame: texture and grain of the source stay
-    wherever the synthesis agrees with it, and 16-bit sources keep their precision. Pixels whose mask is 0 keep their
-    exact values.
+    Colours are matched to the source by a smooth field measured on the skin around the mouth, steadied over the track.
+    What is transferred is the *difference* to the source face, resampled into the frame: texture and grain of the
+    source stay wherever the synthesis agrees with it, and 16-bit sources keep their precision. Pixels whose mask is 0
+    keep their exact values.
     """
 
     name: ClassVar[str] = "blend"
@@ -142,8 +142,8 @@ def _drift(aligned: Array, made: Array, mask: Array) -> Array:
 def _keep_texture(source: Array, face: Array, share: float) -> Array:
     """``face`` with the fine detail of ``source`` wherever their coarse shapes agree.
 
-    Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not differ
-    and get their own back. COARSE is what one pixel of the generator covers here; TOLERANCE is in 8-bit steps.
+    Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not
+    differ and get their own back. COARSE is what one pixel of the generator covers here; TOLERANCE is in 8-bit steps.
     """
     low_source, low_face = cv2.GaussianBlur(source, (0, 0), COARSE), cv2.GaussianBlur(face, (0, 0), COARSE)
     difference = np.abs(low_face - low_source).max(2)
@@ -157,7 +157,7 @@ def _bands(change: Array, mask: Array, levels: int = 4) -> Array:
     out = np.zeros_like(change)
     rest = change
     sizes = []
-    for level in range(levels):
+    for _ in range(levels):
         coarse = cv2.pyrDown(rest)
         back = cv2.pyrUp(coarse, dstsize=(rest.shape[1], rest.shape[0]))
         sizes.append((rest - back, cv2.resize(mask, rest.shape[1::-1], interpolation=cv2.INTER_AREA)))

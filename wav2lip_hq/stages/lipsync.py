@@ -82,7 +82,7 @@ def generate(runtime: Runtime, name: str, crops: Array, mel: Array) -> Array:
         face = pixels.flip(-1).permute(0, 3, 1, 2).float() / 255  # the generator's order is BGR
         hidden = face.clone()
         hidden[:, :, face.shape[2] // 2 :] = 0
-        out = model(sound, torch.cat([hidden, face], 1))
+        out: Tensor = model(sound, torch.cat([hidden, face], 1))
         return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1)
 
     return np.asarray(runtime.map(run, crops, mel.astype(np.float32)))

@@ -153,7 +153,7 @@ class Parse(Stage):
 def _fit(mask: Array) -> Array:
     """A {0, 1} mask at canvas size with a smooth outline."""
     large = cv2.resize(mask.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
-    return (large > 0.5).astype(np.uint8)
+    return np.asarray(large > 0.5).astype(np.uint8)
 
 
 def _feather(mask: Array, width: float) -> Array:
@@ -165,7 +165,7 @@ def _feather(mask: Array, width: float) -> Array:
     # The canvas' own border counts as outside.
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
     x = np.clip(depth / width, 0, 1)
-    return cv2.GaussianBlur(x * x * (3 - 2 * x), (0, 0), max(width / 6, 0.8)) * (mask > 0.5)
+    return np.asarray(cv2.GaussianBlur(x * x * (3 - 2 * x), (0, 0), max(width / 6, 0.8)) * (mask > 0.5))
 
 
 def default_shape() -> Array:
@@ -184,6 +184,7 @@ def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
     def run(pixels: Tensor) -> Tensor:
         mean, deviation = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in IMAGENET)
         x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
-        return model(x, method="parse").argmax(1).to(torch.uint8)
+        labels: Tensor = model(x, method="parse").argmax(1)
+        return labels.to(torch.uint8)
 
     return np.asarray(runtime.map(run, small))

@@ -69,7 +69,7 @@ def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array
         grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         f = float(np.exp(rng.normal(0, 0.35)))
         out = cv2.addWeighted(out, f, grey, 1 - f, 0)
-    return out
+    return np.asarray(out)
 
 
 def jpeg(image: Array, quality: int) -> Array:

@@ -1,8 +1,8 @@
 """How good is a generator on people and speech it has never seen, judged by a network that did not teach it?
 
-For each held-out clip the generator runs as it does at inference (the reference is the frame itself), once on the clip's
-own speech and once on another clip's. Its lower half is put back into the frame, the independent sync network measures
-offset, LSE-D and LSE-C, and the same measurement on the untouched footage is the yardstick.
+For each held-out clip the generator runs as it does at inference (the reference is the frame itself), once on the
+clip's own speech and once on another clip's. Its lower half is put back into the frame, the independent sync network
+measures offset, LSE-D and LSE-C, and the same measurement on the untouched footage is the yardstick.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from .. import geometry
 from ..metrics.lipsync import mfcc
@@ -43,7 +42,7 @@ def generate(net: Callable[..., Any], clip: Clip, speech: Clip, batch: int = 32)
     for at in range(0, count, batch):
         frames = np.arange(at, min(at + batch, count))
         face = torch.from_numpy(talking.face_crops(clip, frames, Look())).permute(0, 3, 1, 2).float() / 255
-        mels = np.stack([speech.mel_at(f + MEL_OFFSET_FRAMES)[None] for f in frames])
+        mels = np.stack([speech.mel_at(f + MEL_OFFSET_FRAMES)[None] for f in frames.tolist()])
         with torch.inference_mode():
             made = net(torch.from_numpy(mels).float(), torch.cat([masked(face), face], 1)).float()
         out.append((made.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
@@ -67,7 +66,7 @@ def put_back(clip: Clip, faces: Array) -> Clip:
     return Clip(clip.name, clip.identity, crops, clip.box[:n], clip.face[:n], clip.mel, clip.wav[: n * 640])
 
 
-def measure(judge: nn.Module, clip: Clip, wav: Array | None = None) -> Sync:
+def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
     """Offset, LSE-D and LSE-C of a clip (with another sound track, if given) by a network of SyncNet v2's layout."""
     sound = mfcc(clip.wav if wav is None else wav).astype(np.float32)
     count = min(len(clip) - talking.WINDOW + 1, (sound.shape[1] - MFCC_STEP) // MFCC_PER_FRAME + 1)
@@ -88,8 +87,8 @@ def measure(judge: nn.Module, clip: Clip, wav: Array | None = None) -> Sync:
     return Sync(best, mean[best], float(np.median(list(mean.values()))) - mean[best])
 
 
-def evaluate_generator(net: Callable[..., Any], judge: nn.Module, clips: list[Clip]) -> dict[str, float]:
-    """Held-out figures: share of clips within one frame and mean LSE-D / LSE-C, for real footage, own and other speech."""
+def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -> dict[str, float]:
+    """Held-out figures: share of clips within one frame, mean LSE-D and LSE-C; real footage, own speech, other speech."""
     rows: dict[str, list[Sync]] = {"real": [], "own": [], "other": []}
     for number, clip in enumerate(clips):
         rows["real"].append(measure(judge, clip))

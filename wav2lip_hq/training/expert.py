@@ -158,8 +158,9 @@ class ExpertTask(Task):
             loss += float((np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)).sum())
             loss -= float(logits.diagonal().sum())
             total += n
-            scores = {s: np.diagonal(cosine, s).mean() for s in range(-15, 16) if n - abs(s) > 10}
-            found += abs(max(scores, key=lambda s: scores[s])) <= 1
+            scores = {s: float(np.diagonal(cosine, s).mean()) for s in range(-15, 16) if n - abs(s) > 10}
+            best = max(scores, key=lambda s: scores[s])
+            found += -1 <= best <= 1
         return {
             "val_loss": loss / total,
             "val_bce": bce / total,

@@ -4,17 +4,19 @@ L = (1 - sw - sg) L1 + sw E_sync + sg L_gen with a frozen expert (Prajwal et al.
 frames, a random other window of the same clip as the reference, the lower half of the face masked.
 
 Departures, each an option: pixels of the lower half weigh more in L1 (``lower_weight``; the upper half is given to the
-network and is not pasted back), the sync term is switched on when the reconstruction has settled
-(``sync_after``: the running L1 below a bound, or ``sync_step``); a first recipe may train on single frames (``frames``: 1)
-without the expert, so that the cheap phase sees more faces, and a second one ``start`` from its weights.
+network and is not pasted back), the sync term is switched on when the reconstruction has settled (``sync_after``: the
+running L1 below a bound, or ``sync_step``); a first recipe may train on single frames (``frames``: 1) without the
+expert, so that the cheap phase sees more faces, and a second one ``start`` from its weights.
 
-With few speakers the network learns their mouths rather than to carry over what it sees, and a beard it has never met is
-shaved off. Two options work against that: ``reference_near`` takes that share of the references from within half a second, where
-the head has hardly moved but the mouth has, which is what inference looks like (there the reference is the frame itself);
-``photos`` adds still faces of many more people, their mouths left out of the loss since nobody heard them speak.
+With few speakers the network learns their mouths rather than to carry over what it sees, and a beard it has never met
+is shaved off. Two options work against that: ``reference_near`` takes that share of the references from within half a
+second, where the head has hardly moved but the mouth has, which is what inference looks like (there the reference is
+the frame itself); ``photos`` adds still faces of many more people, their mouths left out of the loss since nobody
+heard them speak.
 
-A frame's mel window starts one frame before it, as in the reference's training code (the reference's inference starts at
-the frame itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40) and the lip-sync stage follows it.
+A frame's mel window starts one frame before it, as in the reference's training code (the reference's inference starts
+at the frame itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40) and the lip-sync stage follows
+it.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[
             face = box[None].astype(np.float64)
             padded = geometry.pad_box(face, talking.PADS)
             nothing = np.zeros((80, 0), np.float32)
-            out.append(Clip(picture.name, picture.name, picture.image[None], padded, face, nothing, np.zeros(0, np.int16)))
+            out.append(
+                Clip(picture.name, picture.name, picture.image[None], padded, face, nothing, np.zeros(0, np.int16))
+            )
     return out
 
 
@@ -121,7 +125,7 @@ class GeneratorTask(Task):
         offsets = np.arange(frames)
         crops = talking.face_crops(clip, np.concatenate([start + offsets, reference + offsets]), look)
         crops = crops.transpose(0, 3, 1, 2)
-        mels = np.stack([clip.mel_at(start + k + MEL_OFFSET_FRAMES)[None] for k in offsets])
+        mels = np.stack([clip.mel_at(start + k + MEL_OFFSET_FRAMES)[None] for k in offsets.tolist()])
         return {
             "target": crops[:frames],
             "reference": crops[frames:],
@@ -181,7 +185,8 @@ class GeneratorTask(Task):
         """(B, T, 3, S, S) uint8 -> (B * T, 3, S, S) float in [0, 1]."""
         face = target.flatten(0, 1).float() / 255.0
         inputs = torch.cat([masked(face), reference.flatten(0, 1).float() / 255.0], 1)
-        return net(mels.flatten(0, 1).float(), inputs.contiguous(memory_format=torch.channels_last)).float()
+        out: Tensor = net(mels.flatten(0, 1).float(), inputs.contiguous(memory_format=torch.channels_last))
+        return out.float()
 
     def expert_window(self, frames: Tensor, batch: int) -> Tensor:
         """(B * T, 3, S, S) -> (B, 3 * T, S / 2, S), the lower halves as the expert reads them."""
@@ -300,7 +305,7 @@ class GeneratorTask(Task):
             reference = item["reference"].transpose(0, 2, 3, 1)
             rows.append(np.hstack([reference[0], *real[::2], *faces[::2]]))
         sheet = np.vstack(rows)[..., ::-1]
-        return cv2.resize(np.ascontiguousarray(sheet), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(np.ascontiguousarray(sheet), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC))
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
         checkpoints.save(

@@ -8,6 +8,7 @@ another distance (Euclidean, not cosine; Chung and Zisserman 2016) and another s
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class JudgeTask(ExpertTask):
 
     def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
         """(N, 1024) speech and face embeddings, not normalised."""
-        net = self.modules["judge"]
+        net: Any = self.modules["judge"]
         return net.forward_aud(mel.float()).float(), net.forward_lip(face.float()).float()
 
     def losses(self, sound: Tensor, face: Tensor, clip: Tensor, start: Tensor) -> dict[str, Tensor]:

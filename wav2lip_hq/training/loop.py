@@ -43,7 +43,9 @@ class Recipe:
     lr: float = 1e-4
     seed: int = 0
     precision: str = "auto"  # auto | 32-true | bf16-mixed | 16-mixed
-    schedule: str = "constant"  # constant | cosine (to lr/50 at the last step) | plateau (halved when ``monitor`` stalls)
+    schedule: str = (
+        "constant"  # constant | cosine (to lr/50 at the last step) | plateau (halved when ``monitor`` stalls)
+    )
     warmup: int = 0
     clip: float = 0.0  # gradient norm; 0 = no clipping
     accumulate: int = 1
@@ -175,7 +177,7 @@ class Trainer:
         self.emas: dict[str, Ema] = {}
         for name, module in task.modules.items():
             if all(p.ndim in (1, 2, 4) for p in module.parameters()):  # three-axis kernels have no such layout
-                module.to(memory_format=torch.channels_last)
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if name in task.trained:
                 parameters = [p for p in module.parameters() if p.requires_grad]
                 lr = recipe.lr * task.lr_scale.get(name, 1.0)
@@ -250,7 +252,9 @@ class Trainer:
         figures: dict[str, float] = {}
         sums: dict[str, float] = {}
         count = 0
-        for step, batch in _prefetch(task, recipe.seed, self.fabric.global_rank, self.step, recipe.steps, recipe.workers):
+        for step, batch in _prefetch(
+            task, recipe.seed, self.fabric.global_rank, self.step, recipe.steps, recipe.workers
+        ):
             t0 = time.monotonic()
             torch.manual_seed(recipe.seed * 1_000_003 + step)
             for name in task.trained:
@@ -317,8 +321,8 @@ class Trainer:
                     task.export(self.folder / "best.safetensors", card)
                 self._log({**{f"train_{k}": v for k, v in train.items()}, **figures})
                 if picture is not None:
-                    name = self.folder / "samples" / f"{self.step:07d}.png"
-                    cv2.imwrite(str(name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                    sheet = self.folder / "samples" / f"{self.step:07d}.png"
+                    cv2.imwrite(str(sheet), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         finally:
             if kept is not None:
                 module.load_state_dict(kept)

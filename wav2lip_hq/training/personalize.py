@@ -22,10 +22,9 @@ from .. import checkpoints
 from ..errors import InputError, OptionError
 from ..runtime import Runtime
 from . import talking
-from .loop import Recipe
+from .loop import Recipe, Trainer
 from .prepare import Options, prepare
 from .tasks import build_task, load_recipe
-from .loop import Trainer
 
 HELD_BACK = 0.15  # share of the footage, its end, that only measures
 
@@ -110,7 +109,9 @@ def personalize(
             split_clip(path, clips, name)
     seconds = sum(len(c) for c in talking.load_clips(clips, identities=[name])) / talking.FPS
     if seconds < 10:
-        raise InputError(f"{footage}: only {seconds:.0f} s of a talking face; give at least 10 s, better a minute or two")
+        raise InputError(
+            f"{footage}: only {seconds:.0f} s of a talking face; give at least 10 s, better a minute or two"
+        )
     start = checkpoints.locate(base)
     if start is None:
         raise InputError(f"checkpoint '{base}' to start from is not installed")

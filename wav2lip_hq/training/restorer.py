@@ -195,7 +195,7 @@ def ssim(a: Array, b: Array) -> float:
     x, y = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(np.float32) for i in (a, b))
 
     def blur(i: Array) -> Array:
-        return cv2.GaussianBlur(i, (11, 11), 1.5)
+        return np.asarray(cv2.GaussianBlur(i, (11, 11), 1.5))
 
     mx, my = blur(x), blur(y)
     vx, vy, cov = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my

@@ -1,9 +1,10 @@
 """Prepared talking footage: face crops at 25 fps with their speech, held in memory, cut into training samples.
 
-A prepared clip is one ``.npz`` file (written by ``prepare``): ``clip`` (wide face crops and 16 kHz speech as one encoded stream) or, uncompressed,
-``crops`` (T, S, S, 3) uint8 RGB and ``wav`` int16; ``box`` (T, 4) and ``to_wide`` (T, 2, 3) in the pixels of the source,
-``identity``, ``path``. The wide crop reaches from a tenth of the face above the box to four tenths below
-it, and as wide: the generator's box and the wider crop of the sync benchmark both lie inside it.
+A prepared clip is one ``.npz`` file (written by ``prepare``): ``clip`` (wide face crops and 16 kHz speech as one
+encoded stream) or, uncompressed, ``crops`` (T, S, S, 3) uint8 RGB and ``wav`` int16; ``box`` (T, 4) and ``to_wide``
+(T, 2, 3) in the pixels of the source, ``identity``, ``path``. The wide crop reaches from a tenth of the face above the
+box to four tenths below it, and as wide: the generator's box and the wider crop of the sync benchmark both lie inside
+it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def load_clip(path: Path, shift: float = 0.0) -> Clip:
 
     def local(boxes: Array) -> Array:
         corners = np.asarray(boxes).reshape(-1, 2, 2)
-        return (np.einsum("tij,tkj->tki", to_wide[:, :, :2], corners) + to_wide[:, None, :, 2]).reshape(-1, 4)
+        moved = np.einsum("tij,tkj->tki", to_wide[:, :, :2], corners) + to_wide[:, None, :, 2]
+        return np.asarray(moved.reshape(-1, 4))
 
     samples = round(shift * 16000 / FPS)
     wav = np.concatenate([np.zeros(max(-samples, 0), np.int16), wav[max(samples, 0) :]])
@@ -167,7 +169,8 @@ class Look:
     def table(self) -> Array:
         """(256, 3) uint8 lookup of the tone change."""
         x = (np.arange(256) / 255.0) ** self.gamma
-        return np.clip((x[:, None] * np.array(self.gain) + self.bias) * 255 + 0.5, 0, 255).astype(np.uint8)
+        tones = (x[:, None] * np.array(self.gain) + self.bias) * 255 + 0.5
+        return np.asarray(np.clip(tones, 0, 255).astype(np.uint8))
 
 
 def face_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 96) -> Array:

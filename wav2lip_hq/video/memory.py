@@ -41,14 +41,14 @@ def decode_clip(data: bytes) -> tuple[Array, Array]:
     frames: list[Array] = []
     parts: list[Array] = []
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE)
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             frames.append(frame.to_ndarray(format="rgb24"))
     lead = 0
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         for n, sound in enumerate(container.decode(audio=0)):
             if n == 0 and sound.pts is not None:
-                lead = round(sound.pts * sound.time_base * SPEECH_RATE)
+                lead = round(sound.pts * (sound.time_base or 0) * SPEECH_RATE)
             parts += [p.to_ndarray()[0] for p in resampler.resample(sound)]
     parts += [p.to_ndarray()[0] for p in resampler.resample(None)]
     wav = np.concatenate([np.zeros(max(lead, 0), np.int16), np.concatenate(parts)[max(-lead, 0) :]])

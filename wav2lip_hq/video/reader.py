@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange
 
 from ..errors import InputError, OptionError
 from ..types import Array, VideoInfo
@@ -101,8 +102,9 @@ def open_video(
     """Open footage.
 
     source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
-    uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out); files
-    keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. Raises InputError, OptionError.
+    uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out);
+    files keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. Raises InputError,
+    OptionError.
     """
     rate = Fraction(fps).limit_denominator(100_000) if fps is not None else None
     if rate is not None and rate <= 0:
@@ -170,7 +172,7 @@ def _iterator(frames: Iterator[Array], fps: Fraction) -> VideoReader:
         n, frame = 0, first
         while frame is not None:
             yield (n / fps, *_same(_check(frame, "iterator of frames"), first, f"frame {n}"))
-            n, frame = n + 1, next(frames, None)
+            n, frame = n + 1, next(frames, None)  # type: ignore[arg-type]
 
     return VideoReader(_info(np.asarray(first), fps, "", None), make, once=True)
 
@@ -341,7 +343,7 @@ def _decode(
                 )
             options: dict[str, Any] = {} if rgb else {"src_colorspace": table, "src_color_range": span}
             converted = frame.reformat(
-                format=wanted, interpolation=color.QUALITY, dst_color_range=color.ColorRange.JPEG, **options
+                format=wanted, interpolation=color.QUALITY, dst_color_range=ColorRange.JPEG, **options
             )
             image = converted.to_ndarray()
             if turn:

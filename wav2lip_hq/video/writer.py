@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange
 
 from ..errors import OptionError, OutputError
 from ..types import Array, VideoInfo
@@ -276,7 +277,7 @@ class VideoWriter:
         if not self._rgb:
             options = {"dst_colorspace": self._table, "dst_color_range": self._span}
         picture = picture.reformat(
-            format=self.pix_fmt, interpolation=color.QUALITY, src_color_range=color.ColorRange.JPEG, **options
+            format=self.pix_fmt, interpolation=color.QUALITY, src_color_range=ColorRange.JPEG, **options
         )
         picture.time_base = self._stream.codec_context.time_base
         picture.pts = round(pts / picture.time_base)
