@@ -389,7 +389,7 @@ def _doctor(args: argparse.Namespace) -> int:
                     print(f"  {name:18} {shown}")
             else:
                 print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
-    return 0 if all(v != "missing" for v in versions.values()) and all(facts["embedded"].values()) else 1
+    return 0 if all(v != "missing" for v in versions.values()) and facts["presets"]["default"] else 1
 
 
 if __name__ == "__main__":

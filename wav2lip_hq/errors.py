@@ -41,6 +41,14 @@ class CheckpointError(Wav2LipHQError, OSError):
     exit_code = 5
 
 
+class UnknownNetwork(CheckpointError):
+    """A checkpoint that can be read, but holds a network this project has no code for. ``path``: the file."""
+
+    def __init__(self, message: str, path: object = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class NoFaceError(InputError):
     """No face was found anywhere in the footage."""
 

@@ -134,6 +134,7 @@ class Runtime:
         self.batch_size = batch_size or (32 if self.device.type == "cuda" else 8)
         self.warnings: list[str] = []
         self._models: dict[str, Model] = {}
+        self._others: dict[str, Any] = {}
         self._limits: dict[object, int] = {}  # batch that fitted after running out of memory, per function
         self._lock = threading.Lock()
 
@@ -176,6 +177,13 @@ class Runtime:
                     licence=found.licence,
                 )
             return self._models[key]
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` returned the first time this runtime was asked for ``key``."""
+        with self._lock:
+            if key not in self._others:
+                self._others[key] = make()
+            return self._others[key]
 
     def add_model(self, name: str, module: nn.Module, arch: str, **options: Any) -> Model:
         """Use an in-memory module under a name (custom networks, tests). ``arch`` is a key of ARCHS."""
@@ -224,6 +232,7 @@ class Runtime:
     def close(self) -> None:
         """Forget the loaded models."""
         self._models.clear()
+        self._others.clear()
 
 
 def _is_oom(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, OptionError
+from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS, Arch, build, identify
 from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
 from .files import load_state, sha256
@@ -88,9 +88,10 @@ def describe(
     titles = " or ".join(ARCHS[w].title if w in ARCHS else w for w in wanted) if wanted else ""
     if found is None:
         sample = ", ".join(list(state)[:3])
-        raise CheckpointError(
+        raise UnknownNetwork(
             f"{path}: not a network this project knows (it holds {len(state)} tensors: {sample}, ...)"
-            + (f", expected a {titles}" if titles else "; other restorers open through spandrel")
+            + (f", expected a {titles}" if titles else ""),
+            path,
         )
     arch = ARCHS[found[0]]
     if wanted and arch.name not in wanted:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..engine import Stage
-from ..errors import OptionError
+from ..errors import OptionError, UnknownNetwork
 from ..types import Array, Chunk
+from ._foreign import open_foreign
 from ._paste import paste
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Restore(Stage):
 
     Networks that enlarge (ESRGAN, Real-ESRGAN compact) work on the generator's own small picture, networks that keep
     the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable with a ``scale``
-    attribute: (N, S, S, 3) uint8 RGB -> (N, S * scale, S * scale, 3) uint8 RGB.
+    attribute: (N, S, S, 3) uint8 RGB -> (N, S * scale, S * scale, 3) uint8 RGB. Checkpoints of other architectures
+    open through the package spandrel where it is installed.
     """
 
     name: ClassVar[str] = "restore"
@@ -77,7 +79,10 @@ class Restore(Stage):
     def _restorer(self, runtime: Runtime) -> tuple[Restorer, int]:
         if not isinstance(self.model, str):
             return self.model, int(self.model.scale)  # type: ignore[attr-defined]
-        model = runtime.model(self.model)
+        try:
+            model = runtime.model(self.model)
+        except UnknownNetwork as error:
+            return open_foreign(error, runtime)
         call, low, high = self._call(model)
         batch = None if model.scale > 1 and runtime.device.type == "cuda" else runtime.batch_size
         # The large networks gain nothing from batches on a CPU, and need much memory for them.

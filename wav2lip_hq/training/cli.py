@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE); an existing run continues")
         one.add_argument("--minutes", type=float, help="stop after this long; run again to continue")
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe value")
+    embed = commands.add_parser("embed", help="put a trained checkpoint among the embedded weights, with a model card")
+    embed.add_argument("source", type=Path, help="a run's best.safetensors")
+    embed.add_argument("name", help="detector, generator, parser, restorer, expert or syncnet")
+    embed.add_argument("--folder", type=Path, default=Path("checkpoints/embedded"), help="default checkpoints/embedded")
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person")
     person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
     person.add_argument("--name", required=True, help="name to use later: --set lipsync.model=NAME")
@@ -72,6 +76,11 @@ def main(args: argparse.Namespace) -> int:
             f"{done.clips} clips, {done.seconds:.0f} s, {done.identities} identities, {done.bytes / 2**20:.1f} MiB "
             f"in {done.folder}; dropped: {json.dumps(done.dropped)}"
         )
+        return 0
+    if args.what == "embed":
+        from .embed import embed
+
+        print(embed(args.source, args.name, args.folder))
         return 0
     if args.what == "personalize":
         from .personalize import personalize

@@ -88,7 +88,7 @@ def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
 
 
 def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -> dict[str, float]:
-    """Held-out figures: share of clips within one frame, mean LSE-D and LSE-C; real footage, own speech, other speech."""
+    """Held-out figures: share of clips within one frame, mean LSE-D and LSE-C; real, own speech, other speech."""
     rows: dict[str, list[Sync]] = {"real": [], "own": [], "other": []}
     for number, clip in enumerate(clips):
         rows["real"].append(measure(judge, clip))

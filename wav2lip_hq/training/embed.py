@@ -1,0 +1,79 @@
+"""A trained checkpoint -> ``checkpoints/embedded``: half precision, without local paths, with a model card beside it.
+
+Beside ``NAME.safetensors`` lie ``NAME.yaml``, the recipe that made it, and ``NAME.md``, its card: the recipe's opening
+comment says what it is and where it fails, the rest is read from the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import checkpoints
+from ..errors import InputError
+
+LICENCE = (
+    "research only: taught by footage and photographs released for research (GRID, public demo clips, CelebAMask-HQ)"
+)
+
+
+def tidy(value: Any) -> Any:
+    """Recipe values with absolute paths cut down to their last name: nobody else has the folder."""
+    if isinstance(value, dict):
+        return {k: tidy(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [tidy(v) for v in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+
+
+def embed(source: Path, name: str, folder: Path) -> Path:
+    """Write ``folder/NAME.safetensors`` and ``NAME.md`` from a training run's checkpoint; returns the weights' path.
+
+    ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. Raises InputError, CheckpointError.
+    """
+    recipe = folder / f"{name}.yaml"
+    if not recipe.exists():
+        raise InputError(
+            f"{recipe} is missing: put the recipe that made {source} there, with a comment that describes it"
+        )
+    model = checkpoints.load(str(source))
+    card = dict(model.card)
+    card["recipe"], card["licence"] = tidy(card.get("recipe", {})), LICENCE
+    target = folder / f"{name}.safetensors"
+    checkpoints.save(target, model.module, arch=model.arch.name, options=model.options, card=card, half=True)
+    (folder / f"{name}.md").write_text(describe(name, target, recipe.read_text(), model.module, model.arch, card))
+    return target
+
+
+def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: dict[str, Any]) -> str:
+    """The model card as Markdown."""
+    comments = []
+    for line in recipe.splitlines():
+        if not line.startswith("#"):
+            break
+        comments.append(line[1:].strip())
+    task = yaml.safe_load(recipe).get("task", card.get("task"))
+    count = sum(p.numel() for p in module.parameters())
+    rows = [f"| {key} | {value:.4g} |" for key, value in card.get("figures", {}).items()]
+    return "\n".join(
+        [
+            f"# embedded-{name}",
+            "",
+            *comments,
+            "",
+            f"- network: {arch.title} (`{arch.name}`), {count / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB "
+            "as float16 safetensors",
+            f"- made by `wav2lip-hq train {task} checkpoints/embedded/{name}.yaml` on two CPU cores without a GPU, then "
+            f"`wav2lip-hq train embed RUN/best.safetensors {name}`",
+            f"- licence: {card['licence']}",
+            "",
+            "Held-out figures (people and clips that were not trained on), and how long the last run took:",
+            "",
+            "| figure | value |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
