@@ -51,6 +51,11 @@ class Stage:
         """Names of the checkpoints this stage needs with its present options."""
         return ()
 
+    def load(self, runtime: Runtime) -> None:
+        """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
+        for name in self.models:
+            runtime.model(name)
+
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         """Return ``chunk`` with the fields of ``adds`` filled in."""
         raise StageError(f"stage '{self.name}' implements neither process() nor run()")

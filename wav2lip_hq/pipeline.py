@@ -97,8 +97,7 @@ class HQPipeline:
     def load(self) -> None:
         """Load every model now. Raises CheckpointError naming the command that fetches what is missing."""
         for stage in self.stages:
-            for name in stage.models:
-                self.runtime.model(name)
+            stage.load(self.runtime)
 
     def _mel_offset(self, sync_offset: float) -> float:
         """Milliseconds by which a frame's mel window is moved: what the generator was trained with, and the user's."""

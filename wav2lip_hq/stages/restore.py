@@ -58,6 +58,10 @@ class Restore(Stage):
     def models(self) -> tuple[str, ...]:
         return (self.model,) if isinstance(self.model, str) else ()
 
+    def load(self, runtime: Runtime) -> None:
+        """Load the network, through spandrel if need be. Raises CheckpointError."""
+        self._restorer(runtime)
+
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         faces = chunk.faces
         assert faces is not None and faces.synced is not None and faces.synced96 is not None

@@ -65,7 +65,7 @@ def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: d
             "",
             f"- network: {arch.title} (`{arch.name}`), {count / 1e6:.2f} M parameters",
             f"- file: {path.stat().st_size / 1e6:.1f} MB as float16 safetensors",
-            f"- made by `wav2lip-hq train {task} checkpoints/embedded/{name}.yaml` on two CPU cores, without a GPU, and "
+            f"- made by `wav2lip-hq train {task} checkpoints/embedded/{name}.yaml` on two CPU cores, then "
             f"`wav2lip-hq train embed RUN/best.safetensors {name}`",
             f"- licence: {card['licence']}",
             "",

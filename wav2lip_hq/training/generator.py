@@ -77,7 +77,7 @@ def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[
 class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, expert (checkpoint name or path), sync_weight, gan_weight,
     sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment,
-    reference_near (share), photos (a pack of labelled pictures), photo_share, photos_without (parts of names)."""
+    bend (other proportions), reference_near (share), photos (a pack of labelled pictures), photo_share, photos_without (parts of names)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -94,6 +94,7 @@ class GeneratorTask(Task):
         self.sync_step = int(o.get("sync_step", 1 << 30))
         self.lower_weight = float(o.get("lower_weight", 1.0))
         self.augment = float(o.get("augment", 0.6))
+        self.bend = float(o.get("bend", 0.0))
         self.frames = int(o.get("frames", talking.WINDOW))
         held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
         folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
@@ -170,7 +171,7 @@ class GeneratorTask(Task):
             if self.photos and rng.random() < self.photo_share:
                 samples.append(self.photo(self.photos[int(rng.integers(len(self.photos)))], clip, start, rng))
                 continue
-            item = self.sample(clip, start, reference, Look.draw(rng, self.augment), self.frames)
+            item = self.sample(clip, start, reference, Look.draw(rng, self.augment, self.bend), self.frames)
             if self.augment:
                 # The same change for the frames' windows and the expert's: it hears what the generator heard.
                 both = np.concatenate([item["mels"], item["window"][None]])

@@ -146,10 +146,11 @@ class Look:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bias: float = 0.0
     gamma: float = 1.0
+    bend: Array | None = None  # (4, 4, 2) shifts in crop widths of a grid over the crop: another face's proportions
 
     @staticmethod
-    def draw(rng: np.random.Generator, strength: float = 1.0) -> Look:
-        """A random look; strength 0 = none."""
+    def draw(rng: np.random.Generator, strength: float = 1.0, bend: float = 0.0) -> Look:
+        """A random look; strength 0 = none. ``bend``: how much proportions vary, in crop widths."""
         if strength <= 0:
             return Look()
         s = strength
@@ -164,6 +165,7 @@ class Look:
             gain=(r, g, b),
             bias=float(rng.normal(0, 0.03 * s)),
             gamma=float(np.exp(rng.normal(0, 0.12 * s))),
+            bend=rng.normal(0, bend, (4, 4, 2)) if bend else None,
         )
 
     def table(self) -> Array:
@@ -200,7 +202,15 @@ def _crops(clip: Clip, frames: list[int] | Array, boxes: Array, look: Look, size
         turn = np.array([[c, -s, m - c * m + s * m], [s, c, m - s * m - c * m]])
         matrices = geometry.compose(np.broadcast_to(turn, matrices.shape), matrices)
     out = np.empty((len(boxes), size, size, 3), np.uint8)
+    if look.bend is not None:
+        y, x = np.mgrid[:size, :size].astype(np.float64)
+        bent = np.dstack([x, y]) + size * cv2.resize(look.bend, (size, size), interpolation=cv2.INTER_CUBIC)
+        back = geometry.invert(matrices)
     for n, f in enumerate(frames):
+        if look.bend is not None:
+            at = (bent @ back[n, :, :2].T + back[n, :, 2]).astype(np.float32)
+            out[n] = cv2.remap(clip.crops[f], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            continue
         out[n] = cv2.warpAffine(
             clip.crops[f], matrices[n], (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
