@@ -387,7 +387,21 @@ def test_a_new_mouth_does_arrive():
     assert after[at].astype(int).sum() < 150 < before[at].astype(int).sum()
 
 
-@pytest.mark.parametrize("options", [{"method": "poisson"}, {"texture": 1.5}])
+def test_shimmering_detail_of_a_restorer_is_calmed():
+    """Skin invented anew in every frame: less of it changes from frame to frame, and the mouth still does."""
+    aligned = aligned_of(drawn(times=3))
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 10, aligned.shape)
+    noisy = np.clip(aligned + noise, 0, 255).astype(np.uint8)
+
+    def change(steady):
+        before, after, _ = blended(lambda images: noisy, texture=0.0, steady=steady)
+        return np.abs(np.diff(after.astype(int) - before, axis=0)).mean()
+
+    assert change(0.5) < 0.85 * change(0.0)
+
+
+@pytest.mark.parametrize("options", [{"method": "poisson"}, {"texture": 1.5}, {"steady": -1}])
 def test_wrong_blend_options(options):
     with pytest.raises(OptionError):
         Blend(**options)

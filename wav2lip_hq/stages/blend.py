@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,7 +24,22 @@ if TYPE_CHECKING:
 MARGIN = 24  # px at 512 around the mask that filters may look at
 COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
 COARSE, TOLERANCE = 5.0, 14.0
+STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
+
+
+Area = tuple[slice, slice]  # rows and columns of the canvas
+
+
+@dataclass
+class _Before:
+    """What a track's last frame looked like."""
+
+    number: int
+    drift: Array = field(default_factory=lambda: np.zeros((COLORS, COLORS, 3), np.float32))
+    area: Area | None = None
+    coarse: Array = field(default_factory=lambda: np.zeros(0))
+    detail: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -54,21 +69,25 @@ class Blend(Stage):
     method: str = "multiband"  # wide transitions for colour, narrow ones for detail; "feather" = one width
     # Share of the source's own texture (pores, stubble, grain) that is kept where source and synthesis agree in shape.
     texture: float = 1.0  # generators know 96 pixels a face: without it, skin around the mouth goes soft
+    # Share of the previous frame's synthesised detail that is kept where the face holds still: restorers invent a
+    # slightly different skin in each frame, which shimmers.
+    steady: float = 0.5  # a half-life of one frame: calms noise, is gone before a lip has moved
     color: bool = True  # generators shift colours a little; the eye sees it at the mask's border first
 
     def __post_init__(self) -> None:
-        if not 0 <= self.texture <= 1:
-            raise OptionError(f"blend.texture lies between 0 and 1, not {self.texture}")
+        for name in ("texture", "steady"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"blend.{name} lies between 0 and 1, not {getattr(self, name)}")
         if self.method not in ("multiband", "feather"):
             raise OptionError(f"blend.method is multiband or feather, not '{self.method}'")
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Keeps each track's colour match from frame to frame."""
-        drifts: dict[int, tuple[int, Array]] = {}
+        """Keeps each track's colour match and detail from frame to frame."""
+        before: dict[int, _Before] = {}
         for chunk in chunks:
-            yield self._blend(chunk, drifts)
+            yield self._blend(chunk, before)
 
-    def _blend(self, chunk: Chunk, drifts: dict[int, tuple[int, Array]]) -> Chunk:
+    def _blend(self, chunk: Chunk, before: dict[int, _Before]) -> Chunk:
         faces = chunk.faces
         assert faces is not None and faces.synced is not None and faces.aligned is not None
         assert faces.track is not None and faces.to96 is not None and faces.to512 is not None
@@ -90,22 +109,26 @@ class Blend(Stage):
                 continue
             source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
             mask = masks[n][area].astype(np.float32) / 255
+            number, track = chunk.start + i, int(faces.track[n])
+            last = before.get(track)
+            last = last if last is not None and last.number == number - 1 else None
+            now = before[track] = _Before(number)
             if self.color:
                 drift = _drift(faces.aligned[n], made[n], masks[n])
-                number, track = chunk.start + i, int(faces.track[n])
-                if track in drifts and drifts[track][0] == number - 1:
-                    drift = MEMORY * drifts[track][1] + (1 - MEMORY) * drift
-                drifts[track] = (number, drift)
-                face = face + cv2.resize(drift, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)[area]
+                now.drift = drift if last is None else MEMORY * last.drift + (1 - MEMORY) * drift
+                face = face + cv2.resize(now.drift, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)[area]
+            coarse = cv2.GaussianBlur(face, (0, 0), COARSE)
+            if self.steady:
+                face = _hold_still(face, coarse, area, now, last, self.steady)
             if self.texture:
-                face = _keep_texture(source, face, self.texture)
+                face = _keep_texture(source, face, coarse, self.texture)
             change = (face - source) * mask[..., None] if self.method == "feather" else _bands(face - source, mask)
             corner = (area[1].start, area[0].start)
             _transfer(frames[i], np.dstack([change, mask]), corner, faces.to512[n])
         return replace(chunk, frames=frames)
 
 
-def _area(mask: Array) -> tuple[slice, slice] | None:
+def _area(mask: Array) -> Area | None:
     """The part of the canvas around the mask that has to be computed; None when the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
@@ -139,13 +162,38 @@ def _drift(aligned: Array, made: Array, mask: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(difference * weight[..., None], (0, 0), SPREAD) / total[..., None])
 
 
-def _keep_texture(source: Array, face: Array, share: float) -> Array:
+def _hold_still(face: Array, coarse: Array, area: Area, now: _Before, last: _Before | None, share: float) -> Array:
+    """``face`` with detail mixed with the previous frame's wherever its coarse picture has not changed.
+
+    Both are in the aligned face's coordinates, where a head that moves as a whole stands still.
+    """
+    now.area, now.coarse, now.detail = area, coarse, face - coarse
+    if last is None or last.area is None:
+        return face
+    rows = slice(max(area[0].start, last.area[0].start), min(area[0].stop, last.area[0].stop))
+    columns = slice(max(area[1].start, last.area[1].start), min(area[1].stop, last.area[1].stop))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return face
+    here, there = _within((rows, columns), area), _within((rows, columns), last.area)
+    moved = np.abs(coarse[here] - last.coarse[there]).max(2)
+    agree = share * np.exp(-((moved / STILL) ** 2))[..., None]
+    now.detail[here] += agree * (last.detail[there] - now.detail[here])
+    return np.asarray(coarse + now.detail)
+
+
+def _within(part: Area, whole: Area) -> Area:
+    """``part`` of the canvas as slices of an array that covers ``whole``."""
+    y, x = whole[0].start, whole[1].start
+    return slice(part[0].start - y, part[0].stop - y), slice(part[1].start - x, part[1].stop - x)
+
+
+def _keep_texture(source: Array, face: Array, low_face: Array, share: float) -> Array:
     """``face`` with the fine detail of ``source`` wherever their coarse shapes agree.
 
     Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not
     differ and get their own back. COARSE is what one pixel of the generator covers here; TOLERANCE is in 8-bit steps.
     """
-    low_source, low_face = cv2.GaussianBlur(source, (0, 0), COARSE), cv2.GaussianBlur(face, (0, 0), COARSE)
+    low_source = cv2.GaussianBlur(source, (0, 0), COARSE)
     difference = np.abs(low_face - low_source).max(2)
     difference = cv2.GaussianBlur(cv2.dilate(difference, np.ones((9, 9), np.uint8)), (0, 0), COARSE)
     agree = share * np.exp(-((difference / TOLERANCE) ** 2))[..., None]

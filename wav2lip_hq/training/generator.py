@@ -76,8 +76,9 @@ def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[
 
 class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, expert (checkpoint name or path), sync_weight, gan_weight,
-    sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment,
-    bend (other proportions), reference_near (share), photos (a pack of labelled pictures), photo_share, photos_without (parts of names)."""
+    sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment, bend (other
+    proportions), reference_near (share), photos (a pack of labelled pictures), photo_share, photos_without (parts of
+    names)."""
 
     product = "generator"
     monitor = "val_loss"
