@@ -173,7 +173,7 @@ class RestorerTask(Task):
         rows = []
         for number, kind in enumerate(("clean", "mild", "generator", "generator")):
             row = []
-            for face in (self.held[number], self.held[-1 - number]):
+            for face in (self.held[number % len(self.held)], self.held[-1 - number % len(self.held)]):
                 small = degrade(face, np.random.default_rng([8, number]), kind)
                 row += [enlarge(small, face.shape[1::-1]), self.restore(small, device), face]
             rows.append([cv2.resize(t, (288, 288), interpolation=cv2.INTER_AREA) for t in row])
