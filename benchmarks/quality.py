@@ -174,7 +174,7 @@ def flicker(frames: list[Any]) -> float:
     """Energy of the second difference over time: what trembles, as opposed to what moves."""
     total = 0.0
     for a, b, c in zip(frames, frames[1:], frames[2:], strict=False):
-        total += float(np.mean((a.astype(np.float32) - 2 * b + c) ** 2))
+        total += float(np.mean((a.astype(np.float32) - 2 * b.astype(np.float32) + c) ** 2))
     return total / (len(frames) - 2)
 
 
