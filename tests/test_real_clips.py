@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from wav2lip_hq import HQPipeline
 from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video

@@ -77,8 +77,8 @@ def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[
 class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, expert (checkpoint name or path), sync_weight, gan_weight,
     sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment, bend (other
-    proportions), reference_near (share), photos (a pack of labelled pictures), photo_share, photos_without (parts of
-    names)."""
+    proportions), reference_near (share), reference_hard (candidates), photos (a pack of labelled pictures),
+    photo_share, photos_without (parts of names)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -102,7 +102,8 @@ class GeneratorTask(Task):
         self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
         self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
         self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > 3 * talking.WINDOW + 2])
-        self.near = float(o.get("reference_near", 0.0))
+        self.near, self.hard = float(o.get("reference_near", 0.0)), int(o.get("reference_hard", 1))
+        self._mouths: dict[str, Array] = {}
         self.photos = load_photos(Path(o["photos"]), list(o.get("photos_without", []))) if o.get("photos") else []
         self.photo_share = float(o.get("photo_share", 0.2)) if self.photos else 0.0
         self.modules = {"generator": models.build("wav2lip", width=self.width)}
@@ -155,20 +156,36 @@ class GeneratorTask(Task):
             "known": np.broadcast_to(unheard(crops[0].shape[-1]), (self.frames, 1, *crops[0].shape[2:])).copy(),
         }
 
-    @staticmethod
-    def draw(clip: Clip, rng: np.random.Generator, near: float = 0.0) -> tuple[int, int]:
-        """A window and another one that does not overlap it; with probability ``near`` one within half a second."""
+    def mouths(self, clip: Clip) -> Array:
+        """(T, 12, 16, 3) float32 thumbnails of a clip's mouths."""
+        if clip.name not in self._mouths:
+            small = talking.face_crops(clip, np.arange(len(clip)), Look(), 32)
+            self._mouths[clip.name] = small[:, 18:30, 8:24].astype(np.float32)
+        return self._mouths[clip.name]
+
+    def draw(self, clip: Clip, rng: np.random.Generator, near: float = 0.0, hard: int = 1) -> tuple[int, int]:
+        """A window and another one that does not overlap it; with probability ``near`` one within half a second.
+
+        Of ``hard`` candidates the one whose mouth differs most: neighbouring frames are alike, and a generator that may
+        copy the reference's mouth does not listen.
+        """
         last = len(clip) - talking.WINDOW
         start = int(rng.integers(1, last + 1))
         reach = NEAR if near and rng.random() < near else last + 1
         others = [r for r in range(last + 1) if talking.WINDOW <= abs(r - start) <= reach]
-        return start, int(rng.choice(others)) if others else 0
+        if not others:
+            return start, 0
+        few = rng.choice(others, min(hard, len(others)), replace=False)
+        if len(few) > 1:
+            mouths = self.mouths(clip)
+            few = few[np.argsort(np.abs(mouths[few] - mouths[start]).mean((1, 2, 3)))]
+        return start, int(few[-1])
 
     def batch(self, rng: np.random.Generator) -> Batch:
         samples = []
         for _ in range(max(1, self.recipe.batch_size // self.frames)):
             clip = self.sampler.clip(rng)
-            start, reference = self.draw(clip, rng, self.near)
+            start, reference = self.draw(clip, rng, self.near, self.hard)
             if self.photos and rng.random() < self.photo_share:
                 samples.append(self.photo(self.photos[int(rng.integers(len(self.photos)))], clip, start, rng))
                 continue
