@@ -37,6 +37,40 @@ class ConvBlock(nn.Module):
         return torch.relu(out + x if self.residual else out)
 
 
+class GatedBlock(ConvBlock):
+    """A 3x3 residual block whose channels are weighed by what the whole map holds (squeeze and excitation, Hu et al.
+    2018). Keys: ConvBlock's and ``gate.0``, ``gate.2``."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__(channels, channels, residual=True)
+        hidden = max(4, channels // reduction)
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv_block(x)
+        return torch.relu(out * self.gate(out.mean((2, 3)))[:, :, None, None] + x)
+
+
+class SpeechAttention(nn.Module):
+    """Every place of the face asks which moment and pitch of the speech concerns it (cross-attention, residual).
+
+    The output projection starts at zero: a generator that gets this block says at first what it said without.
+    """
+
+    def __init__(self, face: int, speech: int, heads: int = 4) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(face)
+        self.attention = nn.MultiheadAttention(face, heads, kdim=speech, vdim=speech, batch_first=True)
+        nn.init.zeros_(self.attention.out_proj.weight)
+        nn.init.zeros_(self.attention.out_proj.bias)
+
+    def forward(self, face: Tensor, speech: Tensor) -> Tensor:
+        """face (N, C, H, W), speech (N, D, h, w) -> (N, C, H, W)."""
+        asked, heard = face.flatten(2).transpose(1, 2), speech.flatten(2).transpose(1, 2)
+        told, _ = self.attention(self.norm(asked), heard, heard, need_weights=False)
+        return face + told.transpose(1, 2).unflatten(2, face.shape[2:])
+
+
 class UpBlock(nn.Module):
     """Transposed convolution, batch norm, ReLU; same keys as ConvBlock."""
 
@@ -64,8 +98,10 @@ class PlainBlock(nn.Module):
         return nn.functional.leaky_relu(self.conv_block(x), 0.01)
 
 
-def residual_blocks(channels: int, count: int) -> list[nn.Module]:
+def residual_blocks(channels: int, count: int, gated: bool = False) -> list[nn.Module]:
     """``count`` 3x3 residual blocks."""
+    if gated:
+        return [GatedBlock(channels) for _ in range(count)]
     return [ConvBlock(channels, channels, residual=True) for _ in range(count)]
 
 

@@ -83,7 +83,10 @@ def _wav2lip(state: State) -> Options | None:
     keys = {16: "0.0", 32: "1.0", 64: "2.0", 128: "3.0", 256: "4.0", 512: "5.0"}
     found = _channels(state, {c: f"face_encoder_blocks.{at}.conv_block.0.weight" for c, at in keys.items()})
     width = infer_width(found) if found else None
-    return None if width is None else {"width": width, "size": 32 * neck[2]}
+    if width is None:
+        return None
+    extras = {"gated": "face_encoder_blocks.1.1.gate.0.weight", "attention": "speech_attention.norm.weight"}
+    return {"width": width, "size": 32 * neck[2], **{name: True for name, key in extras.items() if key in state}}
 
 
 def _expert(state: State) -> Options | None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, UpBlock, fold_time, residual_blocks, scale_channels
+from .blocks import ConvBlock, SpeechAttention, UpBlock, fold_time, residual_blocks, scale_channels
 
 ENCODER = (16, 32, 64, 128, 256, 512, 512)
 ENCODER_RESIDUALS = (0, 2, 3, 2, 2, 1)
 DECODER = (512, 512, 512, 384, 256, 128, 64)
 DECODER_RESIDUALS = (0, 1, 2, 2, 2, 2, 2)
+ATTENTION_STAGE = 2  # the decoder's 6x6 map: coarse enough to be cheap, fine enough to tell lips from chin
 
 
 class Wav2Lip(nn.Module):
     """Official layout for ``width == 1`` and ``size == 96``.
 
     width: channel multiplier (keys do not change). size: side of the square face crop, a multiple of 32; it sets the
-    kernel of the layers around the 1x1 bottleneck (size / 32), the only weights whose shape depends on it.
+    kernel of the layers around the 1x1 bottleneck (size / 32), the only weights whose shape depends on it. gated and
+    attention are VividWav2Lip's ideas, off in the official layout: residual blocks with squeeze and excitation, and
+    cross-attention from the face's coarse map to the speech's.
     """
 
-    def __init__(self, width: float = 1.0, size: int = 96) -> None:
+    def __init__(self, width: float = 1.0, size: int = 96, gated: bool = False, attention: bool = False) -> None:
         super().__init__()
         if size % 32 or size < 64:
             raise ValueError(f"the generator's size must be a multiple of 32 and at least 64, not {size}")
@@ -32,7 +35,7 @@ class Wav2Lip(nn.Module):
         stages: list[nn.Module] = [nn.Sequential(ConvBlock(6, enc[0], 7, 1, 3))]
         for i in range(1, 6):
             down = ConvBlock(enc[i - 1], enc[i], 3, 2, 1)
-            stages.append(nn.Sequential(down, *residual_blocks(enc[i], ENCODER_RESIDUALS[i])))
+            stages.append(nn.Sequential(down, *residual_blocks(enc[i], ENCODER_RESIDUALS[i], gated)))
         stages.append(nn.Sequential(ConvBlock(enc[5], enc[6], last, 1, 0), ConvBlock(enc[6], enc[6], 1, 1, 0)))
         self.face_encoder_blocks = nn.ModuleList(stages)
 
@@ -55,8 +58,10 @@ class Wav2Lip(nn.Module):
         for i in range(1, 7):
             inputs = dec[i - 1] + enc[7 - i]
             up = UpBlock(inputs, dec[i], last, 1, 0) if i == 1 else UpBlock(inputs, dec[i])
-            stages.append(nn.Sequential(up, *residual_blocks(dec[i], DECODER_RESIDUALS[i])))
+            stages.append(nn.Sequential(up, *residual_blocks(dec[i], DECODER_RESIDUALS[i], gated)))
         self.face_decoder_blocks = nn.ModuleList(stages)
+
+        self.speech_attention = SpeechAttention(dec[ATTENTION_STAGE], a[3]) if attention else None
 
         out = scale_channels(32, width)
         self.output_block = nn.Sequential(ConvBlock(dec[6] + enc[0], out), nn.Conv2d(out, 3, 1), nn.Sigmoid())
@@ -78,8 +83,12 @@ class Wav2Lip(nn.Module):
         for block in self.face_encoder_blocks:
             x = block(x)
             maps.append(x)
-        x = self.audio_encoder(mel)
-        for block in self.face_decoder_blocks:
-            x = torch.cat((block(x), maps.pop()), dim=1)
+        speech = self.audio_encoder[:-2](mel)  # 3x3: three bands of pitch by three moments
+        x = self.audio_encoder[-2:](speech)
+        for stage, block in enumerate(self.face_decoder_blocks):
+            x = block(x)
+            if stage == ATTENTION_STAGE and self.speech_attention is not None:
+                x = self.speech_attention(x, speech)
+            x = torch.cat((x, maps.pop()), dim=1)
         x = self.output_block(x)
         return x.unflatten(0, (frames, -1)).permute(1, 2, 0, 3, 4) if frames else x

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("expert", "the lip-sync expert"),
         ("judge", "an independent sync network with SyncNet v2's layout"),
         ("generator", "the lip-sync generator"),
+        ("lipgan", "the generator with LipGAN's discriminator, the papers' baseline"),
         ("parser", "the face parser"),
         ("restorer", "the face restorer"),
         ("detector", "the face detector"),
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     embed.add_argument("source", type=Path, help="a run's best.safetensors")
     embed.add_argument("name", help="detector, generator, parser, restorer, expert or syncnet")
     embed.add_argument("--folder", type=Path, default=Path("checkpoints/embedded"), help="default checkpoints/embedded")
+    table = commands.add_parser("ablation", help="the paper's Table 3: sync networks of 1, 3, 5 frames, frozen or not")
+    table.add_argument("--out", type=Path, default=Path("runs/ablation"), help="default runs/ablation; continues")
+    table.add_argument("--minutes", type=float, help="stop each of the seven runs after this long")
+    table.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override in all recipes")
+    resync = commands.add_parser("resync", help="find prepared clips whose own sound is late, and correct them")
+    resync.add_argument("data", type=Path, help="a folder made by `prepare`")
+    resync.add_argument("--model", default="embedded-expert", help="lip-sync expert (default embedded-expert)")
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person")
     person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
     person.add_argument("--name", required=True, help="name to use later: --set lipsync.model=NAME")
@@ -81,6 +89,16 @@ def main(args: argparse.Namespace) -> int:
         from .embed import embed
 
         print(embed(args.source, args.name, args.folder))
+        return 0
+    if args.what == "ablation":
+        from .ablation import ablation, table
+
+        print(table(ablation(args.out, settings(args.set), args.minutes)))
+        return 0
+    if args.what == "resync":
+        from .resync import resync
+
+        print(resync(args.data, args.model).text())
         return 0
     if args.what == "personalize":
         from .personalize import personalize

@@ -38,7 +38,7 @@ def spread(rng: np.random.Generator, last: int, count: int, gap: int) -> Array:
 
 class ExpertTask(Task):
     """options: data, validation (identities), exclude, shifts, width, frames (Tv: 1, 3 or 5), windows (per clip),
-    augment, binary (weight of the cross-entropy term), temperature."""
+    augment, binary (weight of the cross-entropy term), temperature, start (weights)."""
 
     product = "expert"
     monitor = "off_sync_accuracy"
@@ -58,6 +58,8 @@ class ExpertTask(Task):
         self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
         self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > self.windows + talking.WINDOW])
         self.build_model()
+        if o.get("start"):
+            self.modules[self.product].load_state_dict(checkpoints.load_state(Path(o["start"]))[0])
 
     def build_model(self) -> None:
         """Make the network; a subclass trains another one on the same samples."""

@@ -75,10 +75,10 @@ def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[
 
 
 class GeneratorTask(Task):
-    """options: data, validation, exclude, shifts, width, expert (checkpoint name or path), sync_weight, gan_weight,
-    sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start (weights), augment, bend (other
-    proportions), reference_near (share), reference_hard (candidates), photos (a pack of labelled pictures),
-    photo_share, photos_without (parts of names)."""
+    """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or path),
+    sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
+    (weights), augment, bend (other proportions), reference_near (share), reference_hard (candidates), photos (a pack of
+    labelled pictures), photo_share, photos_without (parts of names)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -106,7 +106,8 @@ class GeneratorTask(Task):
         self._mouths: dict[str, Array] = {}
         self.photos = load_photos(Path(o["photos"]), list(o.get("photos_without", []))) if o.get("photos") else []
         self.photo_share = float(o.get("photo_share", 0.2)) if self.photos else 0.0
-        self.modules = {"generator": models.build("wav2lip", width=self.width)}
+        self.variant = {k: True for k in ("gated", "attention") if o.get(k)}
+        self.modules = {"generator": models.build("wav2lip", width=self.width, **self.variant)}
         if o.get("start"):
             state, _ = checkpoints.load_state(Path(o["start"]))
             self.modules["generator"].load_state_dict(state)
@@ -331,9 +332,9 @@ class GeneratorTask(Task):
             path,
             self.modules["generator"],
             arch="wav2lip",
-            options={"width": self.width},
+            options={"width": self.width, **self.variant},
             card={
-                "task": "generator",
+                "task": self.recipe.task,
                 "mel_offset_ms": MEL_OFFSET_MS,
                 "figures": figures,
                 "recipe": self.recipe.options,

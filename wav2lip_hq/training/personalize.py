@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import checkpoints
+from .. import checkpoints, video
 from ..errors import InputError, OptionError
+from ..geometry import box_to_crop, pad_box, sample
 from ..runtime import Runtime
 from . import talking
 from .loop import Recipe, Trainer
 from .prepare import Options, prepare
+from .restorer import FACE, MARGIN, PADS
 from .tasks import build_task, load_recipe
 
 HELD_BACK = 0.15  # share of the footage, its end, that only measures
@@ -37,6 +39,7 @@ class Personalized:
     files: dict[str, Path]
     before: dict[str, dict[str, float]]
     after: dict[str, dict[str, float]]
+    left_out: str = ""  # why there is no restorer, if there is none
 
     def text(self) -> str:
         """A few lines for a person."""
@@ -52,15 +55,13 @@ class Personalized:
             f"--set {'lipsync' if task == 'generator' else 'restore'}.model={path.stem}"
             for task, path in self.files.items()
         )
-        return "\n".join([*lines, f"use it with: {use}"])
+        return "\n".join([*lines, *([self.left_out] if self.left_out else []), f"use it with: {use}"])
 
 
 def split_clip(path: Path, folder: Path, name: str) -> None:
     """Cut a prepared clip into NAME__... (training) and NAME-held__... (its last seconds)."""
     with np.load(path, allow_pickle=False) as data:
         if "clip" in data:
-            from .. import video
-
             crops, wav = video.decode_clip(data["clip"].tobytes())
         else:
             crops, wav = data["crops"], data["wav"]
@@ -80,6 +81,36 @@ def split_clip(path: Path, folder: Path, name: str) -> None:
         )
 
 
+def portraits(cut: Path, folder: Path, count: int = 80) -> tuple[int, int]:
+    """Write the face of about ``count`` moments of prepared footage, in the source's own detail, as the restorer sees
+    it: (pictures, how many of them are from the held-back end). Faces that would have to be enlarged more than
+    1.5 times are left out: they would teach it to blur."""
+    clips = [(path, np.load(path, allow_pickle=False)) for path in sorted(cut.glob("*.npz"))]
+    total = sum(len(data["box"]) for _, data in clips)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+    side = FACE + 2 * MARGIN
+    for path, data in clips:
+        regions = pad_box(data["box"].astype(np.float64), PADS)
+        first, wanted = int(data["first"]), np.arange(0, len(regions), max(1, total // count))
+        with video.open_video(Path(str(data["path"]))) as reader:
+            left = wanted.tolist()
+            for pts, frame, _ in reader:
+                if not left:
+                    break
+                if pts * talking.FPS < first + left[0]:
+                    continue
+                k = left.pop(0)
+                region = regions[k : k + 1]
+                if FACE / np.sqrt((region[0, 2:] - region[0, :2]).prod()) > 1.5:
+                    continue
+                grown = pad_box(region, (MARGIN / FACE,) * 4)
+                face = sample(frame, box_to_crop(grown, side)[0], side)
+                written.append(f"{path.stem}-{k:05d}.png")
+                video.write_png(folder / written[-1], (face >> 8).astype(np.uint8) if face.dtype == np.uint16 else face)
+    return len(written), round(len(written) * HELD_BACK)
+
+
 def personalize(
     footage: Path,
     name: str,
@@ -89,12 +120,13 @@ def personalize(
     runtime: Runtime | None = None,
     settings: dict[str, Any] | None = None,
     base: str = "embedded-generator",
+    restorer: str = "embedded-restorer",
 ) -> Personalized:
     """Fine-tune on ``footage`` and register the result as checkpoint ``name``. Resumable.
 
-    minutes: training time. settings: recipe overrides (tests use tiny ones). Raises OptionError for a name that is not
-    a plain word or is taken by an official checkpoint, InputError when the footage holds too little of a talking face.
-    """
+    minutes: training time of both. base, restorer: what to start from. settings: recipe overrides (tests use tiny
+    ones). Raises OptionError for a name that is not a plain word or is taken by an official checkpoint, InputError when
+    the footage holds too little of a talking face."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise OptionError(f"'{name}' cannot name a checkpoint; use letters, digits, - and _")
     taken = checkpoints.locate(name)
@@ -126,14 +158,44 @@ def personalize(
             **(settings or {}),
         },
     )
-    before, after = _train(recipe, work / "generator", minutes)
+    pictures, held = portraits(cut, work / "portraits")
+    share = 0.7 if held else 1.0  # of the time; the generator has more to learn
+    figures = {"generator": _train(recipe, work / "generator", share * minutes)}
+    files = {"generator": _register(work / "generator", name, figures["generator"], seconds)}
+    left_out = ""
+    if held:
+        sharp = checkpoints.load(restorer)
+        own = {k: v for k, v in (settings or {}).items() if k in ("steps", "batch_size", "validate_every", "warmup")}
+        recipe = load_recipe(
+            "personalize-restorer",
+            {
+                "images": [str(work / "portraits")],
+                "validation_last": {"portraits": held},
+                "resume_from": str(sharp.path),
+                "arch": sharp.arch.name,
+                "arch_options": sharp.options,
+                **own,
+            },
+        )
+        figures["restorer"] = _train(recipe, work / "restorer", (1 - share) * minutes)
+        files["restorer"] = _register(work / "restorer", f"{name}-restorer", figures["restorer"], seconds)
+    else:
+        left_out = f"no restorer: it takes faces of {round(FACE / 1.5)} px or more, there are {pictures}"
+    return Personalized(
+        name, files, {k: v[0] for k, v in figures.items()}, {k: v[1] for k, v in figures.items()}, left_out
+    )
+
+
+def _register(run: Path, name: str, figures: tuple[dict[str, float], dict[str, float]], seconds: float) -> Path:
+    """Put a run's best weights where names are looked up."""
     target = checkpoints.cache_dir()
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name}.safetensors"
-    shutil.copyfile(work / "generator" / "best.safetensors", path.with_suffix(".part"))
+    shutil.copyfile(run / "best.safetensors", path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
-    (target / f"{name}.json").write_text(json.dumps({"before": before, "after": after, "seconds": seconds}, indent=1))
-    return Personalized(name, {"generator": path}, {"generator": before}, {"generator": after})
+    notes = {"before": figures[0], "after": figures[1], "seconds": seconds}
+    (target / f"{name}.json").write_text(json.dumps(notes, indent=1))
+    return path
 
 
 def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[dict[str, float], dict[str, float]]:

@@ -89,17 +89,23 @@ def load_clips(
 ) -> list[Clip]:
     """All prepared clips of a folder: only ``identities``, or all but ``without``. Raises InputError if none is left.
 
-    ``shifts``: clip name or identity -> frames its audio is late.
+    ``shifts``: clip name or identity -> frames its audio is late. What ``resync`` found (``shifts.json``) holds for the
+    clips that ``shifts`` does not name.
     """
     clips = []
+    found = Path(folder) / "shifts.json"
+    measured: dict[str, float | None] = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
     for path in sorted(Path(folder).glob("*.npz")):
         identity = path.stem.split("__")[0]
         if identities is not None and identity not in identities:
             continue
         if without is not None and (identity in without or path.stem in without):
             continue
-        shift = (shifts or {}).get(path.stem, (shifts or {}).get(identity, 0.0))
-        clip = load_clip(path, shift)
+        shift = {identity: measured.get(path.stem, 0.0), **(shifts or {})}
+        by = shift.get(path.stem, shift[identity])
+        if by is None:
+            continue
+        clip = load_clip(path, by)
         if len(clip) > 2 * WINDOW:
             clips.append(clip)
     if not clips:

@@ -1,0 +1,90 @@
+"""Wav2Lip's Table 3 as one command: how well does a sync network tell off-sync pairs, frozen or trained along?
+
+Six runs: experts that see 1, 3 and 5 frames, each then fine-tuned on generated faces beside a generator; and LipGAN's
+discriminator, trained that way from scratch. All are judged on the same pairs of people nobody trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import checkpoints
+from .expert import ExpertTask
+from .loop import Recipe
+from .tasks import load_recipe, train
+
+# (frames, trained along) -> off-sync accuracy in the paper (Prajwal et al. 2020, Table 3, LRS2)
+PUBLISHED = {(1, False): 0.793, (3, True): 0.723, (3, False): 0.874, (5, True): 0.736, (5, False): 0.916}
+PUBLISHED_LIPGAN = 0.556
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; accuracies as shares."""
+
+    name: str
+    frames: int
+    along: bool
+    accuracy: float
+    published: float | None
+
+
+def ablation(
+    folder: Path,
+    settings: dict[str, Any] | None = None,
+    minutes: float | None = None,
+    *,
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Train what is missing under ``folder`` and return the table; also written to ``folder``/ablation.md.
+
+    settings: overrides for all recipes (data, validation, width, steps, ...). minutes: for each of the runs; one that
+    was cut short continues next time, and the table says what it reached. Raises InputError as training does.
+    """
+    given = settings or {}
+    rows: list[Row] = []
+
+    def add(name: str, frames: int, along: bool, file: Path, published: float | None) -> None:
+        rows.append(Row(name, frames, along, accuracy(file, given), published))
+        on_row(rows[-1])
+
+    def run(recipe: Recipe, name: str) -> Path:
+        train(replace(recipe, options=dict(recipe.options)), folder / name, minutes)
+        return folder / name
+
+    for frames in (1, 3, 5):
+        expert = run(load_recipe("expert", {**given, "frames": frames}), f"expert-{frames}") / "best.safetensors"
+        add("expert", frames, False, expert, PUBLISHED.get((frames, False)))
+        width = checkpoints.load(str(expert), "lipsync_expert").options["width"]
+        along = {**given, "frames": frames, "critic": str(expert), "critic_width": width}
+        tuned = run(load_recipe("lipgan", along), f"tuned-{frames}") / "critic-last.safetensors"
+        add("expert, trained along", frames, True, tuned, PUBLISHED.get((frames, True)))
+    lipgan = run(load_recipe("lipgan", {**given, "frames": 1}), "lipgan") / "critic-last.safetensors"
+    add("LipGAN", 1, True, lipgan, PUBLISHED_LIPGAN)
+    (folder / "ablation.md").write_text(table(rows) + "\n", encoding="utf-8")
+    return rows
+
+
+def accuracy(file: Path, settings: dict[str, Any]) -> float:
+    """Off-sync accuracy of a sync network on the held-out people of a recipe."""
+    model = checkpoints.load(str(file), "lipsync_expert")
+    recipe = load_recipe("expert", {**settings, **model.options})
+    task = ExpertTask(recipe)
+    task.modules["expert"] = model.module.eval()
+    with torch.no_grad():
+        return task.validate(torch.device("cpu"))["off_sync_accuracy"]
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    lines = ["| network | Tv | trained along | off-sync accuracy | published (LRS2) |", "|---|---|---|---|---|"]
+    for row in rows:
+        published = "" if row.published is None else f"{100 * row.published:.1f} %"
+        along = "yes" if row.along else "no"
+        lines.append(f"| {row.name} | {row.frames} | {along} | {100 * row.accuracy:.1f} % | {published} |")
+    return "\n".join(lines)

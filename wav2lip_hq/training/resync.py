@@ -1,0 +1,104 @@
+"""Footage whose own sound is late teaches the wrong thing. This finds such clips and writes the correction down.
+
+``resync`` measures every prepared clip with a lip-sync expert and leaves ``shifts.json`` beside the clips: the name of
+a clip and the frames its sound is to be moved by, or null for a clip no shift explains (dubbed footage, voice-over),
+which training then leaves out. `load_clips` reads the file; a recipe's own ``shifts`` and ``exclude`` come first. The
+expert may have been trained on the same footage: timing is shared by all clips while lateness is each clip's own, so
+the few late ones cannot teach it their lateness (measured on copies shifted by 5 and 12 frames, see the tests)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import checkpoints
+from ..errors import InputError
+from ..types import Array
+from . import talking
+from .talking import Clip, Look
+
+FILE = "shifts.json"
+REACH = 15  # frames to either side
+TRUSTED = 1  # frames: what the measurement itself may be off by
+LEAD = 3.0  # the best shift stands out by this many standard deviations of the others, or nothing is said
+LONG_ENOUGH = 8 * talking.FPS  # a clip this long in which no shift stands out is not speech of this mouth
+
+
+@dataclass(frozen=True)
+class Resynced:
+    """What was found. shifted: clip -> frames its sound is late; unexplained: clips to leave out; unsure: too short or
+    too quiet to say, kept as they are."""
+
+    folder: Path
+    clips: int
+    shifted: dict[str, int]
+    unexplained: list[str]
+    unsure: list[str]
+
+    def text(self) -> str:
+        """For a person."""
+        lines = [f"{self.clips} clips measured, {self.clips - len(self.unexplained) - len(self.unsure)} understood"]
+        for name, by in sorted(self.shifted.items()):
+            lines.append(f"  {name}: sound {abs(by)} frames {'late' if by > 0 else 'early'}, corrected")
+        lines += [f"  {name}: no shift explains it, left out" for name in self.unexplained]
+        if self.unsure:
+            lines.append(f"  {len(self.unsure)} too short or quiet to tell, kept as they are")
+        return "\n".join([*lines, f"written to {self.folder / FILE}"])
+
+
+def lateness(clip: Clip, expert: Any) -> tuple[int, float]:
+    """(frames the clip's sound is late, by how many standard deviations that shift stands out)."""
+    starts = np.arange(0, len(clip) - talking.WINDOW + 1)
+    sounds, faces = [], []
+    with torch.inference_mode():
+        for at in range(0, len(starts), 64):
+            part = starts[at : at + 64].tolist()
+            frames = talking.face_crops(clip, np.arange(part[0], part[-1] + talking.WINDOW), Look())[:, 48:]
+            frames = frames.transpose(0, 3, 1, 2)
+            face = np.stack([frames[s - part[0] : s - part[0] + talking.WINDOW].reshape(-1, 48, 96) for s in part])
+            mel = np.stack([clip.mel_at(s)[None] for s in part])
+            sound, seen = expert(torch.from_numpy(mel).float(), torch.from_numpy(face).float() / 255)
+            sounds.append(sound.numpy())
+            faces.append(seen.numpy())
+    return peak(np.concatenate(faces) @ np.concatenate(sounds).T)
+
+
+def peak(cosine: Array) -> tuple[int, float]:
+    """Best diagonal of a (faces, sounds) matrix of cosines, and its lead in standard deviations of the far ones."""
+    mean = {s: float(np.diagonal(cosine, s).mean()) for s in range(-REACH, REACH + 1) if len(cosine) - abs(s) > 10}
+    best = max(mean, key=lambda s: mean[s])
+    far = [v for s, v in mean.items() if abs(s - best) > 2]
+    return best, (mean[best] - float(np.mean(far))) / max(float(np.std(far)), 1e-6) if len(far) > 5 else 0.0
+
+
+def resync(folder: Path | str, model: str = "embedded-expert") -> Resynced:
+    """Measure all clips of a prepared folder and write ``shifts.json`` there.
+
+    Raises InputError when the folder holds no prepared clips, CheckpointError when ``model`` is no lip-sync expert.
+    """
+    folder = Path(folder)
+    expert = checkpoints.load(model, "lipsync_expert").module
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise InputError(f"no prepared clips in {folder}; run `wav2lip-hq train prepare` first")
+    shifted: dict[str, int] = {}
+    unexplained: list[str] = []
+    unsure: list[str] = []
+    for path in paths:
+        clip = talking.load_clip(path)
+        by, lead = lateness(clip, expert) if len(clip) >= 2 * REACH else (0, 0.0)
+        if lead < LEAD:
+            (unexplained if len(clip) >= LONG_ENOUGH and abs(by) > TRUSTED else unsure).append(clip.name)
+        elif abs(by) > TRUSTED:
+            shifted[clip.name] = by
+    wanted: dict[str, int | None] = {**shifted, **dict.fromkeys(unexplained)}
+    temporary = folder / f"{FILE}.part"
+    temporary.write_text(json.dumps(wanted, indent=1, sort_keys=True), encoding="utf-8")
+    os.replace(temporary, folder / FILE)
+    return Resynced(folder, len(paths), shifted, unexplained, unsure)
