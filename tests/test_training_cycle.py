@@ -12,6 +12,7 @@ from talker import talker
 
 from wav2lip_hq import HQPipeline
 from wav2lip_hq.training.loop import Trainer
+from wav2lip_hq.training.personalize import personalize
 from wav2lip_hq.training.prepare import Options, prepare
 from wav2lip_hq.training.tasks import build_task, load_recipe
 from wav2lip_hq.video import write_png
@@ -106,3 +107,16 @@ def test_from_footage_to_a_result(footage, tmp_path):
     )
     report = pipe.run(footage / "ben.mp4", footage / "anna.wav", tmp_path / "out.mp4")
     assert report.frames == 150 and report.faces == 150 and np.isfinite(report.fps)
+
+
+def test_one_person(footage, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    film = tmp_path / "anna.mp4"
+    talker(film, 1, 12.0)
+    tiny = {"steps": 60, "batch_size": 12, "validate_every": 20, "warmup": 5, "validation_windows": 4}
+    result = personalize(film, "anna", work=tmp_path / "work", settings=tiny, minutes=4)
+    before, after = result.before["generator"], result.after["generator"]
+    assert after["val_l1"] < before["val_l1"], "better on seconds it was not trained on"
+    assert "anna" in result.text() and ("restorer" in result.files or result.left_out)
+    report = HQPipeline("default").set("lipsync.model=anna").run(film, film.with_suffix(".wav"), tmp_path / "out.mp4")
+    assert report.frames == 300

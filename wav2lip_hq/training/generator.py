@@ -78,7 +78,8 @@ class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or path),
     sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
     (weights), augment, bend (other proportions), reference_near (share), reference_hard (candidates), photos (a pack of
-    labelled pictures), photo_share, photos_without (parts of names)."""
+    labelled pictures), photo_share, photos_without (parts of names), freeze_norm (batch norm keeps its statistics: for
+    fine-tuning on few people)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -97,6 +98,7 @@ class GeneratorTask(Task):
         self.augment = float(o.get("augment", 0.6))
         self.bend = float(o.get("bend", 0.0))
         self.frames = int(o.get("frames", talking.WINDOW))
+        self.freeze_norm = bool(o.get("freeze_norm", False))
         held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
         folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
         self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
@@ -230,6 +232,10 @@ class GeneratorTask(Task):
         return (upper + weight * lower) / (1 + weight), (upper + lower) / 2
 
     def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        if self.freeze_norm:
+            for module in self.modules["generator"].modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         count = len(batch["target"])
         target = batch["target"].flatten(0, 1).float() / 255.0
         out = self.generate(self.live["generator"], batch["target"], batch["reference"], batch["mels"])

@@ -24,13 +24,13 @@ FAR = 5  # frames: a window this far off shares no picture with the right one
 
 class LipGanTask(GeneratorTask):
     """options: the generator's (no expert, no visual-quality discriminator), critic (weights to start from),
-    critic_weight (share of the adversarial term; LipGAN gives it as much as the pictures)."""
+    critic_weight (share of the adversarial term)."""
 
     def __init__(self, recipe: Recipe) -> None:
         recipe.options.update(sync_weight=0.0, gan_weight=0.0)
         recipe.options.setdefault("frames", 1)
         super().__init__(recipe)
-        self.critic_weight = float(recipe.options.get("critic_weight", 0.3))
+        self.critic_weight = float(recipe.options.get("critic_weight", 0.03))
         width = float(recipe.options.get("critic_width", self.width))
         self.critic_options = {"width": width, "frames": self.frames}
         self.modules["critic"] = models.build("lipsync_expert", **self.critic_options)

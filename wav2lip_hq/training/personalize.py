@@ -158,55 +158,59 @@ def personalize(
             **(settings or {}),
         },
     )
+    runs = {"generator": (recipe, name)}
     pictures, held = portraits(cut, work / "portraits")
-    share = 0.7 if held else 1.0  # of the time; the generator has more to learn
-    figures = {"generator": _train(recipe, work / "generator", share * minutes)}
-    files = {"generator": _register(work / "generator", name, figures["generator"], seconds)}
     left_out = ""
     if held:
         sharp = checkpoints.load(restorer)
         own = {k: v for k, v in (settings or {}).items() if k in ("steps", "batch_size", "validate_every", "warmup")}
-        recipe = load_recipe(
-            "personalize-restorer",
-            {
-                "images": [str(work / "portraits")],
-                "validation_last": {"portraits": held},
-                "resume_from": str(sharp.path),
-                "arch": sharp.arch.name,
-                "arch_options": sharp.options,
-                **own,
-            },
-        )
-        figures["restorer"] = _train(recipe, work / "restorer", (1 - share) * minutes)
-        files["restorer"] = _register(work / "restorer", f"{name}-restorer", figures["restorer"], seconds)
+        options = {
+            "images": [str(work / "portraits")],
+            "validation_last": {"portraits": held},
+            "resume_from": str(sharp.path),
+            "arch": sharp.arch.name,
+            "arch_options": sharp.options,
+        }
+        runs["restorer"] = (load_recipe("personalize-restorer", {**options, **own}), f"{name}-restorer")
     else:
         left_out = f"no restorer: it takes faces of {round(FACE / 1.5)} px or more, there are {pictures}"
-    return Personalized(
-        name, files, {k: v[0] for k, v in figures.items()}, {k: v[1] for k, v in figures.items()}, left_out
-    )
+
+    files: dict[str, Path] = {}
+    before: dict[str, dict[str, float]] = {}
+    after: dict[str, dict[str, float]] = {}
+    for task, (one, called) in runs.items():
+        share = 1.0 if len(runs) == 1 else 0.7 if task == "generator" else 0.3  # the generator has more to learn
+        better, before[task], after[task] = _train(one, work / task, share * minutes)
+        if better:
+            files[task] = _register(work / task, called, before[task], after[task], seconds)
+        else:
+            left_out += f"{task}: no better than before on the held-back seconds; run again to train on\n"
+    if not files:
+        raise InputError(f"{footage}: {left_out.strip()}")
+    return Personalized(name, files, before, after, left_out.strip())
 
 
-def _register(run: Path, name: str, figures: tuple[dict[str, float], dict[str, float]], seconds: float) -> Path:
+def _register(run: Path, name: str, before: dict[str, float], after: dict[str, float], seconds: float) -> Path:
     """Put a run's best weights where names are looked up."""
     target = checkpoints.cache_dir()
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name}.safetensors"
     shutil.copyfile(run / "best.safetensors", path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
-    notes = {"before": figures[0], "after": figures[1], "seconds": seconds}
-    (target / f"{name}.json").write_text(json.dumps(notes, indent=1))
+    (target / f"{name}.json").write_text(json.dumps({"before": before, "after": after, "seconds": seconds}, indent=1))
     return path
 
 
-def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[dict[str, float], dict[str, float]]:
-    """(figures before, figures of the best weights after)."""
+def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[bool, dict[str, float], dict[str, float]]:
+    """(whether it gained, figures before, figures of the best weights after)."""
     task = build_task(dataclasses.replace(recipe))
     for module in task.modules.values():
         module.eval()
     with torch.no_grad():
         before = task.validate(torch.device("cpu"))
-    trainer = Trainer(task, folder)
-    trainer.run(minutes)
+    Trainer(task, folder).run(minutes)
     _, card = checkpoints.load_state(folder / "best.safetensors")
-    after = json.loads(card["card"])["figures"]
-    return before, {k: v for k, v in after.items() if k in before}
+    figures = json.loads(card["card"])["figures"]
+    after = {k: v for k, v in figures.items() if k in before}
+    sign = 1 if task.higher_is_better else -1
+    return sign * after[task.monitor] > sign * before[task.monitor], before, after

@@ -19,12 +19,11 @@ import torch
 
 from .. import checkpoints
 from ..errors import InputError
-from ..types import Array
+from ..metrics.offset import SHIFTS, peak
 from . import talking
 from .talking import Clip, Look
 
 FILE = "shifts.json"
-REACH = 15  # frames to either side
 TRUSTED = 1  # frames: what the measurement itself may be off by
 LEAD = 3.0  # the best shift stands out by this many standard deviations of the others, or nothing is said
 LONG_ENOUGH = 8 * talking.FPS  # a clip this long in which no shift stands out is not speech of this mouth
@@ -69,14 +68,6 @@ def lateness(clip: Clip, expert: Any) -> tuple[int, float]:
     return peak(np.concatenate(faces) @ np.concatenate(sounds).T)
 
 
-def peak(cosine: Array) -> tuple[int, float]:
-    """Best diagonal of a (faces, sounds) matrix of cosines, and its lead in standard deviations of the far ones."""
-    mean = {s: float(np.diagonal(cosine, s).mean()) for s in range(-REACH, REACH + 1) if len(cosine) - abs(s) > 10}
-    best = max(mean, key=lambda s: mean[s])
-    far = [v for s, v in mean.items() if abs(s - best) > 2]
-    return best, (mean[best] - float(np.mean(far))) / max(float(np.std(far)), 1e-6) if len(far) > 5 else 0.0
-
-
 def resync(folder: Path | str, model: str = "embedded-expert") -> Resynced:
     """Measure all clips of a prepared folder and write ``shifts.json`` there.
 
@@ -92,7 +83,7 @@ def resync(folder: Path | str, model: str = "embedded-expert") -> Resynced:
     unsure: list[str] = []
     for path in paths:
         clip = talking.load_clip(path)
-        by, lead = lateness(clip, expert) if len(clip) >= 2 * REACH else (0, 0.0)
+        by, lead = lateness(clip, expert) if len(clip) >= 2 * SHIFTS else (0, 0.0)
         if lead < LEAD:
             (unexplained if len(clip) >= LONG_ENOUGH and abs(by) > TRUSTED else unsure).append(clip.name)
         elif abs(by) > TRUSTED:
