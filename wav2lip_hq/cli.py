@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | demo | presets | checkpoints | doctor | train``.
+"""The command line: ``wav2lip-hq run | demo | batch | presets | checkpoints | doctor | train``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from . import __version__
 from .errors import Wav2LipHQError
+from .jobs import cli as jobs_cli
 from .training import cli as training_cli
 
 PACKAGES = (
@@ -103,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
     doctor.add_argument("--json", action="store_true")
 
+    jobs_cli.add_arguments(commands.add_parser("batch", help="many shots unattended: plan, run, status, retry, report"))
     training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalise"))
     return parser
 
@@ -117,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "presets": _presets,
             "checkpoints": _checkpoints,
             "doctor": _doctor,
+            "batch": jobs_cli.main,
             "train": training_cli.main,
         }[args.command]
         return handler(args)

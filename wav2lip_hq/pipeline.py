@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,29 @@ class HQPipeline:
         made = prefetch(source.chunks(frames, speech, self._mel_offset(sync_offset), chunk_size), depth=2)
         chunks = made if watch is None else watch(made)
         return run_stages(self.stages, chunks, self.runtime, keep=keep, clock=clock)
+
+    def synthesise(
+        self,
+        frames: Iterator[source.Frame],
+        speech: Speech,
+        *,
+        start: Fraction = Fraction(0),
+        sync_offset: float = 0.0,
+        clock: dict[str, float] | None = None,
+        keep: Iterable[str] = (),
+    ) -> Generator[Chunk, None, None]:
+        """Finished chunks of frames (seconds, pixels, alpha) in which the speech begins at ``start`` seconds.
+
+        For callers with a timeline of their own; the frames keep their times. Load first. Close the generator.
+        """
+        moved = ((time - start, frame, alpha) for time, frame, alpha in frames)
+        made = prefetch(source.chunks(moved, speech, self._mel_offset(sync_offset)), depth=2)
+        stream = run_stages(self.stages, made, self.runtime, keep=keep, clock={} if clock is None else clock)
+        try:
+            for chunk in stream:
+                yield replace(chunk, pts=tuple(time + start for time in chunk.pts))
+        finally:
+            stream.close()
 
     def run(
         self,

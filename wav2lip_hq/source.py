@@ -88,6 +88,24 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
         end += lap
 
 
+def schedule_from(
+    start: Fraction, reader: VideoReader, seconds: Fraction, extend: str = "loop", trim: bool = False
+) -> Iterator[Frame]:
+    """What ``schedule`` gives from ``start`` seconds on, without decoding what comes before where that can be
+    helped."""
+    info = reader.info
+    plain = info.duration is not None and not info.still and (extend == "stop" or seconds <= info.duration)
+    if start <= 0 or not plain:
+        for item in schedule(reader, seconds, extend, trim):
+            if item[0] >= start:
+                yield item
+        return
+    for item in reader.start_at(start):
+        if trim and item[0] >= seconds:
+            return
+        yield item
+
+
 def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) -> int | None:
     """About how many frames ``schedule`` gives, for progress; None when the footage's length is unknown."""
     info = reader.info

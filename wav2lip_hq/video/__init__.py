@@ -4,6 +4,7 @@
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
 """
 
+from .join import join_videos
 from .memory import decode_clip, encode_clip
 from .reader import VideoReader, open_video
 from .sound import Sound, decode_audio, probe_sound
@@ -19,6 +20,7 @@ __all__ = [
     "decode_audio",
     "decode_clip",
     "encode_clip",
+    "join_videos",
     "open_video",
     "probe_sound",
     "write_png",

@@ -64,14 +64,15 @@ def origin(container: Any) -> Fraction:
     return start if start > Fraction(1, 4) else Fraction(0)
 
 
-def decode_audio(path: str | os.PathLike[str], rate: int = 16000) -> Array:
-    """First audio stream as (n,) float32 mono at ``rate`` Hz from time zero of the file; see ``audio.load_audio``."""
+def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = "mono") -> Array:
+    """First audio stream as (n,) float32 at ``rate`` Hz from time zero of the file ((n, 2) for the layout "stereo");
+    see ``audio.load_audio``."""
     with open_input(path) as container:
         if not container.streams.audio:
             raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
         stream = container.streams.audio[0]
         zero = origin(container)
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
         parts: list[Array] = []
         first: Fraction | None = None
         try:
@@ -86,8 +87,11 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000) -> Array:
             raise InputError(f"{os.fspath(path)} has an audio stream of zero length; export the speech again")
         parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
     wav = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if layout == "stereo":
+        wav = wav.reshape(-1, 2)
     lead = round(first * rate)
-    return np.asarray(np.concatenate([np.zeros(max(lead, 0), np.float32), wav[max(-lead, 0) :]]), np.float32)
+    silence = np.zeros((max(lead, 0), *wav.shape[1:]), np.float32)
+    return np.asarray(np.concatenate([silence, wav[max(-lead, 0) :]]), np.float32)
 
 
 @dataclass(frozen=True)

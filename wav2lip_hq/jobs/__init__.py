@@ -1,0 +1,74 @@
+"""Many shots, for hours, unattended: job files, workers, state that survives a kill, sidecars, a report.
+
+from wav2lip_hq import jobs
+
+print(jobs.plan("reel.yaml").text())
+summary = jobs.run("reel.yaml", workers=2)
+jobs.report("reel.yaml")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .jobfile import Job, Span, read_jobs
+    from .planning import Plan, Problem, plan
+    from .page import report
+    from .runner import Summary, cancel, retry, run, summary, work_here
+    from .store import Row, Store
+    from .timecode import parse_time, timecode_seconds
+    from .worker import Settings, Worker
+
+# Imported when first used, so that ``wav2lip-hq --help`` does not wait for the networks.
+_WHERE = {
+    "Job": "jobfile",
+    "Plan": "planning",
+    "Problem": "planning",
+    "Row": "store",
+    "Settings": "worker",
+    "Span": "jobfile",
+    "Store": "store",
+    "Summary": "runner",
+    "Worker": "worker",
+    "cancel": "runner",
+    "parse_time": "timecode",
+    "plan": "planning",
+    "read_jobs": "jobfile",
+    "report": "page",
+    "retry": "runner",
+    "run": "runner",
+    "summary": "runner",
+    "timecode_seconds": "timecode",
+    "work_here": "runner",
+}
+
+__all__ = [
+    "Job",
+    "Plan",
+    "Problem",
+    "Row",
+    "Settings",
+    "Span",
+    "Store",
+    "Summary",
+    "Worker",
+    "cancel",
+    "parse_time",
+    "plan",
+    "read_jobs",
+    "report",
+    "retry",
+    "run",
+    "summary",
+    "timecode_seconds",
+    "work_here",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,84 @@
+"""What makes two jobs the same: the contents of their inputs, their settings, the weights they run through."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .. import __version__, checkpoints
+from ..pipeline import HQPipeline
+from .jobfile import Job, Span
+from .store import Store
+
+RENDERING = 1  # raised when the same job would come out differently
+
+# Fields that decide nothing about the pictures.
+_ASIDE = {"output", "origin", "metrics"}
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """A job's options as plain values, paths by name only (their contents are hashed beside them)."""
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(Job):
+        if field.name in _ASIDE or field.name in ("face", "spans"):
+            continue
+        out[field.name] = getattr(job, field.name)
+    out["spans"] = [{"in": s.start, "out": s.end, "who": s.who, "set": list(s.set)} for s in job.spans]
+    out["suffix"] = job.output.suffix
+    return out
+
+
+def span_settings(job: Job, span: Span) -> list[str]:
+    """The option overrides a span runs with."""
+    who = []
+    if span.who:
+        who = [f"track.faces={span.who}"]
+        if Path(span.who).suffix.lower() in (".png", ".jpg", ".jpeg"):
+            who = ["track.faces=reference", f"track.reference={span.who}"]
+    return [*job.set, *span.set, *who]
+
+
+def pipelines(job: Job, base: HQPipeline) -> list[HQPipeline]:
+    """One pipeline a span. Raises OptionError."""
+    return [base.set(*span_settings(job, span)) for span in job.spans]
+
+
+def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str]]:
+    """Checkpoints a job runs through: name -> sha256 and licence. Raises CheckpointError when one is missing."""
+    found: dict[str, dict[str, str]] = {}
+    for pipe in pipelines(job, base):
+        for stage in pipe.stages:
+            for name in stage.models:
+                path = checkpoints.locate(name)
+                if path is None and Path(name).is_file():
+                    path = Path(name)
+                if path is None:
+                    raise checkpoints.missing(name)
+                entry = checkpoints.registry().get(name)
+                licence = (
+                    entry.licence if entry else "see the model card" if name in checkpoints.EMBEDDED else "unknown"
+                )
+                found[name] = {"sha256": store.sha256(path), "licence": licence}
+    return found
+
+
+def identity(job: Job, base: HQPipeline, store: Store) -> str:
+    """64 hex digits. Raises OSError when an input cannot be read, CheckpointError when weights are missing."""
+    facts = {
+        "rendering": RENDERING,
+        "version": __version__,
+        "inputs": [store.sha256(resolve(path)) for path in job.inputs],
+        "who": [store.sha256(Path(s.who)) for s in job.spans if s.who and Path(s.who).is_file()],
+        "settings": settings(job),
+        "weights": {name: fact["sha256"] for name, fact in sorted(weights(job, base, store).items())},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def resolve(path: Path) -> Path:
+    """The file or folder that stands for an input: the folder of a ``%06d.png`` pattern."""
+    return path.parent if re.search(r"%0?\d*d", path.name) and not path.exists() else path

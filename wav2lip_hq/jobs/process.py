@@ -1,0 +1,44 @@
+"""``python -m wav2lip_hq.jobs.process JOBFILE SETTINGS``: one worker process, started by the runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Work until nothing is left. Dies with the runner that started it."""
+    jobfile, raw = argv
+    facts = json.loads(raw)
+    cores = facts.pop("cores", None)
+    wait = facts.pop("wait", False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner says when to stop
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    import torch
+
+    from .worker import Settings, Worker
+
+    settings = Settings(**facts)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    worker = Worker(Path(jobfile), settings)
+    worker.work(again=lambda: wait)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,308 @@
+"""Running a job file: workers as processes, their progress, and what a person wants of them meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, OptionError, Wav2LipHQError
+from ..pipeline import HQPipeline
+from ..runtime import Runtime
+from . import identity
+from .jobfile import MOVIES, Job, read_jobs, watched
+from .store import Row, Store
+from .worker import Settings, Worker
+
+SOUNDS = {".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg", ".opus"}
+FAILED = 9  # exit code: some jobs failed
+STOPPED = 130
+
+
+@dataclass
+class Summary:
+    """How a run ended. kinds: how many failed of which kind."""
+
+    jobs: int
+    status: dict[str, int]
+    kinds: dict[str, int]
+    rendered: int
+    seconds: float
+    stopped: bool = False
+    failures: list[Row] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything is done, 130 when stopped, 9 when something failed."""
+        if self.stopped:
+            return STOPPED
+        return FAILED if self.kinds else 0
+
+    def text(self) -> str:
+        """For a person."""
+        states = ", ".join(f"{n} {name}" for name, n in self.status.items() if n)
+        lines = [f"{self.jobs} jobs: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
+        for row in self.failures:
+            lines.append(f"  {row.kind}: {row.name}: {row.message}")
+        if self.kinds:
+            lines.append("failed: " + ", ".join(f"{n} {kind}" for kind, n in sorted(self.kinds.items())))
+        return "\n".join(lines)
+
+
+def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: bool = False) -> Summary:
+    """Where a job file stands."""
+    store, jobs = Store(jobfile), read_jobs(jobfile)
+    rows = store.all()
+    mine = [rows.get(job.name, Row(job.name)) for job in jobs]
+    failed = [row for row in mine if row.status == "failed"]
+    return Summary(
+        len(jobs),
+        dict(Counter(row.status for row in mine)),
+        dict(Counter(row.kind for row in failed)),
+        rendered,
+        seconds,
+        stopped,
+        failed,
+    )
+
+
+def retry(jobfile: Path, names: list[str] | None = None) -> int:
+    """Make failed and cancelled jobs pending again; returns how many."""
+    store, count = Store(jobfile), 0
+    for job in chosen(read_jobs(jobfile), names):
+        if store.get(job.name).status in ("failed", "cancelled"):
+            store.put(job.name, status="pending", attempts=0, crashes=0, due=0, batch=None, kind="", message="")
+            count += 1
+    return count
+
+
+def cancel(jobfile: Path, names: list[str] | None = None) -> int:
+    """Stop these jobs (all, if none is named), running ones too; returns how many."""
+    store, count = Store(jobfile), 0
+    for job in chosen(read_jobs(jobfile), names):
+        row = store.get(job.name)
+        if row.status == "running":
+            store.ask(f"cancel:{job.name}")
+            count += 1
+        elif row.status == "pending":
+            store.put(job.name, status="cancelled")
+            count += 1
+    return count
+
+
+def chosen(jobs: list[Job], names: list[str] | None) -> list[Job]:
+    """The jobs whose output is called so, by path or file name. Raises OptionError for a name that fits none."""
+    if not names:
+        return jobs
+    out = []
+    for name in names:
+        fits = [j for j in jobs if name in (j.name, j.output.name, j.output.stem)]
+        if not fits:
+            raise OptionError(f"no job makes '{name}'; `batch status` lists them")
+        out += fits
+    return out
+
+
+def refresh(jobfile: Path) -> None:
+    """Jobs that failed, or are done, on inputs or settings that have changed since, become pending."""
+    store = Store(jobfile)
+    rows = store.all()
+    pipelines: dict[str, HQPipeline] = {}
+    runtime = Runtime("cpu")
+    for job in read_jobs(jobfile):
+        row = rows.get(job.name)
+        if row is None or row.status not in ("failed", "done", "running"):
+            continue
+        if row.status == "running":  # of a runner that was killed; if it lives, it holds the job's lock
+            store.put(job.name, status="pending")
+            continue
+        try:
+            if job.preset not in pipelines:
+                pipelines[job.preset] = HQPipeline(job.preset, runtime=runtime)
+            made = identity.identity(job, pipelines[job.preset], store)
+        except (Wav2LipHQError, OSError):
+            continue  # as unusable as it was, or now so: the worker will say it
+        if made != row.identity:
+            store.put(job.name, status="pending", identity=made, attempts=0, crashes=0, due=0, batch=None)
+
+
+def run(
+    jobfile: Path | str,
+    *,
+    workers: int = 1,
+    devices: list[str] | None = None,
+    precision: str = "auto",
+    names: list[str] | None = None,
+    watch: Path | None = None,
+    log: Path | None = None,
+    on_progress: Callable[[dict[str, Row], list[Job]], None] = lambda rows, jobs: None,
+) -> Summary:
+    """Render what is not done yet, and say how it went. What was killed before goes on where it was.
+
+    workers: processes; each loads the networks once. devices: handed out in turn ("cuda:0", ...); on CPUs the cores are
+    shared out. names: only these outputs. watch: a folder whose clips with speech of the same name become jobs, until
+    interrupted. log: JSON lines of what happens. on_progress: called about twice a second.
+    Ctrl-C once finishes the parts being rendered, twice stops at once; either way the next run goes on from there.
+    Raises InputError and OptionError for the job file itself; a job's own faults are in the summary.
+    """
+    jobfile = Path(jobfile)
+    if workers < 1:
+        raise OptionError(f"workers is at least 1, not {workers}")
+    jobs = chosen(read_jobs(jobfile), names) if watch is None or names else read_jobs(jobfile)
+    store = Store(jobfile)
+    for flag in ("stop", "stop-now"):
+        store.forget(flag)
+    before = _finished(store)
+    refresh(jobfile)
+    began = time.time()
+    pool = [
+        _Process(jobfile, n, workers, devices, precision, names and [j.name for j in jobs], log, watch)
+        for n in range(workers)
+    ]
+    presses = 0
+
+    def pressed(*_: Any) -> None:
+        nonlocal presses
+        presses += 1
+
+    previous = signal.signal(signal.SIGINT, pressed) if _main_thread() else None
+    try:
+        seen: dict[Path, tuple[int, float]] = {}
+        while any(p.alive() for p in pool):
+            time.sleep(0.25)
+            if presses:
+                store.ask("stop")
+                watch = None
+            if presses > 1:
+                store.ask("stop-now")
+            if presses > 2:
+                break
+            if watch is not None:
+                jobs = _look(watch, jobfile, seen)
+            for process in pool:
+                if process.crashed():
+                    _blame(store, process)
+                    if not presses:
+                        process.start()
+            on_progress(store.all(), jobs)
+    finally:
+        for process in pool:
+            process.end()
+        if previous is not None:
+            signal.signal(signal.SIGINT, previous)
+        for flag in ("stop", "stop-now"):
+            store.forget(flag)
+    on_progress(store.all(), jobs)
+    after = _finished(store)
+    rendered = sum(1 for name, at in after.items() if before.get(name) != at)
+    return summary(jobfile, rendered, time.time() - began, bool(presses))
+
+
+def _main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _finished(store: Store) -> dict[str, float | None]:
+    return {name: row.finished for name, row in store.all().items() if row.status == "done"}
+
+
+def _blame(store: Store, process: _Process) -> None:
+    """The job a dead worker was at counts the death, so that one that kills its workers is given up."""
+    for row in store.all().values():
+        if row.status == "running" and row.worker.endswith(f":{process.pid}"):
+            store.put(row.name, status="pending", crashes=row.crashes + 1)
+
+
+class _Process:
+    """One worker process, started again if it dies."""
+
+    def __init__(
+        self,
+        jobfile: Path,
+        number: int,
+        of: int,
+        devices: list[str] | None,
+        precision: str,
+        names: list[str] | None,
+        log: Path | None,
+        watch: Path | None,
+    ) -> None:
+        device = devices[number % len(devices)] if devices else "auto"
+        facts: dict[str, Any] = asdict(Settings(device, precision, log=str(log or ""), names=names or []))
+        if device in ("auto", "cpu") and of > 1:
+            cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+            share = cores[number * len(cores) // of : (number + 1) * len(cores) // of]
+            facts["cores"] = share or None
+            facts["threads"] = max(1, len(share))
+        facts["wait"] = watch is not None
+        self.command = [sys.executable, "-m", "wav2lip_hq.jobs.process", str(jobfile), json.dumps(facts)]
+        self.start()
+
+    def start(self) -> None:
+        """Start, or start again."""
+        # A session of its own: Ctrl-C goes to the runner alone.
+        self.process = subprocess.Popen(self.command, start_new_session=True)
+        self.pid = self.process.pid
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def crashed(self) -> bool:
+        """Whether it ended other than by coming to the end."""
+        return self.process.poll() not in (None, 0)
+
+    def end(self) -> None:
+        """Stop it."""
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+# ---- hot folders
+
+
+def _look(folder: Path, jobfile: Path, seen: dict[Path, tuple[int, float]]) -> list[Job]:
+    """Add jobs for new pairs of clip and speech (``a.mp4`` and ``a.wav``) whose files have stopped growing."""
+    jobs = read_jobs(jobfile)
+    have = {Path(j.face) for j in jobs}
+    if not folder.is_dir():
+        raise InputError(f"the folder to watch, {folder}, does not exist")
+    for clip in sorted(p for p in folder.iterdir() if p.suffix.lower() in MOVIES):
+        clip = clip.resolve()
+        sound = next((s for e in sorted(SOUNDS) if (s := clip.with_suffix(e)).is_file()), None)
+        if clip in have or sound is None:
+            continue
+        state = (clip.stat().st_size + sound.stat().st_size, max(clip.stat().st_mtime, sound.stat().st_mtime))
+        if seen.get(clip) == state and time.time() - state[1] > 1:
+            _append(jobfile, clip, sound)
+        seen[clip] = state
+    return read_jobs(jobfile)
+
+
+def _append(jobfile: Path, clip: Path, sound: Path) -> None:
+    """One more job beside the job file; its other fields, the output's name too, are the file's ``defaults``."""
+    with watched(jobfile).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"face": str(clip), "audio": str(sound)}) + "\n")
+
+
+def work_here(jobfile: Path | str, settings: Settings | None = None) -> Summary:
+    """``run`` with one worker in this very process: for notebooks and tests."""
+    began = time.time()
+    refresh(Path(jobfile))
+    rendered = Worker(jobfile, settings).work()
+    return summary(Path(jobfile), rendered, time.time() - began)

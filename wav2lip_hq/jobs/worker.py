@@ -1,0 +1,266 @@
+"""A worker: takes the next job nobody has, makes it, writes down how it went, takes the next.
+
+A job being worked on is held by a lock on a file, which the system releases when the holder dies, however it dies. So a
+job is never rendered twice at a time, and never left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import (
+    CheckpointError,
+    InputError,
+    NoFaceError,
+    OptionError,
+    OutOfMemory,
+    OutputError,
+    StageError,
+    Wav2LipHQError,
+)
+from ..pipeline import HQPipeline
+from ..runtime import Runtime
+from . import identity, sidecar
+from .jobfile import Job, read_jobs
+from .quality import quality
+from .render import Stopped, render
+from .store import Row, Store
+
+TRIES = 4  # of a job that failed for a reason that may pass
+CRASHES = 3  # workers a job may take down with it
+PAUSE = 5.0  # seconds before the first retry, doubled each time
+PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EAGAIN}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# What a failure is called in the summary. The first that fits counts.
+KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (NoFaceError, "no face"),
+    (InputError, "input"),
+    (CheckpointError, "checkpoint"),
+    (OutputError, "output"),
+    (OutOfMemory, "memory"),
+    (StageError, "stage"),
+    (OptionError, "option"),
+    (MemoryError, "memory"),
+    (OSError, "file system"),
+)
+
+
+@dataclass
+class Settings:
+    """How workers run. device: as HQPipeline's, one of them each worker; threads: of each (CPU); log: JSON lines."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    log: str = ""
+    names: list[str] = field(default_factory=list)  # only these jobs; empty = all
+    retry_pause: float = PAUSE
+
+
+class Worker:
+    """Works through a job file. Several may work through one at the same time, here or elsewhere."""
+
+    def __init__(self, jobfile: Path | str, settings: Settings | None = None, name: str = "") -> None:
+        self.jobfile = Path(jobfile)
+        self.settings = settings or Settings()
+        self.store = Store(jobfile)
+        self.name = name or f"{platform.node()}:{os.getpid()}"
+        self.runtime = Runtime(self.settings.device, self.settings.precision)
+        self._pipelines: dict[str, HQPipeline] = {}
+
+    # ---- choosing
+
+    def work(self, again: Callable[[], bool] = lambda: False) -> int:
+        """Do jobs until none is left; returns how many were rendered. again: asked when nothing is left to do; True
+        waits for more."""
+        done = 0
+        while not self.store.asked("stop"):
+            todo = read_jobs(self.jobfile)
+            taken, wait = False, False
+            for job in todo:
+                if self.settings.names and job.name not in self.settings.names:
+                    continue
+                if self.store.asked("stop"):
+                    return done
+                row = self.store.get(job.name)
+                if row.status in ("failed", "cancelled") or row.due > time.time():
+                    wait = wait or (row.status == "pending" and row.due > time.time())
+                    continue
+                with self.hold(job) as held:
+                    if held and self.store.get(job.name) == row and self.attempt(job):
+                        taken = True
+                        done += 1
+            if not taken:
+                if not wait and not again():
+                    return done
+                time.sleep(0.5)
+        return done
+
+    @contextmanager
+    def hold(self, job: Job) -> Iterator[bool]:
+        """Hold a job, or learn that somebody else does."""
+        folder = self.store.work / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / _key(job)).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
+
+    def pipeline(self, preset: str) -> HQPipeline:
+        """The preset's pipeline; networks are loaded once a worker."""
+        if preset not in self._pipelines:
+            self._pipelines[preset] = HQPipeline(preset, runtime=self.runtime)
+        return self._pipelines[preset]
+
+    # ---- doing
+
+    def attempt(self, job: Job) -> bool:
+        """Render a held job if it needs it; returns whether anything was rendered. Never raises for the job's
+        faults."""
+        row = self.store.get(job.name)
+        began = time.time()
+        try:
+            base = self.pipeline(job.preset)
+            made = identity.identity(job, base, self.store)
+            if row.status == "done" and row.identity == made and self.intact(job, row):
+                return False
+            if row.crashes >= CRASHES:
+                raise StageError(f"{row.crashes} workers died while rendering it")
+            if row.batch:
+                base = HQPipeline(base.stages, runtime=self.small(row.batch))
+            self.store.put(
+                job.name, status="running", worker=self.name, started=began, identity=made, kind="", message=""
+            )
+            self.log("started", job)
+            folder = self.folder(made)
+            done = render(
+                job, base, folder, on_frames=self._watch(job), stop=self._stop(job), stop_now=self._stop_now(job)
+            )
+            metrics = quality(job, base) if job.metrics else {}
+            digest = sidecar.write(job, done, base, self.store, self.name, metrics)
+            self._keep_sheet(job, folder)
+            self.store.put(
+                job.name,
+                status="done",
+                output_sha=digest,
+                frames=done.frames,
+                total=done.frames,
+                finished=time.time(),
+                seconds=round(time.time() - began, 2),
+                kind="",
+                message="; ".join(done.warnings),
+            )
+            self.log("done", job, frames=done.frames, seconds=round(time.time() - began, 2), reused=done.reused)
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
+        except Stopped:
+            cancelled = self.store.asked(f"cancel:{job.name}")
+            self.store.forget(f"cancel:{job.name}")
+            self.store.put(job.name, status="cancelled" if cancelled else "pending", worker="")
+            self.log("cancelled" if cancelled else "paused", job)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            self._failed(job, row, error)
+        return False
+
+    def small(self, batch: int) -> Runtime:
+        """A runtime with smaller batches, sharing nothing with the large one, whose memory is let go."""
+        self._pipelines.clear()
+        self.runtime = Runtime(self.settings.device, self.settings.precision, batch)
+        return self.runtime
+
+    def intact(self, job: Job, row: Row) -> bool:
+        """Whether a finished job's output is still what was written."""
+        try:
+            return row.output_sha == self.store.sha256(job.output)
+        except OSError:
+            return False
+
+    def folder(self, made: str) -> Path:
+        """Where a job's parts are kept."""
+        return self.store.work / made[:16]
+
+    def _keep_sheet(self, job: Job, folder: Path) -> None:
+        if (folder / "sheet.png").exists():
+            target = self.store.work / "sheets" / f"{_key(job)}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder / "sheet.png", target)
+
+    def _watch(self, job: Job) -> Callable[[int, int | None], None]:
+        last = 0.0
+
+        def watch(done: int, total: int | None) -> None:
+            nonlocal last
+            if time.time() - last > 0.5:
+                last = time.time()
+                self.store.put(job.name, frames=done, total=total, worker=self.name)
+
+        return watch
+
+    def _stop(self, job: Job) -> Callable[[], bool]:
+        return lambda: self.store.asked("stop") or self.store.asked(f"cancel:{job.name}")
+
+    def _stop_now(self, job: Job) -> Callable[[], bool]:
+        return lambda: self.store.asked("stop-now") or self.store.asked(f"cancel:{job.name}")
+
+    # ---- failing
+
+    def _failed(self, job: Job, row: Row, error: Exception) -> None:
+        kind = self.kind(error)
+        message = str(error) or type(error).__name__
+        if not isinstance(error, (Wav2LipHQError, OSError)):
+            message = f"{type(error).__name__}: {message}"
+        attempts = row.attempts + 1
+        changes: dict[str, Any] = {"kind": kind, "message": message, "attempts": attempts, "worker": ""}
+        if kind in ("memory", "passing") and attempts < TRIES:
+            wait = 0.0 if kind == "memory" else self.settings.retry_pause * 2 ** (attempts - 1)
+            if kind == "memory":
+                changes["batch"] = max(1, (row.batch or self.runtime.batch_size) // 2)
+            self.store.put(job.name, status="pending", due=time.time() + wait, **changes)
+            self.log("retry", job, kind=kind, message=message, wait=wait)
+            return
+        self.store.put(job.name, status="failed", finished=time.time(), **changes)
+        self.log("failed", job, kind=kind, message=message)
+
+    def kind(self, error: BaseException) -> str:
+        """What a failure is called; "passing" for those worth another try."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if isinstance(seen, OSError) and seen.errno in FULL:
+                return "disk full"
+            if isinstance(seen, OSError) and seen.errno in PASSING:
+                return "passing"
+            seen = seen.__cause__ or seen.__context__
+        if "No space left" in str(error) or "disk" in str(error) and "full" in str(error):
+            return "disk full"
+        return next((name for kind, name in KINDS if isinstance(error, kind)), "unexpected")
+
+    def log(self, event: str, job: Job, **facts: Any) -> None:
+        """One JSON line; appended whole, so that several workers may share a file."""
+        if not self.settings.log:
+            return
+        row = {"time": round(time.time(), 3), "event": event, "job": job.name, "worker": self.name, **facts}
+        with open(self.settings.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def _key(job: Job) -> str:
+    return hashlib.sha256(job.name.encode()).hexdigest()[:16]
+
+
+sheet_key = _key

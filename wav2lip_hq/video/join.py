@@ -1,0 +1,129 @@
+"""Video files of the same kind, one after the other, without encoding anything again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from ..errors import OutputError
+from .sound import Sound, Track, open_input
+from .writer import NOTICE, check_output
+
+
+def join_videos(
+    parts: Sequence[tuple[Path, Fraction]],
+    output: Path,
+    *,
+    sound: Sound | None = None,
+    until: Fraction | None = None,
+    mark: bool = True,
+) -> int:
+    """Write ``output`` from encoded parts and return how many frames it has.
+
+    parts: (file, seconds at which its first frame is shown), in order; files of one codec and size, or folders of PNG
+    files. sound, until, mark: as for VideoWriter. Packets are copied, so the pictures are those of the parts, bit for
+    bit. Written under a temporary name. Raises OutputError, InputError.
+    """
+    check_output(output, [], "png" if parts[0][0].is_dir() else None)
+    temporary = output.with_name(f".{output.stem}.{os.getpid()}.part{output.suffix}")
+    try:
+        if parts[0][0].is_dir():
+            count = _folders([p for p, _ in parts], temporary)
+            if output.is_dir():
+                output.rmdir()
+        else:
+            count = _files(parts, temporary, output.suffix.lower(), sound, until, mark)
+        os.replace(temporary, output)
+    except (av.FFmpegError, OSError) as error:
+        _remove(temporary)
+        raise OutputError(f"{output} could not be written: {error}") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+    return count
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _folders(parts: Sequence[Path], target: Path) -> int:
+    target.mkdir()
+    count = 0
+    for part in parts:
+        for picture in sorted(part.glob("*.png")):
+            count += 1
+            shutil.copyfile(picture, target / f"{count:06d}.png")
+    return count
+
+
+def _files(
+    parts: Sequence[tuple[Path, Fraction]],
+    target: Path,
+    suffix: str,
+    sound: Sound | None,
+    until: Fraction | None,
+    mark: bool,
+) -> int:
+    movie = suffix in (".mp4", ".mov", ".m4v")
+    options = {"movflags": "+faststart+write_colr"} if movie else {}
+    track: Track | None = None
+    count = 0
+    with av.open(f"file:{target}", "w", options=options) as container:
+        if mark:
+            container.metadata["comment"] = NOTICE
+        try:
+            stream: Any = None
+            behind = _behind(parts)
+            last = Fraction(-1)
+            for path, begin in parts:
+                with open_input(path) as source:
+                    given = source.streams.video[0]
+                    if stream is None:
+                        stream = container.add_stream_from_template(given)
+                        stream.time_base = given.time_base
+                        if sound is not None:
+                            track = Track(container, suffix, sound, until)
+                    base = Fraction(given.time_base)
+                    packets = [p for p in source.demux(given) if p.size]
+                    times = [p.pts * base + begin for p in packets]
+                    for packet, decode, shown in zip(packets, sorted(times), times, strict=True):
+                        # Decoding order counts on through the parts: always ascending, never after showing.
+                        due = max(decode - behind, last + base)
+                        last = due
+                        packet.time_base = base
+                        packet.pts, packet.dts = round(shown / base), round(due / base)
+                        packet.stream = stream
+                        if track is not None:
+                            track.mux_until(container, shown)
+                        container.mux(packet)
+                        count += 1
+            if track is not None:
+                track.mux_until(container, None)
+        finally:
+            if track is not None:
+                track.close()
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+    return count
+
+
+def _behind(parts: Sequence[tuple[Path, Fraction]]) -> Fraction:
+    """Seconds by which decoding must lead showing, for frames that are stored before frames shown earlier."""
+    most = Fraction(0)
+    for path, _ in parts:
+        with open_input(path) as source:
+            stream = source.streams.video[0]
+            times = [p.pts for p in source.demux(stream) if p.size]
+            lead = max((a - b for a, b in zip(sorted(times), times, strict=True)), default=0)
+            most = max(most, lead * Fraction(stream.time_base))
+    return most
