@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .jobfile import Job, Span, read_jobs
-    from .planning import Plan, Problem, plan
     from .page import report
+    from .planning import Plan, Problem, plan
     from .runner import Summary, cancel, retry, run, summary, work_here
     from .store import Row, Store
     from .timecode import parse_time, timecode_seconds

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, checkpoints
+from ..errors import InputError
 from ..pipeline import HQPipeline
 from .jobfile import Job, Span
 from .store import Store
@@ -67,7 +68,11 @@ def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str
 
 
 def identity(job: Job, base: HQPipeline, store: Store) -> str:
-    """64 hex digits. Raises OSError when an input cannot be read, CheckpointError when weights are missing."""
+    """64 hex digits. Raises InputError when an input does not exist, OSError when it cannot be read, CheckpointError
+    when weights are missing."""
+    for path in job.inputs:
+        if not resolve(path).exists():
+            raise InputError(f"{path} does not exist")
     facts = {
         "rendering": RENDERING,
         "version": __version__,

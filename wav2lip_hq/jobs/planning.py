@@ -178,7 +178,9 @@ def _faces(
         seen = []
         for frame in picked:
             silent = source.Speech(audio.load_audio(span.audio)[: audio.RATE])
-            for chunk in run_stages(stages, source.chunks(iter([frame]), silent, 0.0, 1), base.runtime):
+            for chunk in run_stages(
+                stages, source.chunks(iter([frame]), silent, 0.0, 1), base.runtime, keep=("boxes",)
+            ):
                 boxes = chunk.boxes[0] if chunk.boxes else None
                 seen.append(0 if boxes is None else len(boxes))
         where = "" if span.start is None else f" between {span.start} and {span.end}"

@@ -100,9 +100,10 @@ class Worker:
                     wait = wait or (row.status == "pending" and row.due > time.time())
                     continue
                 with self.hold(job) as held:
-                    if held and self.store.get(job.name) == row and self.attempt(job):
-                        taken = True
-                        done += 1
+                    if held and self.store.get(job.name) == row:
+                        done += self.attempt(job)
+                        after = self.store.get(job.name)
+                        taken = taken or (after != row and after.status in ("done", "pending"))
             if not taken:
                 if not wait and not again():
                     return done
@@ -148,7 +149,7 @@ class Worker:
                 job.name, status="running", worker=self.name, started=began, identity=made, kind="", message=""
             )
             self.log("started", job)
-            folder = self.folder(made)
+            folder = self.folder(job, made)
             done = render(
                 job, base, folder, on_frames=self._watch(job), stop=self._stop(job), stop_now=self._stop_now(job)
             )
@@ -191,9 +192,13 @@ class Worker:
         except OSError:
             return False
 
-    def folder(self, made: str) -> Path:
-        """Where a job's parts are kept."""
-        return self.store.work / made[:16]
+    def folder(self, job: Job, made: str) -> Path:
+        """Where a job's parts are kept; those of the same output made from other inputs are of no use any more."""
+        mine = self.store.work / f"{_key(job)}-{made[:16]}"
+        for other in self.store.work.glob(f"{_key(job)}-*"):
+            if other != mine:
+                shutil.rmtree(other, ignore_errors=True)
+        return mine
 
     def _keep_sheet(self, job: Job, folder: Path) -> None:
         if (folder / "sheet.png").exists():

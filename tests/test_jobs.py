@@ -1,0 +1,390 @@
+"""Batch jobs: job files, parts that survive a kill, failures that stay where they are, sidecars and the report."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from media import write_video
+from talker import talker
+
+from wav2lip_hq import jobs
+from wav2lip_hq.errors import InputError, OptionError, OutOfMemory
+from wav2lip_hq.jobs import render as rendering
+from wav2lip_hq.jobs import runner, sidecar
+from wav2lip_hq.jobs.worker import Settings, Worker
+from wav2lip_hq.video import VideoWriter, open_video, probe_sound
+
+NTSC = Fraction(30000, 1001)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    """anna.mp4 (3 s, with sound), anna.wav, ben.mp4, ben.wav."""
+    folder = tmp_path_factory.mktemp("footage")
+    talker(folder / "anna.mp4", 1, 3.0)
+    talker(folder / "ben.mp4", 2, 2.0)
+    return folder
+
+
+@pytest.fixture
+def desk(footage, tmp_path):
+    """A folder with the clips, for a job file of one's own."""
+    for path in footage.iterdir():
+        shutil.copy(path, tmp_path / path.name)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def write_jobs(folder, *rows, **defaults):
+    path = folder / "jobs.yaml"
+    path.write_text(json.dumps({"defaults": {"preset": "fast", "part_seconds": 1, **defaults}, "jobs": list(rows)}))
+    return path
+
+
+def frames_of(path):
+    with open_video(path) as reader:
+        return [(pts, frame) for pts, frame, _ in reader]
+
+
+# ---- times
+
+
+@pytest.mark.parametrize(
+    ("text", "fps", "seconds"),
+    [
+        (12, 25, 12),
+        ("12.5", 25, Fraction(25, 2)),
+        ("1:02.5", 25, Fraction(125, 2)),
+        ("0:01:02", 25, 62),
+        ("00:00:10:12", 25, Fraction(262, 25)),
+        ("00:00:01:00", 24, 1),
+        ("00:01:00;02", NTSC, 1800 / NTSC),
+        ("00:10:00;00", NTSC, 17982 / NTSC),
+        ("01:00:00;00", NTSC, 107892 / NTSC),
+        ("00:01:00;04", 2 * NTSC, 3600 / (2 * NTSC)),
+    ],
+)
+def test_times(text, fps, seconds):
+    assert jobs.parse_time(text, Fraction(fps)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "fps", "says"),
+    [
+        ("soon", 25, "not a time"),
+        (None, 25, "not a time"),
+        (-1, 25, "before the start"),
+        ("00:00:00:25", 25, "does not exist at 25"),
+        ("00:61:00:00", 25, "does not exist"),
+        ("00:01:00;01", NTSC, "leaves out"),
+        ("00:00:01;00", 25, "drop-frame, which exists at 29.97"),
+    ],
+)
+def test_wrong_times(text, fps, says):
+    with pytest.raises(OptionError, match=says):
+        jobs.parse_time(text, Fraction(fps))
+
+
+def test_timecode_counts_from_the_footages_own():
+    ten = jobs.timecode_seconds("10:00:00:00", Fraction(25))
+    assert jobs.parse_time("10:00:02:05", Fraction(25), ten) == Fraction(55, 25)
+    with pytest.raises(OptionError, match="before the start"):
+        jobs.parse_time("09:59:59:00", Fraction(25), ten)
+
+
+# ---- job files
+
+
+def test_globs_folders_and_templates(desk):
+    path = write_jobs(
+        desk, {"face": "*.mp4", "audio": "{face}.wav", "output": "out/{face}_{index}.mp4", "set": {"a.b": 1}}
+    )
+    found = jobs.read_jobs(path)
+    assert [j.output.name for j in found] == ["anna_1.mp4", "ben_2.mp4"]
+    assert [j.spans[0].audio.name for j in found] == ["anna.wav", "ben.wav"] and found[0].set == ("a.b=1",)
+    write_jobs(desk, {"face": ".", "audio": "anna.wav", "output": "out/{face}.mp4"})
+    assert len(jobs.read_jobs(path)) == 2
+
+
+def test_csv_rows_of_one_reel_are_its_segments(desk):
+    path = desk / "jobs.csv"
+    path.write_text(
+        "face,audio,output,preset,in,out,who,crf\n"
+        "anna.mp4,anna.wav,out/a.mp4,fast,,,,20\n"
+        "ben.mp4,ben.wav,out/reel.mp4,fast,00:00:00:05,1.5,left-to-right:1,\n"
+        "ben.mp4,anna.wav,out/reel.mp4,fast,1.6,1.9,,\n"
+    )
+    one, reel = jobs.read_jobs(path)
+    assert not one.reel and one.crf == 20
+    assert reel.reel and [s.audio.name for s in reel.spans] == ["ben.wav", "anna.wav"]
+    assert reel.spans[0].start == "00:00:00:05" and reel.spans[0].who == "left-to-right:1"
+
+
+def test_json_lines(desk):
+    path = desk / "jobs.jsonl"
+    path.write_text('{"face": "anna.mp4", "audio": "anna.wav", "output": "a.mp4"}\n\n')
+    assert jobs.read_jobs(path)[0].output == desk / "a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"audio": "a.wav", "output": "a.mp4"}, "'face' is missing"),
+        ({"face": "a.mp4", "output": "a.mp4"}, "either 'audio'"),
+        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crff": 3}, "did you mean 'crf'"),
+        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crf": "high"}, "'crf' is a number"),
+        ({"face": "a.mp4", "audio": "a.wav", "output": "{nobody}.mp4"}, "placeholder"),
+        ({"face": "*.nothing", "audio": "a.wav", "output": "a.mp4"}, "no file matches"),
+        ({"face": "a.mp4", "output": "a.mp4", "segments": [{"in": 1, "audio": "a.wav"}]}, "needs 'out'"),
+        ("a.mp4", "a list of fields"),
+    ],
+)
+def test_wrong_job_files_say_where(tmp_path, row, says):
+    with pytest.raises((InputError, OptionError), match=says) as caught:
+        jobs.read_jobs(write_jobs(tmp_path, row))
+    assert "job 1" in str(caught.value)
+
+
+def test_no_job_file(tmp_path):
+    with pytest.raises(InputError, match="no job file"):
+        jobs.read_jobs(tmp_path / "none.yaml")
+    (tmp_path / "x.yaml").write_text("jobs: [")
+    with pytest.raises(InputError, match="cannot be read"):
+        jobs.read_jobs(tmp_path / "x.yaml")
+
+
+# ---- rendering
+
+
+def test_every_frame_and_time_of_the_source_is_in_the_joined_output(desk):
+    path = write_jobs(desk, {"face": "anna.mp4", "audio": "ben.wav", "output": "out/a.mp4"})
+    done = jobs.work_here(path)
+    assert done.exit_code == 0 and done.rendered == 1
+    source, made = frames_of(desk / "anna.mp4"), frames_of(desk / "out" / "a.mp4")
+    assert [t for t, _ in made] == [t for t, _ in source]
+    assert probe_sound(desk / "out" / "a.mp4").duration == pytest.approx(2.0, abs=0.1)
+    facts = json.loads((desk / "out" / "a.mp4.json").read_text())
+    assert facts["parts"] == {"rendered": 3, "kept_from_before": 0} and facts["faces"]["synthesised"] == 50
+    assert facts["checkpoints"]["embedded-generator"]["sha256"] and facts["inputs"][0]["sha256"]
+    assert facts["output"]["frames"] == 75 and facts["made"]["packages"]["torch"]
+    assert not list((desk / "jobs.yaml.work").glob("*/part-*")), "parts are gone when the job is done"
+
+
+def test_only_the_segments_of_a_reel_change(desk):
+    spans = [{"in": "00:00:01:00", "out": 1.6, "audio": "ben.wav"}]
+    path = write_jobs(desk, {"face": "anna.mp4", "output": "out/reel.mkv", "codec": "ffv1", "segments": spans})
+    assert jobs.work_here(path).exit_code == 0
+    source, made = frames_of(desk / "anna.mp4"), frames_of(desk / "out" / "reel.mkv")
+    assert len(source) == len(made) == 75
+    changed = [not np.array_equal(a[1], b[1]) for a, b in zip(source, made, strict=True)]
+    assert not any(changed[:25]) and not any(changed[40:]) and sum(changed[25:40]) >= 12
+    assert probe_sound(desk / "out" / "reel.mkv").duration in (None, pytest.approx(3.0, abs=0.1))
+
+
+def test_two_people_with_their_own_speech(desk):
+    both = [
+        np.hstack([a[1], b[1]])
+        for a, b in zip(frames_of(desk / "anna.mp4")[:50], frames_of(desk / "ben.mp4"), strict=True)
+    ]
+    write_video(desk / "two.mp4", np.stack(both), fps=25, sound=desk / "anna.wav")
+    segments = [
+        {"in": 0, "out": 1, "audio": "anna.wav", "who": "left-to-right:0"},
+        {"in": 0, "out": 2, "audio": "ben.wav", "who": "left-to-right:1"},
+    ]
+    path = write_jobs(desk, {"face": "two.mp4", "output": "out/two.mkv", "codec": "ffv1", "segments": segments})
+    assert jobs.work_here(path).exit_code == 0
+    made, source = frames_of(desk / "out" / "two.mkv"), frames_of(desk / "two.mp4")
+    width = source[0][1].shape[1] // 2
+    late = [not np.array_equal(a[1][:, :width], b[1][:, :width]) for a, b in zip(source, made, strict=True)][28:]
+    right = [not np.array_equal(a[1][:, width:], b[1][:, width:]) for a, b in zip(source, made, strict=True)]
+    left = [not np.array_equal(a[1][:, :width], b[1][:, :width]) for a, b in zip(source, made, strict=True)][:25]
+    assert sum(left) > 15 and sum(right) > 35 and not any(late)
+
+
+def test_stopped_in_the_middle_it_goes_on_and_is_the_same(desk, monkeypatch):
+    row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4"}
+    path = write_jobs(desk, row)
+    jobs.work_here(path)
+    whole = (desk / "out" / "a.mp4").read_bytes()
+
+    shutil.rmtree(desk / "jobs.yaml.work")
+    (desk / "jobs.yaml.state").unlink()
+    (desk / "out" / "a.mp4").unlink()
+    original, calls = rendering._part, []
+
+    def dies(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt  # as abrupt as it gets without ending the test
+        return original(*args)
+
+    monkeypatch.setattr(rendering, "_part", dies)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.work_here(path)
+    assert not (desk / "out" / "a.mp4").exists()
+    assert jobs.Store(path).get(str(desk / "out" / "a.mp4")).status == "running"
+    part = next((desk / "jobs.yaml.work").glob("*/part-00001.mp4"))
+    part.write_bytes(part.read_bytes()[:-7])  # damaged on disk meanwhile: rendered again
+
+    monkeypatch.setattr(rendering, "_part", original)
+    assert jobs.work_here(path).exit_code == 0
+    assert (desk / "out" / "a.mp4").read_bytes() == whole
+    assert json.loads((desk / "out" / "a.mp4.json").read_text())["parts"] == {"rendered": 2, "kept_from_before": 1}
+
+
+def test_unchanged_work_is_skipped_and_changed_work_redone(desk):
+    row = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"}
+    path = write_jobs(desk, row)
+    assert jobs.work_here(path).rendered == 1
+    assert jobs.work_here(path).rendered == 0
+    write_jobs(desk, {**row, "crf": 30})
+    assert jobs.work_here(path).rendered == 1
+    shutil.copy(desk / "anna.wav", desk / "ben.wav")
+    assert jobs.work_here(path).rendered == 1
+    (desk / "out" / "b.mp4").unlink()
+    assert jobs.work_here(path).rendered == 1, "a lost output is made again"
+
+
+# ---- failures
+
+
+def test_failures_are_told_apart_and_the_rest_goes_on(desk):
+    grey = np.full((20, 120, 160, 3), 128, np.uint8)
+    write_video(desk / "empty.mp4", grey, fps=25)
+    (desk / "broken.mp4").write_bytes(b"this is no film")
+    good = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/good.mp4"}
+    path = write_jobs(
+        desk,
+        {**good, "face": "gone.mp4", "output": "out/1.mp4"},
+        {**good, "face": "broken.mp4", "output": "out/2.mp4"},
+        {**good, "face": "empty.mp4", "output": "out/3.mp4"},
+        {**good, "preset": "gfpgan", "output": "out/4.mp4"},
+        {**good, "set": ["blend.nothing=1"], "output": "out/5.mp4"},
+        {**good, "output": "nowhere/6.mp4"},
+        good,
+    )
+    problems = jobs.plan(path)
+    assert len(problems.fatal) == 6 and problems.seconds is not None, problems.text()
+    assert not list((desk / "out").iterdir()), "a plan renders nothing"
+    done = jobs.work_here(path)
+    assert done.kinds == {"input": 2, "no face": 1, "checkpoint": 1, "option": 1, "output": 1}
+    assert done.status == {"failed": 6, "done": 1} and done.exit_code == 9
+    assert sorted(p.name for p in (desk / "out").iterdir()) == ["good.mp4", "good.mp4.json"]
+    assert "fetch" in next(r.message for r in done.failures if r.kind == "checkpoint")
+
+    shutil.copy(desk / "anna.mp4", desk / "gone.mp4")  # what was missing has come
+    assert jobs.work_here(path).status["done"] == 2, "changed inputs are tried again"
+    assert jobs.retry(path) == 5 and jobs.work_here(path).status["failed"] == 5
+    page = jobs.report(path).read_text()
+    assert page.count("<tr") == 8 and "data:image/png" in page and "no face was found" in page
+
+
+def test_plan_knows_collisions_and_times(desk):
+    row = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/a.mp4"}
+    late = {"face": "ben.mp4", "output": "out/b.mp4", "segments": [{"in": 9, "out": 10, "audio": "ben.wav"}]}
+    turned = {"face": "ben.mp4", "output": "out/c.mp4", "segments": [{"in": 1, "out": 0.5, "audio": "ben.wav"}]}
+    cyclic = {"face": "ben.mp4", "audio": "ben.wav", "output": "anna.mp4"}
+    other = {"face": "anna.mp4", "audio": "ben.wav", "output": "out/d.mp4"}
+    text = jobs.plan(write_jobs(desk, row, row, late, turned, cyclic, other)).text()
+    for part in ("same file", "beyond the footage", "not after in", "is an input of"):
+        assert part in text
+
+
+def test_out_of_memory_halves_the_batch(desk, monkeypatch):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    sizes, original = [], rendering._part
+
+    def tight(job, reader, spans, pipes, *rest):
+        sizes.append(pipes[0].runtime.batch_size)
+        if sizes[-1] > 3:
+            raise OutOfMemory("does not fit")
+        return original(job, reader, spans, pipes, *rest)
+
+    monkeypatch.setattr(rendering, "_part", tight)
+    assert jobs.work_here(path).exit_code == 0
+    assert sizes[:3] == [8, 4, 2]
+
+
+@pytest.mark.parametrize(("number", "kind", "tries"), [(errno.ENOSPC, "disk full", 1), (errno.ESTALE, "passing", 4)])
+def test_a_full_disk_and_a_lost_share(desk, monkeypatch, number, kind, tries):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    calls = []
+
+    def fails(self, *args):
+        calls.append(self)
+        raise OSError(number, "as if")
+
+    monkeypatch.setattr(VideoWriter, "_encode", fails)
+    done = jobs.work_here(path, Settings(retry_pause=0.01))
+    assert done.kinds == {kind: 1} and done.failures[0].attempts == tries
+    assert not list((desk / "out").iterdir())
+    monkeypatch.undo()
+    assert jobs.retry(path) == 1 and jobs.work_here(path).exit_code == 0
+
+
+def test_a_job_is_held_by_one_worker(desk):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    one, other = Worker(path), Worker(path)
+    job = jobs.read_jobs(path)[0]
+    with one.hold(job) as mine:
+        with other.hold(job) as too:
+            assert mine and not too
+        assert other.work() == 0
+    assert other.work() == 1 and one.work() == 0
+
+
+def test_cancel(desk):
+    row = {"face": "ben.mp4", "audio": "ben.wav"}
+    path = write_jobs(desk, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
+    jobs.Store(path).put(str(desk / "out" / "a.mp4"), status="pending")
+    assert jobs.cancel(path, ["a"]) == 1
+    assert jobs.work_here(path).status == {"cancelled": 1, "done": 1}
+    with pytest.raises(OptionError, match="no job makes 'z'"):
+        jobs.cancel(path, ["z"])
+
+
+def test_cancelling_a_running_job_leaves_nothing_under_its_name(desk):
+    path = write_jobs(desk, {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4"})
+    jobs.Store(path).ask(f"cancel:{desk / 'out' / 'a.mp4'}")
+    assert jobs.work_here(path).status == {"cancelled": 1}
+    assert not list((desk / "out").iterdir())
+
+
+def test_hot_folder_waits_for_pairs_that_have_stopped_growing(desk, monkeypatch):
+    path = write_jobs(desk, output="out/{face}.mp4")
+    folder = desk / "in"
+    folder.mkdir()
+    shutil.copy(desk / "ben.mp4", folder / "one.mp4")
+    seen = {}
+    assert runner._look(folder, path, seen) == [], "no speech yet"
+    shutil.copy(desk / "ben.wav", folder / "one.wav")
+    monkeypatch.setattr(runner.time, "time", lambda: 4e9)
+    assert runner._look(folder, path, seen) == [], "seen for the first time: it may still grow"
+    found = runner._look(folder, path, seen)
+    assert [j.output.name for j in found] == ["one.mp4"] and found[0].preset == "fast"
+    assert len(runner._look(folder, path, seen)) == 1
+
+
+def test_png_sequences_are_joined_too(desk):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/frames", "codec": "png"})
+    assert jobs.work_here(path).exit_code == 0
+    names = sorted(p.name for p in (desk / "out" / "frames").iterdir())
+    assert len(names) == 50 and names[0] == "000001.png" and names[-1] == "000050.png"
+    assert cv2.imread(str(desk / "out" / "frames" / names[7])).shape == (260, 260, 3)
+
+
+def test_workers_are_processes_and_interrupts_are_heard(desk):
+    row = {"face": "ben.mp4", "audio": "ben.wav"}
+    path = write_jobs(desk, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
+    log = desk / "log.jsonl"
+    done = jobs.run(path, workers=2, log=log)
+    assert done.exit_code == 0 and done.rendered == 2, done.text()
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sorted(e["event"] for e in events) == ["done", "done", "started", "started"]
+    assert sidecar.path_of(desk / "out" / "a.mp4").exists()
