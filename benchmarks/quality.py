@@ -127,6 +127,7 @@ def one(pipe: HQPipeline, path: Path, speech: Path, seconds: float, own: bool, o
             np.stack([c[1] for c in crops]),
             np.round(wav * 32767).astype(np.int16),
             model=pipe.runtime.model(judge, "syncnet_v2"),
+            centred=judge in checkpoints.EMBEDDED,
         )
         row |= {"lse_d": result.lse_d, "lse_c": result.lse_c}
     if sheet:

@@ -37,7 +37,9 @@ def quality(job: Job, base: HQPipeline) -> dict[str, float]:
                 crops.append((crop >> 8).astype(np.uint8) if crop.dtype == np.uint16 else crop)
     wav = np.round(np.clip(speech.wav, -1, 1) * 32767).astype(np.int16)
     try:
-        result = lip_sync_error(np.stack(crops), wav, model=base.runtime.model(judge, "syncnet_v2"))
+        result = lip_sync_error(
+            np.stack(crops), wav, model=base.runtime.model(judge, "syncnet_v2"), centred=judge in checkpoints.EMBEDDED
+        )
     except (InputError, ValueError):
         return {}
     return {"lse_d": round(result.lse_d, 3), "lse_c": round(result.lse_c, 3), "judge": judge}  # type: ignore[dict-item]

@@ -12,9 +12,8 @@ from ..runtime import Model, Runtime
 from ..types import Array, Chunk
 from .lipsync import FPS, WINDOW, benchmark_box, lip_sync_error
 
-# The official SyncNet where it is installed; else the expert that ships with the project. The expert also taught the
-# embedded generator: good for the timing of a result, not for judging its quality.
-NETWORKS = ("syncnet_v2", "embedded-syncnet", "embedded-expert")
+# The official SyncNet where it is installed; else the expert that ships with the project, the surer of its two.
+NETWORKS = ("syncnet_v2", "embedded-expert", "embedded-syncnet")
 LONGEST = 8 * FPS  # frames looked at: enough to be sure, bounded in memory
 ENOUGH = 4 * FPS
 SHORTEST = 2 * FPS
@@ -85,7 +84,8 @@ class OffsetMeter:
             shift = expert_offset(frames, samples, self.runtime.model(self.name, "lipsync_expert"))
             return None if shift is None else shift * 1000.0 / FPS
         sound = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"))
+        own = self.name == "embedded-syncnet"
+        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"), centred=own)
         return result.offset * 1000.0 / FPS
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checkpoints, models
-from ..metrics.lipsync import mfcc
+from ..metrics.lipsync import centre, distances, from_distances, mfcc
 from ..types import Array
 from . import talking
 from .expert import ExpertTask
@@ -88,11 +88,10 @@ class JudgeTask(ExpertTask):
             loss += float((np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)).sum())
             loss -= float(logits.diagonal().sum())
             total += n
-            mean = {s: float(np.diagonal(distance, s).mean()) for s in range(-15, 16) if n - abs(s) > 10}
-            best = min(mean, key=lambda s: mean[s])
-            found += abs(best) <= 1
-            lse_d.append(mean[best])
-            lse_c.append(float(np.median(list(mean.values()))) - mean[best])
+            measured = from_distances(centre(distances(face, sound)))
+            found += abs(measured.offset) <= 1
+            lse_d.append(measured.lse_d)
+            lse_c.append(measured.lse_c)
         return {
             "val_loss": loss / total,
             "pair_accuracy": ranked / total,
