@@ -9,10 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from torch import nn
 
 from .. import checkpoints
 from ..errors import InputError
+from .tasks import build_task, load_recipe
 
 LICENCE = (
     "research only: taught by footage and photographs released for research (GRID, public demo clips, CelebAMask-HQ)"
@@ -28,10 +31,12 @@ def tidy(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
-def embed(source: Path, name: str, folder: Path) -> Path:
+def embed(source: Path, name: str, folder: Path, mean: Path | None = None) -> Path:
     """Write ``folder/NAME.safetensors`` and ``NAME.md`` from a training run's checkpoint; returns the weights' path.
 
-    ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. Raises InputError, CheckpointError.
+    ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. mean: an earlier checkpoint of the same network;
+    the mean of both is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data.
+    Raises InputError, CheckpointError.
     """
     recipe = folder / f"{name}.yaml"
     if not recipe.exists():
@@ -40,11 +45,30 @@ def embed(source: Path, name: str, folder: Path) -> Path:
         )
     model = checkpoints.load(str(source))
     card = dict(model.card)
+    if mean is not None:
+        average(model.module, checkpoints.load(str(mean), model.arch.name).module)
+        card["figures"] = {**card.get("figures", {}), **measure(recipe, model.module)}
     card["recipe"], card["licence"] = tidy(card.get("recipe", {})), LICENCE
     target = folder / f"{name}.safetensors"
     checkpoints.save(target, model.module, arch=model.arch.name, options=model.options, card=card, half=True)
     (folder / f"{name}.md").write_text(describe(name, target, recipe.read_text(), model.module, model.arch, card))
     return target
+
+
+def average(module: nn.Module, other: nn.Module) -> None:
+    """Put the mean of both networks' weights into ``module``."""
+    theirs = other.state_dict()
+    for key, value in module.state_dict().items():
+        if value.is_floating_point():
+            value.copy_((value + theirs[key]) / 2)
+
+
+def measure(recipe: Path, module: nn.Module) -> dict[str, float]:
+    """Held-out figures of a network by the task of a recipe."""
+    task = build_task(load_recipe(recipe, {"start": None}))
+    task.modules[task.product] = module.eval()
+    with torch.no_grad():
+        return task.validate(torch.device("cpu"))
 
 
 def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: dict[str, Any]) -> str:
