@@ -1,0 +1,49 @@
+"""Is the mouth where it should be, and is it still the same person?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import InputError
+from ..types import Array
+
+
+def landmark_distance(made: Array, real: Array) -> float:
+    """LMD (Chen et al. 2018): mean distance of mouth landmarks over frames, as a share of the eye distance.
+
+    made, real: (T, K, 2) pixel coordinates; with the five points of a RetinaFace (K = 5: eyes, nose, mouth corners) the
+    two mouth corners count and the eyes give the scale; with others all points count and the scale is the spread of the
+    real ones. Each frame's mean is taken off first, so that the head's place does not count. >= 0, lower is better, NaN
+    for no frames. Raises InputError for different shapes.
+
+    >>> face = np.array([[[0, 0], [10, 0], [5, 5], [2, 9], [8, 9]]], float)
+    >>> landmark_distance(face + 3, face)
+    0.0
+    """
+    made, real = np.asarray(made, np.float64), np.asarray(real, np.float64)
+    if made.shape != real.shape or made.ndim != 3 or made.shape[2] != 2:
+        raise InputError(f"landmarks differ in shape: {made.shape} and {real.shape}; (T, K, 2) is wanted")
+    if not len(made):
+        return float("nan")
+    if made.shape[1] == 5:
+        scale = np.linalg.norm(real[:, 0] - real[:, 1], axis=1)
+        made, real = made - made[:, :3].mean(1, keepdims=True), real - real[:, :3].mean(1, keepdims=True)
+        made, real = made[:, 3:], real[:, 3:]
+    else:
+        made, real = made - made.mean(1, keepdims=True), real - real.mean(1, keepdims=True)
+        scale = np.sqrt((real**2).sum(2).mean(1))
+    return float((np.linalg.norm(made - real, axis=2).mean(1) / np.maximum(scale, 1e-6)).mean())
+
+
+def identity_similarity(made: Array, real: Array, embedding: Callable[[Array], Array]) -> float:
+    """Mean cosine of face embeddings of (N, S, S, 3) uint8 RGB faces, pair by pair; in [-1, 1], higher is better, NaN
+    for none. embedding: faces -> (N, D), say MobileFaceNet at 112 px. Raises InputError when the counts differ."""
+    if len(made) != len(real):
+        raise InputError(f"{len(made)} faces were made of {len(real)}")
+    if not len(made):
+        return float("nan")
+    a, b = (np.asarray(embedding(x), np.float64) for x in (made, real))
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(1) / np.maximum(norms, 1e-12)).mean())
