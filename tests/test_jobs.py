@@ -176,6 +176,14 @@ def test_every_frame_and_time_of_the_source_is_in_the_joined_output(desk):
     assert not list((desk / "jobs.yaml.work").glob("*/part-*")), "parts are gone when the job is done"
 
 
+def test_figures_of_the_result_in_its_sidecar(desk):
+    row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4", "metrics": True, "part_seconds": 20}
+    assert jobs.work_here(write_jobs(desk, row)).exit_code == 0
+    facts = json.loads((desk / "out" / "a.mp4.json").read_text())
+    assert facts["metrics"]["lse_d"] > 0 and facts["metrics"]["judge"] in ("syncnet_v2", "embedded-syncnet")
+    assert facts["offset_ms"] is None or abs(facts["offset_ms"]) <= 600
+
+
 def test_only_the_segments_of_a_reel_change(desk):
     spans = [{"in": "00:00:01:00", "out": 1.6, "audio": "ben.wav"}]
     path = write_jobs(desk, {"face": "anna.mp4", "output": "out/reel.mkv", "codec": "ffv1", "segments": spans})

@@ -98,6 +98,22 @@ def test_ctrl_c_once_finishes_the_part_and_the_next_run_goes_on(desk):
 
 
 @pytest.mark.slow
+def test_ctrl_c_twice_stops_at_once(desk):
+    desk.write_text(desk.read_text().replace('"part_seconds": 1', '"part_seconds": 60'))
+    process = start(desk)
+    store = jobs.Store(desk)
+    deadline = time.time() + 120
+    while not any(r.frames for r in store.all().values()) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    began = time.time()
+    assert process.wait(30) == 130 and time.time() - began < 15
+    assert not list((desk.parent / "out").iterdir()), "nothing under an output's name"
+
+
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(desk):
     process = start(desk, workers=2)
     store = jobs.Store(desk)

@@ -83,14 +83,15 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
     needed: dict[int, tuple[Path, int]] = {}
     rate: float | None = None
     for job in jobs:
+        out.pending += 1
         try:
             base = HQPipeline(job.preset, runtime=runtime)
             identity.weights(job, base, store)
             made = identity.identity(job, base, store)
             row = rows.get(job.name)
             if row is not None and row.status == "done" and row.identity == made and job.output.exists():
+                out.pending -= 1
                 continue
-            out.pending += 1
             codec = video.check_output(job.output, job.inputs, job.codec)
             with video.open_video(job.face, fps=job.fps, deinterlace=job.deinterlace) as reader:
                 spans = timeline.times(job, reader.info)
@@ -149,6 +150,8 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
             if seconds > info.duration + 1:
                 out.problems.append(Problem(job.name, text, False))
         long = seconds if end is None else min(seconds, end - start)
+        if job.extend == "stop" and info.duration is not None and not info.still:
+            long = min(long, info.duration)
         frames += round(long * info.fps)
     return frames
 

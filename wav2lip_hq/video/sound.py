@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,7 +50,7 @@ def open_input(path: str | os.PathLike[str], **options: Any) -> Any:
 
 
 def _short(error: BaseException) -> str:
-    return str(error).split("; ")[0].split(":")[0].strip()
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).split("; ")[0].split(":")[0].strip()
 
 
 def _name(stream: Any) -> str:
