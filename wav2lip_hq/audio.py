@@ -17,6 +17,8 @@ RATE = 16000
 MEL_RATE = 80  # mel columns a second: 16000 / hop 200
 WINDOW = 16  # columns a frame sees: 0.2 s
 SHORTEST = 0.2  # seconds; less does not fill one window
+FFT, HOP = 800, 200  # samples
+BLOCK = 4000  # mel columns computed at a time
 SILENCE = -4.0  # the mel value of digital silence
 
 
@@ -42,7 +44,7 @@ def check_audio(wav: Array, name: str, rate: int = RATE) -> Array:
         raise InputError(f"{name}: audio must be one-dimensional samples, not an array of shape {wav.shape}")
     if np.issubdtype(wav.dtype, np.integer):
         wav = wav.astype(np.float32) / (1 << (8 * wav.dtype.itemsize - 1))
-    wav = wav.astype(np.float32)
+    wav = wav.astype(np.float32, copy=False)
     if not len(wav):
         raise InputError(f"{name} has an audio stream of zero length; export the speech again")
     if not np.isfinite(wav).all():
@@ -54,7 +56,7 @@ def check_audio(wav: Array, name: str, rate: int = RATE) -> Array:
 
 def is_silent(wav: Array) -> bool:
     """Whether nothing louder than -70 dB of full scale happens in (n,) float samples."""
-    return not len(wav) or float(np.abs(wav).max()) < 10 ** (-70 / 20)
+    return not len(wav) or max(float(wav.max()), -float(wav.min())) < 10 ** (-70 / 20)
 
 
 @cache
@@ -73,13 +75,32 @@ def mel_spectrogram(wav: Array) -> Array:
     import librosa
 
     wav = np.asarray(wav, np.float32)
-    emphasised = np.append(wav[:1], wav[1:] - np.float32(0.97) * wav[:-1])
-    if len(emphasised) <= 400:  # the centred transform reflects half a window
-        emphasised = np.pad(emphasised, (0, 401 - len(emphasised)))
-    magnitude = np.abs(librosa.stft(y=emphasised, n_fft=800, hop_length=200, win_length=800))
-    decibels = 20 * np.log10(np.maximum(1e-5, _mel_basis() @ magnitude)) - 20
-    mel = np.clip(8 * ((decibels + 100) / 100) - 4, -4, 4).astype(np.float32)
-    return np.asarray(mel[:, : 1 + len(wav) // 200])
+    total = 1 + len(wav) // HOP
+    out = np.empty((80, total), np.float32)
+    for at in range(0, total, BLOCK):  # an hour of speech at once would take gigabytes
+        count = min(BLOCK, total - at)
+        spectrum = librosa.stft(
+            y=_emphasised(wav, at * HOP - FFT // 2, (count - 1) * HOP + FFT),
+            n_fft=FFT,
+            hop_length=HOP,
+            win_length=FFT,
+            center=False,
+        )
+        decibels = 20 * np.log10(np.maximum(1e-5, _mel_basis() @ np.abs(spectrum))) - 20
+        out[:, at : at + count] = np.clip(8 * ((decibels + 100) / 100) - 4, -4, 4)
+    return out
+
+
+def _emphasised(wav: Array, start: int, count: int) -> Array:
+    """``count`` samples from ``start`` on after pre-emphasis 0.97; zeros beyond the ends."""
+    first, last = max(start, 0), min(start + count, len(wav))
+    out = np.zeros(count, np.float32)
+    if first < last:
+        part = out[first - start : last - start]
+        part[:] = wav[first:last]
+        skip = 1 if first == 0 else 0  # the first sample has none before it
+        part[skip:] -= np.float32(0.97) * wav[first + skip - 1 : last - 1]
+    return out
 
 
 def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float = 0.0) -> Array:
@@ -98,29 +119,40 @@ def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float 
     return out
 
 
-def speech_activity(wav: Array, times: Sequence[Fraction | float], rate: int = RATE) -> Array:
-    """(T,) float32 in [0, 1]: how much speech there is around each time in seconds; 0 in pauses, 1 in speech.
+class SpeechActivity:
+    """How much speech there is at any time of (n,) float samples; measured once, then asked for.
 
     Loudness in 20 ms steps, between a floor (the quiet parts' own noise, 6 dB above it counts as pause) and the speech
     level, with gaps under 120 ms closed (plosives are not pauses) and 80 ms of fade at the edges.
     """
-    from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
-    hop = rate // 50
-    count = max(1, -(-len(wav) // hop))
-    padded = np.zeros(count * hop, np.float32)
-    padded[: len(wav)] = wav
-    power = (padded.reshape(count, hop) ** 2).mean(1)
-    level = 10 * np.log10(uniform_filter1d(power, 3, mode="nearest") + 1e-12)
-    loud, floor = float(np.percentile(level, 95)), float(np.percentile(level, 5))
-    if loud < -65:
-        return np.zeros(len(times), np.float32)
-    # Speech without a pause has its "floor" inside the speech: never call anything within 30 dB of its level silence.
-    low = max(min(floor + 6, loud - 30), loud - 45)
-    active = np.clip((level - low) / 8, 0, 1)
-    active = minimum_filter1d(maximum_filter1d(active, 7), 7)  # close short gaps
-    active = uniform_filter1d(maximum_filter1d(active, 3), 5, mode="nearest")
-    centres = (np.arange(count) + 0.5) * hop / rate
-    at = np.array([float(t) for t in times])
-    values = np.interp(at, centres, active, left=0.0, right=0.0)
-    return np.asarray(values, np.float32)
+    def __init__(self, wav: Array, rate: int = RATE) -> None:
+        from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
+
+        hop = rate // 50
+        whole, rest = wav[: len(wav) // hop * hop].reshape(-1, hop), wav[len(wav) // hop * hop :]
+        power = np.einsum("ij,ij->i", whole, whole, dtype=np.float32) / hop
+        if len(rest) or not len(power):
+            power = np.append(power, float((rest.astype(np.float32) ** 2).sum()) / hop)
+        self.centres = (np.arange(len(power)) + 0.5) * hop / rate
+        level = 10 * np.log10(uniform_filter1d(power, 3, mode="nearest") + 1e-12)
+        loud, floor = float(np.percentile(level, 95)), float(np.percentile(level, 5))
+        if loud < -65:
+            self.active = np.zeros(len(power))
+            return
+        # Speech without a pause has its "floor" inside the speech: never call anything within 30 dB of its level
+        # silence.
+        low = max(min(floor + 6, loud - 30), loud - 45)
+        active = np.clip((level - low) / 8, 0, 1)
+        active = minimum_filter1d(maximum_filter1d(active, 7), 7)  # close short gaps
+        self.active = uniform_filter1d(maximum_filter1d(active, 3), 5, mode="nearest")
+
+    def at(self, times: Sequence[Fraction | float]) -> Array:
+        """(T,) float32 in [0, 1] at times in seconds: 0 in pauses, 1 in speech, 0 beyond the ends."""
+        values = np.interp([float(t) for t in times], self.centres, self.active, left=0.0, right=0.0)
+        return np.asarray(values, np.float32)
+
+
+def speech_activity(wav: Array, times: Sequence[Fraction | float], rate: int = RATE) -> Array:
+    """(T,) float32 in [0, 1]: how much speech there is around each time in seconds; see ``SpeechActivity``."""
+    return SpeechActivity(wav, rate).at(times)

@@ -26,13 +26,15 @@ Frame = tuple[Fraction, Array, Array | None]
 
 @dataclass
 class Speech:
-    """The driving speech: wav (n,) float32 16 kHz, and its mel."""
+    """The driving speech: wav (n,) float32 16 kHz, its mel, and where there is speech in it."""
 
     wav: Array
     mel: Array = field(init=False)
+    activity: audio.SpeechActivity = field(init=False)
 
     def __post_init__(self) -> None:
         self.mel = audio.mel_spectrogram(self.wav)
+        self.activity = audio.SpeechActivity(self.wav)
 
     @property
     def seconds(self) -> Fraction:
@@ -143,7 +145,7 @@ def _chunk(start: int, group: list[Frame], speech: Speech, offset_ms: float) -> 
         frames=np.stack([frame for _, frame, _ in group]),
         pts=times,
         mel=audio.mel_windows(speech.mel, times, offset_ms),
-        speech=audio.speech_activity(speech.wav, times),
+        speech=speech.activity.at(times),
         alpha=alpha,
         active=np.array([0 <= time < speech.seconds for time in times]),
     )

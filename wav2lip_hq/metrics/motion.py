@@ -48,7 +48,7 @@ def seam(frame: Array, source: Array, mask: Array) -> float:
 
     frame, source (H, W, 3) uint8; mask (H, W) in [0, 1], 1 inside. The mean gradient magnitude (of grey, a pixel) in
     the band where the mask rises from 0.02 to 0.98, less the source's; 0 = no more edge than was there, higher is
-    worse, may be negative where texture was lost. NaN when the mask has no border. """
+    worse, may be negative where texture was lost. NaN when the mask has no border."""
     band = (mask > 0.02) & (mask < 0.98)
     if not band.any():
         return float("nan")

@@ -88,9 +88,12 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
             raise InputError(f"{os.fspath(path)} has an audio stream of zero length; export the speech again")
         parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
     wav = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    del parts
     if layout == "stereo":
         wav = wav.reshape(-1, 2)
     lead = round(first * rate)
+    if not lead:
+        return np.asarray(wav, np.float32)
     silence = np.zeros((max(lead, 0), *wav.shape[1:]), np.float32)
     return np.asarray(np.concatenate([silence, wav[max(-lead, 0) :]]), np.float32)
 
