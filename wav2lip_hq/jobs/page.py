@@ -21,6 +21,7 @@ body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#222;background:#fff}
 table{border-collapse:collapse;width:100%}
 th,td{padding:.5rem .7rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
 th{position:sticky;top:0;background:#fff} td.number{text-align:right;font-variant-numeric:tabular-nums}
+td:last-child{overflow-wrap:anywhere} td.number{white-space:nowrap}
 img{height:150px;display:block} .failed{background:#fdecea} .done{} .cancelled{color:#888}
 .warn{color:#8a5a00} small{color:#777} code{font-size:12px}
 """
