@@ -67,6 +67,7 @@ class Task(ABC):
     higher_is_better: bool = False
 
     def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)  # the first weights, too, are the recipe's
         self.recipe = recipe
         self.modules: dict[str, nn.Module] = {}
         self.betas: tuple[float, float] = (0.9, 0.999)
