@@ -339,9 +339,9 @@ def test_a_full_disk_and_a_lost_share(desk, monkeypatch, number, kind, tries):
 def test_a_job_is_held_by_one_worker(desk):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     one, other = Worker(path), Worker(path)
-    job = jobs.read_jobs(path)[0]
-    with one.hold(job) as mine:
-        with other.hold(job) as too:
+    name = jobs.read_jobs(path)[0].name
+    with one.store.hold(name) as mine:
+        with other.store.hold(name) as too:
             assert mine and not too
         assert other.work() == 0
     assert other.work() == 1 and one.work() == 0
@@ -396,3 +396,12 @@ def test_workers_are_processes_and_interrupts_are_heard(desk):
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert sorted(e["event"] for e in events) == ["done", "done", "started", "started"]
     assert sidecar.path_of(desk / "out" / "a.mp4").exists()
+
+
+def test_workers_that_cannot_live_are_given_up(desk, monkeypatch):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    with pytest.raises(OptionError, match="warp"):
+        jobs.run(path, devices=["warp"])
+    monkeypatch.setattr(runner.sys, "executable", "/bin/false")
+    done = jobs.run(path)
+    assert done.exit_code == 9 and done.left == 1 and "not reached" in done.text()

@@ -121,8 +121,9 @@ def test_ctrl_c_twice_stops_at_once(desk):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced(desk):
-    process = start(desk, workers=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_is_replaced(desk, workers):
+    process = start(desk, workers)
     store = jobs.Store(desk)
     deadline = time.time() + 120
     while time.time() < deadline:

@@ -13,8 +13,7 @@ from typing import Any
 from . import sidecar
 from .jobfile import Job, read_jobs
 from .runner import summary
-from .store import Row, Store
-from .worker import sheet_key
+from .store import Row, Store, key
 
 STYLE = """
 body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#222;background:#fff}
@@ -56,7 +55,7 @@ def _row(job: Job, row: Row, store: Store) -> str:
         facts = json.loads(sidecar.path_of(job.output).read_text(encoding="utf-8")) if row.status == "done" else {}
     except (OSError, ValueError):
         pass
-    picture = store.work / "sheets" / f"{sheet_key(job)}.png"
+    picture = store.work / "sheets" / f"{key(job.name)}.png"
     image = ""
     if picture.exists():
         data = base64.b64encode(picture.read_bytes()).decode()

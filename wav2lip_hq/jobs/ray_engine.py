@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .jobfile import Job, read_jobs
-from .runner import Summary, _finished, chosen, refresh, summary
+from .runner import Summary, chosen, ended, finished, me, refresh
 from .store import Row, Store
 from .worker import Settings
 
@@ -40,9 +40,7 @@ def run_ray(
         raise OptionError("the Ray engine needs the extra: pip install 'wav2lip-hq[ray]'") from error
     jobfile = Path(jobfile).resolve()
     jobs, store = chosen(read_jobs(jobfile), names), Store(jobfile)
-    for flag in ("stop", "stop-now"):
-        store.forget(flag)
-    before = _finished(store)
+    before = finished(store)
     refresh(jobfile)
     began = time.time()
     if not ray.is_initialized():
@@ -50,7 +48,7 @@ def run_ray(
     share = gpus if gpus is not None else float(ray.cluster_resources().get("GPU", 0) > 0)
     # A task that dies with its process or node is started again, as often as it takes.
     remote = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_work)
-    facts = asdict(Settings(log=str(log or ""), names=[j.name for j in jobs] if names else []))
+    facts = asdict(Settings(log=str(log or ""), names=[j.name for j in jobs] if names else [], runner=me()))
     tasks = [remote.remote(str(jobfile), facts) for _ in range(workers)]
     stopped = False
     try:
@@ -60,13 +58,11 @@ def run_ray(
             on_progress(store.all(), jobs)
     except KeyboardInterrupt:
         stopped = True
-        store.ask("stop")
+        store.ask(f"stop:{me()}")
         ray.wait(tasks, num_returns=len(tasks))
     finally:
-        store.forget("stop")
-    after = _finished(store)
-    rendered = sum(1 for name, at in after.items() if before.get(name) != at)
-    return summary(jobfile, rendered, time.time() - began, stopped)
+        store.forget(f"stop:{me()}")
+    return ended(jobfile, jobs, before, began, stopped)
 
 
 def _work(jobfile: str, facts: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Summary:
     rendered: int
     seconds: float
     stopped: bool = False
+    left: int = 0  # neither done nor failed, because no worker could be kept alive
     failures: list[Row] = field(default_factory=list)
 
     @property
@@ -44,7 +46,7 @@ class Summary:
         """0 when everything is done, 130 when stopped, 9 when something failed."""
         if self.stopped:
             return STOPPED
-        return FAILED if self.kinds else 0
+        return FAILED if self.kinds or self.left else 0
 
     def text(self) -> str:
         """For a person."""
@@ -52,6 +54,8 @@ class Summary:
         lines = [f"{self.jobs} jobs: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
         for row in self.failures:
             lines.append(f"  {row.kind}: {row.name}: {row.message}")
+        if self.left and not self.stopped:
+            lines.append(f"{self.left} jobs were not reached: the workers died; run again to go on")
         if self.kinds:
             lines.append("failed: " + ", ".join(f"{n} {kind}" for kind, n in sorted(self.kinds.items())))
         return "\n".join(lines)
@@ -70,7 +74,7 @@ def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: boo
         rendered,
         seconds,
         stopped,
-        failed,
+        failures=failed,
     )
 
 
@@ -121,8 +125,10 @@ def refresh(jobfile: Path) -> None:
         row = rows.get(job.name)
         if row is None or row.status not in ("failed", "done", "running"):
             continue
-        if row.status == "running":  # of a runner that was killed; if it lives, it holds the job's lock
-            store.put(job.name, status="pending")
+        if row.status == "running":
+            with store.hold(job.name) as free:  # not held: its worker is dead
+                if free:
+                    store.put(job.name, status="pending")
             continue
         try:
             if job.preset not in pipelines:
@@ -156,17 +162,18 @@ def run(
     jobfile = Path(jobfile)
     if workers < 1:
         raise OptionError(f"workers is at least 1, not {workers}")
+    for device in devices or ["auto"]:
+        Runtime(device, precision)  # what it refuses, every worker would die of
     jobs = chosen(read_jobs(jobfile), names) if watch is None or names else read_jobs(jobfile)
     store = Store(jobfile)
-    for flag in ("stop", "stop-now"):
-        store.forget(flag)
-    before = _finished(store)
+    before = finished(store)
     refresh(jobfile)
     began = time.time()
     pool = [
         _Process(jobfile, n, workers, devices, precision, names and [j.name for j in jobs], log, watch)
         for n in range(workers)
     ]
+    flags = [f"{word}:{me()}" for word in ("stop", "stop-now")]
     presses = 0
 
     def pressed(*_: Any) -> None:
@@ -176,34 +183,47 @@ def run(
     previous = signal.signal(signal.SIGINT, pressed) if _main_thread() else None
     try:
         seen: dict[Path, tuple[int, float]] = {}
-        while any(p.alive() for p in pool):
+        while True:
             time.sleep(0.25)
+            for flag in flags[:presses]:
+                store.ask(flag)
             if presses:
-                store.ask("stop")
                 watch = None
-            if presses > 1:
-                store.ask("stop-now")
             if presses > 2:
                 break
             if watch is not None:
                 jobs = _look(watch, jobfile, seen)
             for process in pool:
-                if process.crashed():
-                    _blame(store, process)
-                    if not presses:
+                if process.crashed() and not process.given_up:
+                    process.died(_blame(store, process))
+                    if not presses and not process.given_up:
                         process.start()
             on_progress(store.all(), jobs)
+            if not any(p.alive() for p in pool):
+                break
     finally:
         for process in pool:
             process.end()
         if previous is not None:
             signal.signal(signal.SIGINT, previous)
-        for flag in ("stop", "stop-now"):
+        for flag in flags:
             store.forget(flag)
     on_progress(store.all(), jobs)
-    after = _finished(store)
+    return ended(jobfile, jobs, before, began, bool(presses))
+
+
+def me() -> str:
+    """This runner, as its workers know it."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def ended(jobfile: Path, jobs: list[Job], before: dict[str, float | None], began: float, stopped: bool) -> Summary:
+    """The summary of a run of ``jobs``. before: what was done when it ``began``."""
+    after, rows = finished(Store(jobfile)), Store(jobfile).all()
     rendered = sum(1 for name, at in after.items() if before.get(name) != at)
-    return summary(jobfile, rendered, time.time() - began, bool(presses))
+    done = summary(jobfile, rendered, time.time() - began, stopped)
+    done.left = sum(rows.get(job.name, Row(job.name)).status in ("pending", "running") for job in jobs)
+    return done
 
 
 def _main_thread() -> bool:
@@ -212,15 +232,19 @@ def _main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _finished(store: Store) -> dict[str, float | None]:
+def finished(store: Store) -> dict[str, float | None]:
+    """When each job that is done was done."""
     return {name: row.finished for name, row in store.all().items() if row.status == "done"}
 
 
-def _blame(store: Store, process: _Process) -> None:
-    """The job a dead worker was at counts the death, so that one that kills its workers is given up."""
+def _blame(store: Store, process: _Process) -> bool:
+    """The job a dead worker was at counts the death, so that one that kills its workers is given up; whether there was
+    one."""
     for row in store.all().values():
-        if row.status == "running" and row.worker.endswith(f":{process.pid}"):
+        if row.status == "running" and row.worker == f"{platform.node()}:{process.pid}":
             store.put(row.name, status="pending", crashes=row.crashes + 1)
+            return True
+    return False
 
 
 class _Process:
@@ -238,13 +262,14 @@ class _Process:
         watch: Path | None,
     ) -> None:
         device = devices[number % len(devices)] if devices else "auto"
-        facts: dict[str, Any] = asdict(Settings(device, precision, log=str(log or ""), names=names or []))
+        facts: dict[str, Any] = asdict(Settings(device, precision, log=str(log or ""), names=names or [], runner=me()))
         if device in ("auto", "cpu") and of > 1:
             cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
             share = cores[number * len(cores) // of : (number + 1) * len(cores) // of]
             facts["cores"] = share or None
             facts["threads"] = max(1, len(share))
         facts["wait"] = watch is not None
+        self.idle_deaths = 0
         self.command = [sys.executable, "-m", "wav2lip_hq.jobs.process", str(jobfile), json.dumps(facts)]
         self.start()
 
@@ -261,6 +286,15 @@ class _Process:
     def crashed(self) -> bool:
         """Whether it ended other than by coming to the end."""
         return self.process.poll() not in (None, 0)
+
+    def died(self, at_work: bool) -> None:
+        """Take note of a death; one that keeps dying without a job to blame cannot work here."""
+        self.idle_deaths = 0 if at_work else self.idle_deaths + 1
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not worth starting again."""
+        return self.idle_deaths >= 3
 
     def end(self) -> None:
         """Stop it."""

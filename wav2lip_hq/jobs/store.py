@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import sqlite3
 import time
@@ -21,6 +22,11 @@ CREATE TABLE IF NOT EXISTS job (
 CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, sha256 TEXT);
 CREATE TABLE IF NOT EXISTS flag (name TEXT PRIMARY KEY, value TEXT);
 """
+
+
+def key(name: str) -> str:
+    """A job's name as a file name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,19 @@ class Store:
                 f"INSERT INTO job (name, {columns}) VALUES (?, {marks}) ON CONFLICT(name) DO UPDATE SET {changes}",  # noqa: S608 - columns are ours
                 (name, *values.values()),
             )
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[bool]:
+        """Hold a job, or learn that somebody else does. The system lets go when the holder dies, however it dies."""
+        folder = self.work / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / key(name)).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
 
     # ---- flags: what a person asked for while the jobs run
 

@@ -7,15 +7,12 @@ job is never rendered twice at a time, and never left behind.
 from __future__ import annotations
 
 import errno
-import fcntl
-import hashlib
 import json
 import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +33,7 @@ from . import identity, sidecar
 from .jobfile import Job, read_jobs
 from .quality import quality
 from .render import Stopped, render
-from .store import Row, Store
+from .store import Row, Store, key
 
 TRIES = 4  # of a job that failed for a reason that may pass
 CRASHES = 3  # workers a job may take down with it
@@ -68,6 +65,7 @@ class Settings:
     log: str = ""
     names: list[str] = field(default_factory=list)  # only these jobs; empty = all
     retry_pause: float = PAUSE
+    runner: str = ""  # whose "stop" is heeded: several runners may work through one file
 
 
 class Worker:
@@ -87,19 +85,19 @@ class Worker:
         """Do jobs until none is left; returns how many were rendered. again: asked when nothing is left to do; True
         waits for more."""
         done = 0
-        while not self.store.asked("stop"):
+        while not self.store.asked(f"stop:{self.settings.runner}"):
             todo = read_jobs(self.jobfile)
             taken, wait = False, False
             for job in todo:
                 if self.settings.names and job.name not in self.settings.names:
                     continue
-                if self.store.asked("stop"):
+                if self.store.asked(f"stop:{self.settings.runner}"):
                     return done
                 row = self.store.get(job.name)
                 if row.status in ("failed", "cancelled") or row.due > time.time():
                     wait = wait or (row.status == "pending" and row.due > time.time())
                     continue
-                with self.hold(job) as held:
+                with self.store.hold(job.name) as held:
                     if held and self.store.get(job.name) == row:
                         done += self.attempt(job)
                         after = self.store.get(job.name)
@@ -109,19 +107,6 @@ class Worker:
                     return done
                 time.sleep(0.5)
         return done
-
-    @contextmanager
-    def hold(self, job: Job) -> Iterator[bool]:
-        """Hold a job, or learn that somebody else does."""
-        folder = self.store.work / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _key(job)).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
 
     def pipeline(self, preset: str) -> HQPipeline:
         """The preset's pipeline; networks are loaded once a worker."""
@@ -144,7 +129,8 @@ class Worker:
             if row.crashes >= CRASHES:
                 raise StageError(f"{row.crashes} workers died while rendering it")
             if row.batch:
-                base = HQPipeline(base.stages, runtime=self.small(row.batch))
+                self.fresh(row.batch)
+                base = self.pipeline(job.preset)
             self.store.put(
                 job.name, status="running", worker=self.name, started=began, identity=made, kind="", message=""
             )
@@ -177,13 +163,15 @@ class Worker:
             self.log("cancelled" if cancelled else "paused", job)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             self._failed(job, row, error)
+        finally:
+            if row.batch:
+                self.fresh()
         return False
 
-    def small(self, batch: int) -> Runtime:
-        """A runtime with smaller batches, sharing nothing with the large one, whose memory is let go."""
+    def fresh(self, batch: int | None = None) -> None:
+        """Let go of the networks, and load them anew when they are next needed, for batches of this size."""
         self._pipelines.clear()
         self.runtime = Runtime(self.settings.device, self.settings.precision, batch)
-        return self.runtime
 
     def intact(self, job: Job, row: Row) -> bool:
         """Whether a finished job's output is still what was written."""
@@ -194,15 +182,15 @@ class Worker:
 
     def folder(self, job: Job, made: str) -> Path:
         """Where a job's parts are kept; those of the same output made from other inputs are of no use any more."""
-        mine = self.store.work / f"{_key(job)}-{made[:16]}"
-        for other in self.store.work.glob(f"{_key(job)}-*"):
+        mine = self.store.work / f"{key(job.name)}-{made[:16]}"
+        for other in self.store.work.glob(f"{key(job.name)}-*"):
             if other != mine:
                 shutil.rmtree(other, ignore_errors=True)
         return mine
 
     def _keep_sheet(self, job: Job, folder: Path) -> None:
         if (folder / "sheet.png").exists():
-            target = self.store.work / "sheets" / f"{_key(job)}.png"
+            target = self.store.work / "sheets" / f"{key(job.name)}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder / "sheet.png", target)
 
@@ -218,10 +206,10 @@ class Worker:
         return watch
 
     def _stop(self, job: Job) -> Callable[[], bool]:
-        return lambda: self.store.asked("stop") or self.store.asked(f"cancel:{job.name}")
+        return lambda: self.store.asked(f"stop:{self.settings.runner}") or self.store.asked(f"cancel:{job.name}")
 
     def _stop_now(self, job: Job) -> Callable[[], bool]:
-        return lambda: self.store.asked("stop-now") or self.store.asked(f"cancel:{job.name}")
+        return lambda: self.store.asked(f"stop-now:{self.settings.runner}") or self.store.asked(f"cancel:{job.name}")
 
     # ---- failing
 
@@ -262,10 +250,3 @@ class Worker:
         row = {"time": round(time.time(), 3), "event": event, "job": job.name, "worker": self.name, **facts}
         with open(self.settings.log, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-
-
-def _key(job: Job) -> str:
-    return hashlib.sha256(job.name.encode()).hexdigest()[:16]
-
-
-sheet_key = _key
