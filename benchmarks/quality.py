@@ -23,7 +23,8 @@ import numpy as np
 from wav2lip_hq import HQPipeline, checkpoints, geometry
 from wav2lip_hq.errors import Wav2LipHQError
 from wav2lip_hq.metrics.image import Mean, psnr, ssim
-from wav2lip_hq.metrics.lipsync import FPS, benchmark_box, lip_sync_error
+from wav2lip_hq.metrics.lipsync import FPS, benchmark_crop, judge, lip_sync_error
+from wav2lip_hq.metrics.motion import background_change, flicker, sharpness
 from wav2lip_hq.metrics.offset import OffsetMeter
 from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video, write_png
@@ -61,10 +62,10 @@ def one(pipe: HQPipeline, path: Path, speech: Path, seconds: float, own: bool, o
     sound = load_speech(speech)
     wav = sound.wav[: round(seconds * 16000)]
     meter = OffsetMeter(pipe.runtime, wav)
-    judge = next((n for n in ("syncnet_v2", "embedded-syncnet") if checkpoints.locate(n)), None)
+    network = judge()
     psnrs, ssims, outside = Mean(), Mean(), 0
     pairs: list[tuple[Any, Any]] = []  # aligned mouths, source and result
-    crops: list[tuple[Any, Any]] = []  # SyncNet's crops
+    crops: list[Any] = []  # SyncNet's crops
     sheet: list[Any] = []
     frames = faces_found = lonely = 0
     began = time.perf_counter()
@@ -87,25 +88,21 @@ def one(pipe: HQPipeline, path: Path, speech: Path, seconds: float, own: bool, o
             for n, i in enumerate(faces.frame.tolist()):
                 touched[i] |= reach(faces.mask[n], faces.to512[n], touched[i].shape)
             for frame, part in zip(chunk.frames, touched, strict=True):
-                change = np.abs(frame.astype(int) - next(untouched)).max(2)
-                outside = max(outside, int(change[~part].max(initial=0)))
+                outside = max(outside, background_change(frame, next(untouched), part))
             frames += len(chunk)
             faces_found += len(faces)
             lonely += len(set(range(len(chunk))) - set(faces.frame.tolist()))
             for n, i in enumerate(faces.frame.tolist()):
                 if n and faces.frame[n - 1] == i:
                     continue  # the first face of a frame stands for it
-                made = geometry.sample(chunk.frames[i], faces.to512[n], 512)
-                made = (made >> 8).astype(np.uint8) if made.dtype == np.uint16 else made
+                made = geometry.eight_bits(geometry.sample(chunk.frames[i], faces.to512[n], 512))
                 before, after = faces.aligned[n][MOUTH], made[MOUTH]
                 pairs.append((before, after))
                 if own:
                     psnrs.add(psnr(after, before))
                     ssims.add(ssim(after, before))
-                if judge:
-                    matrix = geometry.box_to_crop(benchmark_box(faces.box[n : n + 1]), 224)[0]
-                    result = geometry.sample(chunk.frames[i], matrix, 224)
-                    crops.append((None, (result >> 8).astype(np.uint8) if result.dtype == np.uint16 else result))
+                if network:
+                    crops.append(benchmark_crop(chunk.frames[i], faces.box[n]))
                 if len(sheet) < 8 and len(pairs) % max(1, round(seconds * 25 / 8)) == 1:
                     sheet.append(np.vstack([faces.aligned[n], made])[:, 90:422])
     row: dict[str, Any] = {
@@ -122,12 +119,12 @@ def one(pipe: HQPipeline, path: Path, speech: Path, seconds: float, own: bool, o
     }
     if own:
         row |= {"mouth_psnr": psnrs.compute(), "mouth_ssim": ssims.compute()}
-    if judge and len(crops) > 2 * FPS:
+    if network and len(crops) > 2 * FPS:
         result = lip_sync_error(
-            np.stack([c[1] for c in crops]),
+            np.stack(crops),
             np.round(wav * 32767).astype(np.int16),
-            model=pipe.runtime.model(judge, "syncnet_v2"),
-            centred=judge in checkpoints.EMBEDDED,
+            model=pipe.runtime.model(network, "syncnet_v2"),
+            centred=network in checkpoints.EMBEDDED,
         )
         row |= {"lse_d": result.lse_d, "lse_c": result.lse_c}
     if sheet:
@@ -169,20 +166,6 @@ def ratio(pairs: list[tuple[Any, Any]], figure: Any) -> float | None:
         return None
     before, after = figure([p[0] for p in pairs]), figure([p[1] for p in pairs])
     return float(after / before) if before else None
-
-
-def flicker(frames: list[Any]) -> float:
-    """Energy of the second difference over time: what trembles, as opposed to what moves."""
-    total = 0.0
-    for a, b, c in zip(frames, frames[1:], frames[2:], strict=False):
-        total += float(np.mean((a.astype(np.float32) - 2 * b.astype(np.float32) + c) ** 2))
-    return total / (len(frames) - 2)
-
-
-def sharpness(frames: list[Any]) -> float:
-    """Mean variance of the Laplacian."""
-    grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames[:: max(1, len(frames) // 50)]]
-    return float(np.mean([cv2.Laplacian(g, cv2.CV_32F).var() for g in grey]))
 
 
 def write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from skimage import data as images
 
 from wav2lip_hq import geometry
 from wav2lip_hq.engine import run_stages
@@ -141,7 +142,7 @@ def test_options_are_checked() -> None:
 
 def test_detect_track_align_on_a_real_face(shared: Callable[[str], Path]) -> None:
     weights = str(shared("data/weights/retinaface_mobilenet0.25_biubug6.pth"))
-    picture = np.asarray(pytest.importorskip("skimage.data").astronaut())
+    picture = np.asarray(images.astronaut())
     large = cv2.resize(picture, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
     source = [Chunk(0, large[None], (Fraction(0),))]
     keep = ["faces.aligned", "faces.to512", "faces.landmarks", "faces.crop96"]

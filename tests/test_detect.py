@@ -7,10 +7,12 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data as images
 from torch import nn
 
 from wav2lip_hq.errors import OptionError
@@ -238,7 +240,7 @@ def real(shared: Callable[[str], Path]) -> tuple[Runtime, str]:
 
 
 def astronaut() -> Array:
-    return np.asarray(pytest.importorskip("skimage.data").astronaut())
+    return np.asarray(images.astronaut())
 
 
 def test_astronaut_has_one_face(real: tuple[Runtime, str]) -> None:
@@ -275,7 +277,6 @@ def test_sixteen_bit_floats_see_the_same_faces(real: tuple[Runtime, str]) -> Non
 
 
 def test_real_footage(real: tuple[Runtime, str], shared: Callable[[str], Path]) -> None:
-    av = pytest.importorskip("av")
     rt, weights = real
     for name in ("edtalk_tedlieu_60s.mp4", "latentsync_demo1.mp4", "sadtalker_AOC.mp4"):
         with av.open(str(shared(f"data/talking/{name}"))) as file:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from skimage import data as images
 
 from wav2lip_hq.engine import run_stages
 from wav2lip_hq.errors import InputError, OptionError
@@ -442,7 +444,6 @@ def test_appearance_ignores_light_and_sees_people(shared: Callable[[str], Path])
 
 
 def clip(path: Path, first: int, count: int) -> list[Array]:
-    av = pytest.importorskip("av")
     with av.open(str(path)) as file:
         frames = [
             f.to_ndarray(format="rgb24") for _, f in zip(range(first + count), file.decode(video=0), strict=False)
@@ -478,7 +479,7 @@ def test_an_embedding_can_be_plugged_in(shared: Callable[[str], Path], tmp_path:
         mean = faces.reshape(len(faces), -1).mean(1)
         return np.stack([np.cos(mean / 100), np.sin(mean / 100)], 1)
 
-    picture = np.asarray(pytest.importorskip("skimage.data").astronaut())
+    picture = np.asarray(images.astronaut())
     for name, wanted in (("dark", picture // 3), ("light", picture)):
         path = tmp_path / f"{name}.png"
         cv2.imwrite(str(path), wanted[..., ::-1])

@@ -66,6 +66,11 @@ def scaling(factor: float) -> Array:
     return np.array([[factor, 0, shift], [0, factor, shift]], np.float64)
 
 
+def eight_bits(image: Array) -> Array:
+    """uint8 as it is; uint16 by its upper byte."""
+    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
 def pad_box(box: Array, pads: Sequence[float]) -> Array:
     """Boxes (N, 4) grown by fractions (top, bottom, left, right) of their own height and width."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T

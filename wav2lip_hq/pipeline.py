@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, source, video
+from . import audio, config, geometry, source, video
 from .engine import Stage, check_wiring, prefetch, run_stages
 from .errors import InputError, NoFaceError, OptionError
 from .metrics.offset import OffsetMeter
 from .runtime import Runtime
 from .source import Speech
-from .types import Array, Chunk, Report
-from .video import VideoReader
+from .types import Array, Chunk, Report, VideoInfo
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
@@ -127,7 +126,8 @@ class HQPipeline:
         speech = load_speech(audio)
         with video.open_video(face, fps=fps, deinterlace=deinterlace) as reader:
             self.load()
-            stream = self._stream(reader, speech, extend, trim, sync_offset, chunk_size, keep, {})
+            frames = source.schedule(reader, speech.seconds, extend, trim)
+            stream = self._stream(frames, speech, sync_offset, chunk_size, keep, {})
             try:
                 yield stream
             finally:
@@ -135,17 +135,14 @@ class HQPipeline:
 
     def _stream(
         self,
-        reader: VideoReader,
+        frames: Iterator[source.Frame],
         speech: Speech,
-        extend: str,
-        trim: bool,
         sync_offset: float,
         chunk_size: int | None,
         keep: Iterable[str],
         clock: dict[str, float],
         watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] | None = None,
     ) -> Generator[Chunk, None, None]:
-        frames = source.schedule(reader, speech.seconds, extend, trim)
         made = prefetch(source.chunks(frames, speech, self._mel_offset(sync_offset), chunk_size), depth=2)
         chunks = made if watch is None else watch(made)
         return run_stages(self.stages, chunks, self.runtime, keep=keep, clock=clock)
@@ -158,15 +155,13 @@ class HQPipeline:
         start: Fraction = Fraction(0),
         sync_offset: float = 0.0,
         clock: dict[str, float] | None = None,
-        keep: Iterable[str] = (),
     ) -> Generator[Chunk, None, None]:
         """Finished chunks of frames (seconds, pixels, alpha) in which the speech begins at ``start`` seconds.
 
         For callers with a timeline of their own; the frames keep their times. Load first. Close the generator.
         """
         moved = ((time - start, frame, alpha) for time, frame, alpha in frames)
-        made = prefetch(source.chunks(moved, speech, self._mel_offset(sync_offset)), depth=2)
-        stream = run_stages(self.stages, made, self.runtime, keep=keep, clock={} if clock is None else clock)
+        stream = self._stream(moved, speech, sync_offset, None, (), {} if clock is None else clock)
         try:
             for chunk in stream:
                 yield replace(chunk, pts=tuple(time + start for time in chunk.pts))
@@ -223,7 +218,7 @@ class HQPipeline:
                 self.runtime.warn(f"{info.path} is interlaced; use --deinterlace for clean frames")
             self.load()
             total = source.expected(reader, speech.seconds, extend, trim)
-            until = _until(reader, speech, extend, trim)
+            until = sound_end(reader.info, speech, extend)
             size = (2 * info.width, info.height) if compare else None
             tally = _Tally()
             meter = OffsetMeter(self.runtime, speech.wav) if measure else None
@@ -252,7 +247,8 @@ class HQPipeline:
                 mark=mark,
                 size=size,
             ) as writer:
-                stream = self._stream(reader, speech, extend, trim, sync_offset, chunk_size, (), clock, watch)
+                frames = source.schedule(reader, speech.seconds, extend, trim)
+                stream = self._stream(frames, speech, sync_offset, chunk_size, (), clock, watch)
                 try:
                     for chunk in stream:
                         tally.add(chunk)
@@ -266,11 +262,7 @@ class HQPipeline:
                 finally:
                     stream.close()
                 if not tally.faces:
-                    name = info.path or "the footage"
-                    raise NoFaceError(
-                        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not "
-                        "in profile? Try --set detect.threshold=0.3"
-                    )
+                    raise no_face(info.path or "the footage", "--set detect.threshold=0.3")
                 t0 = time.perf_counter()
                 writer.close()
                 clock["write"] += time.perf_counter() - t0
@@ -338,7 +330,7 @@ class HQPipeline:
         rows: list[list[Array]] = [[], []]
         for before, after in zip(made, done, strict=True):
             for row, frame in zip(rows, (before.frames[0], after.frames[0]), strict=True):
-                eight = (frame >> 8).astype(np.uint8) if frame.dtype == np.uint16 else frame
+                eight = geometry.eight_bits(frame)
                 width = max(2, round(frame.shape[1] * height / frame.shape[0]))
                 row.append(cv2.resize(eight, (width, height), interpolation=cv2.INTER_AREA))
         return np.vstack([np.hstack(row) for row in rows])
@@ -373,9 +365,16 @@ def _sound(given: Audio) -> video.Sound:
     return video.Sound(path=os.fspath(given))
 
 
-def _until(reader: VideoReader, speech: Speech, extend: str, trim: bool) -> Fraction | None:
+def no_face(name: str, hint: str) -> NoFaceError:
+    """The error of footage without any face. hint: how to look more closely."""
+    return NoFaceError(
+        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in profile? "
+        f"Try {hint}"
+    )
+
+
+def sound_end(info: VideoInfo, speech: Speech, extend: str) -> Fraction | None:
     """Where the sound ends with the picture; None = it may run to its own end."""
-    info = reader.info
     if extend == "stop" and info.duration is not None and not info.still:
         return min(info.duration, speech.seconds)
     return None

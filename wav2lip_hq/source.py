@@ -96,7 +96,9 @@ def schedule_from(
     """What ``schedule`` gives from ``start`` seconds on, without decoding what comes before where that can be
     helped."""
     info = reader.info
-    plain = info.duration is not None and not info.still and (extend == "stop" or seconds <= info.duration)
+    # The footage's stated duration may be a little more than its frames last: near its end `schedule` decides.
+    short = info.duration is not None and seconds + 2 / info.fps <= info.duration
+    plain = not info.still and (extend == "stop" or short)
     if start <= 0 or not plain:
         for item in schedule(reader, seconds, extend, trim):
             if item[0] >= start:

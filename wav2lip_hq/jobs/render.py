@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import audio, video
-from ..errors import NoFaceError, OptionError, OutputError
+from .. import audio, geometry, video
+from ..errors import OptionError, OutputError
 from ..metrics.offset import OffsetMeter
-from ..pipeline import HQPipeline
-from ..source import Frame, schedule_from
+from ..pipeline import HQPipeline, no_face, sound_end
+from ..source import Frame, expected, schedule_from
 from ..types import Array, Chunk, VideoInfo
 from ..video import Sound, VideoReader, VideoWriter
 from . import timeline
@@ -123,8 +123,7 @@ def render(
             pipe.load()
         info = reader.info
         _warn(base, info, spans)
-        whole = timeline.length(job, info, spans)
-        total = None if whole is None else round(whole * info.fps)
+        total = expected(reader, max(p.over for p in spans), *_filling(job))
         parts: list[Part] = []
         reused = done = 0
         step = Fraction(job.part_seconds).limit_denominator(1000)
@@ -150,10 +149,7 @@ def render(
             on_frames(done, total)
         faces = sum(p.faces for p in parts)
         if not faces:
-            raise NoFaceError(
-                f"no face was found anywhere in {job.face}; is there one at least 20 pixels wide, upright and not in "
-                "profile? Try set: [detect.threshold=0.3]"
-            )
+            raise no_face(job.face, "set: [detect.threshold=0.3]")
         began = time.perf_counter()
         kept = [(folder / p.file, p.first) for p in parts if p.frames]
         sound, until = _sound(job, reader, spans)
@@ -266,6 +262,11 @@ def _part(
     return part
 
 
+def _filling(job: Job) -> tuple[str, bool]:
+    """(extend, trim): a reel is as long as it is."""
+    return ("stop", False) if job.reel else (job.extend, job.trim)
+
+
 @dataclass
 class Count:
     """Faces made, and frames that had none."""
@@ -288,11 +289,9 @@ def _frames(
     """The job's frames from a little before ``bounds`` on, every span's mouths made."""
     start, end = bounds
     longest = max(p.over for p in spans)
-    extend = "stop" if job.reel else job.extend
-    trim = job.trim and not job.reel
 
     def window() -> Iterator[Frame]:
-        for item in schedule_from(max(start - LEAD, Fraction(0)), reader, longest, extend, trim):
+        for item in schedule_from(max(start - LEAD, Fraction(0)), reader, longest, *_filling(job)):
             if item[0] >= end + LEAD:
                 return
             if before is not None and item[0] < end:
@@ -375,7 +374,7 @@ def _thumbnail(before: deque[tuple[Fraction, Array]], pts: Fraction, frame: Arra
         return
     pair = []
     for image in (before[0][1], frame):
-        eight = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+        eight = geometry.eight_bits(image)
         width = max(2, round(eight.shape[1] * 180 / eight.shape[0]))
         pair.append(cv2.resize(eight, (width, 180), interpolation=cv2.INTER_AREA))
     sheet.append(np.vstack(pair))
@@ -394,9 +393,7 @@ def _sound(job: Job, reader: VideoReader, spans: list[Placed]) -> tuple[Sound | 
     if job.sound != "dub":
         return Sound(path=job.sound), info.duration if not info.still else None
     if not job.reel:
-        stops = job.extend == "stop" and info.duration is not None and not info.still
-        until = min(info.duration or Fraction(0), spans[0].speech.seconds) if stops else None
-        return Sound(path=str(spans[0].span.audio)), until
+        return Sound(path=str(spans[0].span.audio)), sound_end(info, spans[0].speech, job.extend)
     return _dubbed(job, info, spans), None
 
 

@@ -79,15 +79,3 @@ def place(job: Job, reader: VideoReader) -> list[Placed]:
     if not placed:
         raise InputError(f"{job.origin}: nothing to do")
     return placed
-
-
-def length(job: Job, info: VideoInfo, spans: list[Placed]) -> Fraction | None:
-    """Seconds of output; None when the footage does not say how long it is."""
-    speech = max(p.over for p in spans)
-    if info.still:
-        return speech
-    if job.reel or info.duration is None:
-        return info.duration
-    if job.trim:
-        return min(speech, info.duration) if job.extend == "stop" else speech
-    return info.duration if job.extend == "stop" else max(speech, info.duration)

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import checkpoints, geometry
 from ..errors import InputError
 from ..types import Array
 from .mfcc import mfcc
 
 __all__ = ["LipSyncError", "benchmark_box", "distances", "embed", "lip_sync_error", "mfcc"]
 
+JUDGES = ("syncnet_v2", "embedded-syncnet")
 FPS = 25
 WINDOW = 5
 SHIFTS = 15
@@ -112,6 +114,18 @@ def from_distances(table: Array) -> LipSyncError:
     framewise = np.median(table, axis=1) - table[:, best]
     middle = (table.shape[1] - 1) // 2
     return LipSyncError(float(mean[best]), float(np.median(mean) - mean[best]), middle - best, framewise, mean)
+
+
+def benchmark_crop(frame: Array, box: Array) -> Array:
+    """(224, 224, 3) uint8 RGB around one face box (4,) of a frame, as ``benchmark_box`` says."""
+    matrix = geometry.box_to_crop(benchmark_box(np.asarray(box)[None]), 224)[0]
+    return geometry.eight_bits(geometry.sample(frame, matrix, 224))
+
+
+def judge() -> str | None:
+    """The best installed network for LSE: the official SyncNet, else the project's own (whose scale is its own, and
+    whose figures are read ``centred``); None when neither is there."""
+    return next((name for name in JUDGES if checkpoints.locate(name)), None)
 
 
 def benchmark_box(box: Array) -> Array:

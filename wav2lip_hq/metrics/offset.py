@@ -10,7 +10,7 @@ import torch
 from .. import audio, checkpoints, geometry
 from ..runtime import Model, Runtime
 from ..types import Array, Chunk
-from .lipsync import FPS, WINDOW, benchmark_box, lip_sync_error
+from .lipsync import FPS, WINDOW, benchmark_crop, lip_sync_error
 
 # The official SyncNet where it is installed; else the expert that ships with the project, the surer of its two.
 NETWORKS = ("syncnet_v2", "embedded-expert", "embedded-syncnet")
@@ -64,12 +64,10 @@ class OffsetMeter:
                 return
 
     def _crop(self, frame: Array, box: Array) -> Array:
-        if self.expert:
-            matrix, size = geometry.box_to_crop(geometry.pad_box(box, PADS), 96)[0], 96
-        else:
-            matrix, size = geometry.box_to_crop(benchmark_box(box), 224)[0], 224
-        crop = geometry.sample(frame, matrix, size)
-        return (crop >> 8).astype(np.uint8) if crop.dtype == np.uint16 else crop
+        if not self.expert:
+            return benchmark_crop(frame, box[0])
+        matrix = geometry.box_to_crop(geometry.pad_box(box, PADS), 96)[0]
+        return geometry.eight_bits(geometry.sample(frame, matrix, 96))
 
     def offset_ms(self) -> float | None:
         """Milliseconds by which the picture is late against the sound (negative: early); None if it cannot be told."""

@@ -20,7 +20,7 @@ import torch
 
 from .. import checkpoints, video
 from ..errors import InputError, OptionError
-from ..geometry import box_to_crop, pad_box, sample
+from ..geometry import box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
 from .loop import Recipe, Trainer
@@ -107,7 +107,7 @@ def portraits(cut: Path, folder: Path, count: int = 80) -> tuple[int, int]:
                 grown = pad_box(region, (MARGIN / FACE,) * 4)
                 face = sample(frame, box_to_crop(grown, side)[0], side)
                 written.append(f"{path.stem}-{k:05d}.png")
-                video.write_png(folder / written[-1], (face >> 8).astype(np.uint8) if face.dtype == np.uint16 else face)
+                video.write_png(folder / written[-1], eight_bits(face))
     return len(written), round(len(written) * HELD_BACK)
 
 
