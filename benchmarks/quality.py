@@ -1,188 +1,261 @@
-"""Real clips through presets: one row a clip, and a contact sheet to look at.
+"""Presets and finished videos, judged by one ruler: ``python -m benchmarks quality``.
 
-- own sound (reconstruction): PSNR and SSIM of the mouth region against the source say what is lost.
-- dubbed (``--speech``): offset, LSE-D and LSE-C say whether the mouth follows; nothing to compare pictures with.
-- always: frames with a face, the largest change outside the mask before encoding (must be 0), flicker and sharpness of
-  the mouth relative to the source's (1 = the same), frames a second.
+Every clip is judged by itself and its figures kept under ``--out``/clips; a run that was stopped goes on where it was,
+a clip that fails is told and does not stop the others, and clips are spread over ``--workers`` processes. At the end
+the tables (CSV, JSON, Markdown) and the page (index.html) are made of what there is.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import functools
+import hashlib
 import json
-import math
-import time
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import torch
 
-from wav2lip_hq import HQPipeline, checkpoints, geometry
-from wav2lip_hq.errors import Wav2LipHQError
-from wav2lip_hq.metrics.image import Mean, psnr, ssim
-from wav2lip_hq.metrics.lipsync import FPS, benchmark_crop, judge, lip_sync_error
-from wav2lip_hq.metrics.motion import background_change, flicker, sharpness
-from wav2lip_hq.metrics.offset import OffsetMeter
+import wav2lip_hq
+from wav2lip_hq import HQPipeline, checkpoints
+from wav2lip_hq.errors import CheckpointError, OptionError, Wav2LipHQError
+from wav2lip_hq.metrics.frechet import inception_features, parser_features
+from wav2lip_hq.metrics.lipsync import judge
 from wav2lip_hq.pipeline import load_speech
-from wav2lip_hq.video import open_video, write_png
+from wav2lip_hq.video import write_png
 
-from . import machine
+from . import items, measure, observe, page, tables
+from .items import Item
 
-MOUTH = (slice(300, 440), slice(170, 342))  # of the aligned 512 px face
-MOVIES = {".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm", ".png", ".jpg", ".jpeg"}
-COLUMNS = (
-    *("preset", "clip", "frames", "faces", "no_face", "offset_ms", "lse_d", "lse_c", "mouth_psnr", "mouth_ssim"),
-    *("outside", "flicker", "sharpness", "fps", "peak_mb", "error"),
-)
+SOURCE = "source"  # the method that changes nothing: "without lip-syncing", or the real footage
+
+
+@dataclass(frozen=True)
+class Method:
+    """What made the results: a preset with settings, or a folder of finished videos."""
+
+    name: str
+    folder: Path | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip of one method. number: the clip's place in the list."""
+
+    method: Method
+    item: Item
+    number: int
+    seconds: float
+    frechet: str
+    identity: Path | None
+    folder: Path
+
+    @property
+    def place(self) -> Path:
+        """Where its figures and pictures are kept, without ending."""
+        return self.folder / "clips" / self.method.name / self.item.name
+
+    def key(self) -> str:
+        """Changes with anything that could change the figures."""
+        files = [self.item.video, self.item.audio]
+        if self.method.folder is not None:
+            files.append(observe.prediction(self.method.folder, self.item, self.number))
+        stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        facts = {k: str(v) for k, v in asdict(self).items() if k not in ("folder", "number")}
+        text = json.dumps([facts, stats, wav2lip_hq.__version__, judge(), _weights()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run and write results.csv, .json, .md and the sheets."""
-    paths = sorted(p for d in args.data for p in ([d] if d.is_file() else d.rglob("*")) if p.suffix.lower() in MOVIES)
+    """Judge and write the tables and the page. Returns 1 when not a single clip could be judged."""
+    protocol = args.protocol or ("pairs" if args.pairs else "random" if args.speech else "reconstruction")
+    found = items.collect(protocol, args.data, args.speech, args.pairs)
+    presets = args.presets or ([] if args.predictions else [SOURCE, "default"])
+    methods = [Method(name, settings=tuple(args.set)) for name in presets]
+    methods += [_predictions(text) for text in args.predictions]
+    names = [m.name for m in methods]
+    if len(set(names)) < len(names):
+        raise OptionError(f"two methods have the same name: {', '.join(names)}; use --predictions NAME=DIR")
+    frechet = _frechet(args.frechet)
+    tasks = [
+        Task(method, item, number, args.seconds, frechet, args.identity, args.out)
+        for method in methods
+        for number, item in enumerate(found)
+    ]
     args.out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for preset in args.presets:
-        pipe = HQPipeline(preset).set(*args.set)
-        for path in paths:
-            try:
-                row = one(pipe, path, args.speech or path, args.seconds, args.speech is None, args.out / preset)
-            except Wav2LipHQError as error:  # one bad clip does not stop the others
-                row = {"error": str(error)}
-            rows.append({"preset": preset, "clip": path.stem, **row})
-            print(json.dumps(rows[-1]), flush=True)
-    write(rows, args)
-    return 1 if all("error" in row for row in rows) else 0
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for done, (task, row) in enumerate(run(tasks, args.workers), 1):
+        rows[task.method.name, task.item.name] = row
+        said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in SAID if row.get(k) is not None)
+        print(f"[{done}/{len(tasks)}] {task.method.name} {task.item.name}: {said}", flush=True)
+    ordered = [{"method": t.method.name, "clip": t.item.name, **rows[t.method.name, t.item.name]} for t in tasks]
+    result = tables.Result(
+        protocol=protocol,
+        rows=ordered,
+        frechet=tables.frechet(tasks, ordered, frechet),
+        judge=judge(),
+        command="python -m benchmarks " + " ".join(sys.argv[1:]),
+    )
+    tables.write(result, args.out)
+    page.write(result, tasks, args.out / "index.html")
+    print(args.out / "results.md", args.out / "index.html")
+    return 1 if all(row.get("error") for row in ordered) else 0
 
 
-def one(pipe: HQPipeline, path: Path, speech: Path, seconds: float, own: bool, out: Path) -> dict[str, Any]:
-    """Measure one clip."""
-    sound = load_speech(speech)
-    wav = sound.wav[: round(seconds * 16000)]
-    meter = OffsetMeter(pipe.runtime, wav)
-    network = judge()
-    psnrs, ssims, outside = Mean(), Mean(), 0
-    pairs: list[tuple[Any, Any]] = []  # aligned mouths, source and result
-    crops: list[Any] = []  # SyncNet's crops
-    sheet: list[Any] = []
-    frames = faces_found = lonely = 0
-    began = time.perf_counter()
-    spent = 0.0
-    keep = ("faces.mask", "faces.to512", "faces.aligned")
-    untouched = source_frames(path)
-    with pipe.open(path, (wav, 16000), trim=True, extend="stop", keep=keep) as chunks:
-        while True:
-            t0 = time.perf_counter()
-            chunk = next(chunks, None)
-            spent += time.perf_counter() - t0
-            if chunk is None:
-                break
-            meter.add(chunk)
-            faces = chunk.faces
-            assert (
-                faces is not None and faces.to512 is not None and faces.aligned is not None and faces.mask is not None
-            )
-            touched = [np.zeros(chunk.frames.shape[1:3], bool) for _ in range(len(chunk))]
-            for n, i in enumerate(faces.frame.tolist()):
-                touched[i] |= reach(faces.mask[n], faces.to512[n], touched[i].shape)
-            for frame, part in zip(chunk.frames, touched, strict=True):
-                outside = max(outside, background_change(frame, next(untouched), part))
-            frames += len(chunk)
-            faces_found += len(faces)
-            lonely += len(set(range(len(chunk))) - set(faces.frame.tolist()))
-            for n, i in enumerate(faces.frame.tolist()):
-                if n and faces.frame[n - 1] == i:
-                    continue  # the first face of a frame stands for it
-                made = geometry.eight_bits(geometry.sample(chunk.frames[i], faces.to512[n], 512))
-                before, after = faces.aligned[n][MOUTH], made[MOUTH]
-                pairs.append((before, after))
-                if own:
-                    psnrs.add(psnr(after, before))
-                    ssims.add(ssim(after, before))
-                if network:
-                    crops.append(benchmark_crop(chunk.frames[i], faces.box[n]))
-                if len(sheet) < 8 and len(pairs) % max(1, round(seconds * 25 / 8)) == 1:
-                    sheet.append(np.vstack([faces.aligned[n], made])[:, 90:422])
-    row: dict[str, Any] = {
-        "frames": frames,
-        "faces": faces_found,
-        "no_face": lonely,
-        "offset_ms": meter.offset_ms(),
-        "outside": outside,
-        "flicker": ratio(pairs, flicker),
-        "sharpness": ratio(pairs, sharpness),
-        "fps": round(frames / spent, 2),
-        "wall_s": round(time.perf_counter() - began, 1),
-        "peak_mb": peak_mb(),
-    }
-    if own:
-        row |= {"mouth_psnr": psnrs.compute(), "mouth_ssim": ssims.compute()}
-    if network and len(crops) > 2 * FPS:
-        result = lip_sync_error(
-            np.stack(crops),
-            np.round(wav * 32767).astype(np.int16),
-            model=pipe.runtime.model(network, "syncnet_v2"),
-            centred=network in checkpoints.EMBEDDED,
-        )
-        row |= {"lse_d": result.lse_d, "lse_c": result.lse_c}
-    if sheet:
-        out.mkdir(parents=True, exist_ok=True)
-        picture = np.hstack(sheet)
-        picture = cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
-        write_png(out / f"{path.stem}.png", picture)
-    return {k: (round(v, 4) if isinstance(v, float) and math.isfinite(v) else v) for k, v in row.items()}
+SAID = ("frames", "offset_ms", "lse_c", "mouth_ssim", "face_psnr", "fps")
 
 
-def source_frames(path: Path) -> Iterator[Any]:
-    """The clip's own frames; a picture again and again."""
-    with open_video(path) as reader:
-        frame: Any = None
-        for _, frame, _ in reader:
-            yield frame
-        while reader.info.still:
-            yield frame
+def _predictions(text: str) -> Method:
+    """NAME=DIR or DIR."""
+    name, sign, folder = text.partition("=")
+    path = Path(folder if sign else text)
+    if not path.is_dir():
+        raise OptionError(f"--predictions: {path} is not a folder")
+    return Method(name if sign else path.resolve().name, path)
 
 
-def reach(mask: Any, to512: Any, shape: tuple[int, int]) -> Any:
-    """(H, W) bool: the pixels of the frame that a mask (512, 512) may touch."""
-    back = geometry.invert(to512[None])[0]
-    scale = float(np.hypot(*back[:, 0]))
-    grown = cv2.dilate((mask > 0).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(1 / scale)))
-    return cv2.warpAffine(grown * 255, back, shape[::-1], flags=cv2.INTER_LINEAR) > 0
+def _frechet(wanted: str) -> str:
+    if wanted == "auto":
+        return "inception" if checkpoints.locate("inception-fid") else "none"
+    if wanted == "inception":
+        inception_features()  # says now what is missing
+    return wanted
 
 
-def peak_mb() -> int:
-    """Peak resident memory of this process so far."""
-    import resource
+@functools.cache
+def _weights() -> str:
+    """The embedded weights' sizes and times: figures of older ones do not count."""
+    files = [checkpoints.locate(name) for name in checkpoints.EMBEDDED]
+    return str([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f is not None])
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+# ---- running
 
 
-def ratio(pairs: list[tuple[Any, Any]], figure: Any) -> float | None:
-    """The result's figure over the source's; None when there is too little."""
-    if len(pairs) < 3:
+def run(tasks: list[Task], workers: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Tasks with their rows, as they come; what was judged before is read. A process that dies takes down only the
+    clips it was at."""
+    left = []
+    for task in tasks:
+        row = _kept(task)
+        if row is None:
+            left.append(task)
+        else:
+            yield task, row
+    if workers <= 1:
+        for task in left:
+            yield task, judge_clip(task)
+        return
+    blame: dict[Task, int] = {}
+    while left:
+        doing, left = left, []
+        with ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_share, initargs=(workers,)
+        ) as pool:
+            futures = {pool.submit(judge_clip, task): task for task in doing}
+            for future in as_completed(futures):
+                task = futures[future]
+                try:
+                    yield task, future.result()
+                except BrokenProcessPool:  # all that were waiting fail with the one that died
+                    blame[task] = blame.get(task, 0) + 1
+                    left.append(task)
+        if left:
+            workers = 1 if workers > 1 else workers  # one by one, so that the guilty one is known
+            while left and blame[left[0]] > 1:
+                task = left.pop(0)
+                yield task, _keep(task, {"error": "the process died while judging this clip (out of memory?)"})
+
+
+def _share(workers: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _kept(task: Task) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(task.place.with_suffix(".json").read_text(encoding="utf-8"))
+        same = kept["key"] == task.key() and not kept["row"].get("error")
+        return dict(kept["row"]) if same else None
+    except (OSError, ValueError, KeyError, Wav2LipHQError):
         return None
-    before, after = figure([p[0] for p in pairs]), figure([p[1] for p in pairs])
-    return float(after / before) if before else None
 
 
-def write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """results.csv, results.json, results.md."""
-    used = [c for c in COLUMNS if any(row.get(c) is not None for row in rows)]
-    with (args.out / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, used, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    report = {"machine": machine.facts(), "seconds": args.seconds, "speech": str(args.speech or "own"), "rows": rows}
-    (args.out / "results.json").write_text(json.dumps(report, indent=1))
-    lines = ["| " + " | ".join(used) + " |", "|" + "---|" * len(used)]
-    lines += ["| " + " | ".join(show(row.get(c)) for c in used) + " |" for row in rows]
-    (args.out / "results.md").write_text("\n".join([*lines, "", machine.sentence(), ""]))
-    print(args.out / "results.md")
+def _keep(task: Task, row: dict[str, Any], series: dict[str, list[float]] | None = None) -> dict[str, Any]:
+    """Write a row; whole or not at all."""
+    task.place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        key = task.key()
+    except (OSError, Wav2LipHQError):
+        key = ""
+    part = task.place.with_suffix(".part")
+    part.write_text(json.dumps({"key": key, "row": row, "series": series or {}}), encoding="utf-8")
+    os.replace(part, task.place.with_suffix(".json"))
+    return row
 
 
-def show(value: Any) -> str:
-    """A cell of the table."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+def judge_clip(task: Task) -> dict[str, Any]:
+    """Judge one clip and keep what was found; an error becomes its row."""
+    try:
+        ruler, pipe = _tools(task.method, task.frechet, task.identity)
+        wav = load_speech(task.item.audio).wav[: round(task.seconds * observe.RATE)]
+        facts = observe.Facts()
+        if task.method.folder is not None:
+            video = observe.prediction(task.method.folder, task.item, task.number)
+            seen = observe.finished(pipe, task.item, wav, video, facts)
+        elif task.method.name == SOURCE:
+            seen = observe.finished(pipe, task.item, wav, task.item.video, facts)
+        else:
+            seen = observe.preset(pipe, task.item, wav, facts)
+        outcome = measure.measure(seen, wav, task.item.own, ruler, facts)
+    except Wav2LipHQError as error:
+        return _keep(task, {"error": str(error)})
+    except Exception as error:  # a fault of ours or of the file: told, and the others go on
+        return _keep(task, {"error": f"{type(error).__name__}: {error}"})
+    task.place.parent.mkdir(parents=True, exist_ok=True)
+    for picture, name in ((outcome.sheet, "sheet"), (outcome.worst, "worst")):
+        if picture is not None:
+            write_png(task.place.with_name(f"{task.item.name}.{name}.png"), picture)
+    if outcome.real is not None and outcome.made is not None:
+        np.savez(task.place.with_suffix(".npz"), real=outcome.real, made=outcome.made)
+    return _keep(task, outcome.row, outcome.series)
+
+
+@functools.lru_cache(maxsize=4)
+def _tools(method: Method, frechet: str, identity: Path | None) -> tuple[measure.Ruler, HQPipeline]:
+    """Networks of a method, loaded once a process."""
+    made_here = method.folder is None and method.name != SOURCE
+    pipe = HQPipeline(method.name).set(*method.settings) if made_here else observe.looking(HQPipeline())
+    pipe.load()
+    detect = next(s for s in HQPipeline().stages if s.name == "detect")
+    runtime = pipe.runtime
+    features: dict[str, Callable[[], Any]] = {
+        "inception": inception_features,
+        "parser": lambda: parser_features(runtime.model("embedded-parser", "bisenet_79999_iter")),
+    }
+    ruler = measure.Ruler(runtime, detect, lpips=_lpips())
+    if frechet in features:
+        ruler.features = features[frechet]()
+    if identity is not None:
+        from wav2lip_hq.metrics.face import onnx_embedding
+
+        ruler.identity = onnx_embedding(identity)
+    return ruler, pipe
+
+
+def _lpips() -> Callable[[Any, Any], float] | None:
+    """LPIPS where its weights and package are installed."""
+    try:
+        from wav2lip_hq.metrics.perceptual import Lpips
+
+        return Lpips()
+    except CheckpointError:
+        return None

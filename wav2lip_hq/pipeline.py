@@ -282,7 +282,7 @@ class HQPipeline:
             tracks=len(tally.tracks),
             frames_without_face=tally.empty,
             seconds={k: round(v, 3) for k, v in clock.items()},
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             offset_ms=offset,
             warnings=tuple(self.runtime.warnings),
         )
@@ -418,6 +418,11 @@ class _Tally:
         return self.last - self.first + step
 
 
-def _peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
+def peak_memory() -> int:
+    """Bytes of resident memory at this process's highest."""
+    try:  # of this program alone; getrusage counts from before it was started, when it still was its parent's copy
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+    except (OSError, StopIteration, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,1 +1,1 @@
-"""Quality figures: ``lipsync`` (LSE-D, LSE-C, offset), ``image`` (PSNR, SSIM)."""
+"""Quality figures: ``lipsync`` (LSE-D, LSE-C, offset), ``image`` (PSNR, SSIM), ``perceptual`` (LPIPS)."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import CheckpointError, InputError
 from ..types import Array
 
 
@@ -47,3 +49,21 @@ def identity_similarity(made: Array, real: Array, embedding: Callable[[Array], A
     a, b = (np.asarray(embedding(x), np.float64) for x in (made, real))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(1) / np.maximum(norms, 1e-12)).mean())
+
+
+def onnx_embedding(path: Path) -> Callable[[Array], Array]:
+    """The embedding of an ONNX face network that reads (N, 3, 112, 112) RGB in [-1, 1] of ArcFace-aligned faces, as
+    MobileFaceNet and ArcFace files do. Raises CheckpointError when OpenCV cannot read the file."""
+    try:
+        net = cv2.dnn.readNetFromONNX(str(path))
+    except cv2.error as error:
+        raise CheckpointError(f"{path} is not an ONNX network that OpenCV can read") from error
+
+    def embed(faces: Array) -> Array:
+        rows = []
+        for face in faces:
+            net.setInput(cv2.dnn.blobFromImage(face, 1 / 127.5, (112, 112), (127.5, 127.5, 127.5)))
+            rows.append(np.asarray(net.forward()).reshape(-1))
+        return np.stack(rows)
+
+    return embed

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .. import checkpoints
 from ..errors import CheckpointError, InputError
+from ..runtime import Model
 from ..types import Array
 
 Features = Callable[[Array], Array]  # (N, H, W, 3) uint8 RGB -> (N, D)
@@ -68,8 +71,13 @@ class FrechetDistance:
 
 
 def fid(batch: int = 32) -> FrechetDistance:
-    """FID with the Inception features everybody uses (needs torch-fidelity and its weights, the checkpoint
-    ``inception-fid``). Raises CheckpointError, naming the fetch command, when the weights are not installed."""
+    """FID with the Inception features everybody uses. Raises CheckpointError as ``inception_features`` does."""
+    return FrechetDistance(inception_features(batch), "FID")
+
+
+def inception_features(batch: int = 32) -> Features:
+    """The 2048 pooled features of FID's Inception (torch-fidelity, the checkpoint ``inception-fid``). Raises
+    CheckpointError, naming the command, when the weights or the package are not installed."""
     path = checkpoints.locate("inception-fid")
     if path is None:
         raise CheckpointError("FID: needs `wav2lip-hq checkpoints fetch inception-fid`")
@@ -77,16 +85,34 @@ def fid(batch: int = 32) -> FrechetDistance:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise CheckpointError("FID: needs the package torch-fidelity: pip install 'wav2lip-hq[fid]'") from error
-    import torch
-
     net: Any = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).eval()
 
     def features(pictures: Array) -> Array:
-        out = []
-        with torch.inference_mode():
-            for at in range(0, len(pictures), batch):
-                part = torch.from_numpy(np.ascontiguousarray(pictures[at : at + batch].transpose(0, 3, 1, 2)))
-                out.append(net(part)[0].numpy())
-        return np.concatenate(out)
+        return _batched(lambda part: net(part)[0], pictures, batch)
 
-    return FrechetDistance(features, "FID")
+    return features
+
+
+def parser_features(model: Model, batch: int = 8) -> Features:
+    """Pooled features of a face parser's backbone (BiSeNet's ResNet-18), for when there are no Inception weights: what
+    it gives is a distance of its own kind, not FID. model: a ``bisenet_79999_iter``; pictures are scaled to 256 px."""
+    net: Any = model.module
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+    def call(part: Tensor) -> Tensor:
+        x = torch.nn.functional.interpolate(part.float() / 255, (256, 256), mode="area")
+        x = ((x - mean) / std).to(model.device, model.dtype)
+        pooled: Tensor = net.cp.resnet(x)[-1].float().mean((2, 3))
+        return pooled
+
+    return lambda pictures: _batched(call, pictures, batch)
+
+
+def _batched(call: Callable[[Tensor], Tensor], pictures: Array, batch: int) -> Array:
+    """(N, H, W, 3) uint8 through a network of (n, 3, H, W) uint8 tensors."""
+    out = []
+    with torch.inference_mode():
+        for at in range(0, len(pictures), batch):
+            part = torch.from_numpy(np.ascontiguousarray(pictures[at : at + batch].transpose(0, 3, 1, 2)))
+            out.append(call(part).cpu().numpy())
+    return np.concatenate(out)

@@ -10,7 +10,8 @@ from ..errors import InputError
 from ..types import Array
 
 
-def _pair(image: Array, reference: Array) -> tuple[Array, Array]:
+def pair(image: Array, reference: Array) -> tuple[Array, Array]:
+    """Both as arrays. Raises InputError for pictures of different shape or type, and for empty ones."""
     image, reference = np.asarray(image), np.asarray(reference)
     if image.shape != reference.shape or image.dtype != reference.dtype:
         raise InputError(f"pictures differ: {image.dtype} {image.shape} and {reference.dtype} {reference.shape}")
@@ -25,7 +26,7 @@ def psnr(image: Array, reference: Array) -> float:
     >>> psnr(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8))
     inf
     """
-    image, reference = _pair(image, reference)
+    image, reference = pair(image, reference)
     error = float(np.mean((image.astype(np.float64) - reference) ** 2))
     peak = float(np.iinfo(image.dtype).max)
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
@@ -38,7 +39,7 @@ def ssim(image: Array, reference: Array) -> float:
     """
     from skimage.metrics import structural_similarity
 
-    image, reference = _pair(image, reference)
+    image, reference = pair(image, reference)
     if min(image.shape[:2]) < 7:
         raise InputError(f"SSIM needs at least 7x7 pixels, got {image.shape[1]}x{image.shape[0]}")
     return float(structural_similarity(image, reference, channel_axis=2, data_range=np.iinfo(image.dtype).max))

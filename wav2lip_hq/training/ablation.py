@@ -43,10 +43,16 @@ def ablation(
 ) -> list[Row]:
     """Train what is missing under ``folder`` and return the table; also written to ``folder``/ablation.md.
 
-    settings: overrides for all recipes (data, validation, width, steps, ...). minutes: for each of the runs; one that
-    was cut short continues next time, and the table says what it reached. Raises InputError as training does.
+    settings: overrides for all recipes (data, validation, width, ...), or for one kind with its name in front
+    (``expert.steps``, ``lipgan.steps``). minutes: for each of the runs; one that was cut short continues next time, and
+    the table says what it reached. Raises InputError as training does.
     """
-    given = settings or {}
+    given = {k: v for k, v in (settings or {}).items() if "." not in k}
+
+    def recipe(kind: str, **own: Any) -> Recipe:
+        named = {k.partition(".")[2]: v for k, v in (settings or {}).items() if k.startswith(f"{kind}.")}
+        return load_recipe(kind, {**given, **named, **own})
+
     rows: list[Row] = []
 
     def add(name: str, frames: int, along: bool, file: Path, published: float | None) -> None:
@@ -58,13 +64,13 @@ def ablation(
         return folder / name
 
     for frames in (1, 3, 5):
-        expert = run(load_recipe("expert", {**given, "frames": frames}), f"expert-{frames}") / "best.safetensors"
+        expert = run(recipe("expert", frames=frames), f"expert-{frames}") / "best.safetensors"
         add("expert", frames, False, expert, PUBLISHED.get((frames, False)))
         width = checkpoints.load(str(expert), "lipsync_expert").options["width"]
-        along = {**given, "frames": frames, "critic": str(expert), "critic_width": width}
-        tuned = run(load_recipe("lipgan", along), f"tuned-{frames}") / "critic-last.safetensors"
+        along = recipe("lipgan", frames=frames, critic=str(expert), critic_width=width)
+        tuned = run(along, f"tuned-{frames}") / "critic-last.safetensors"
         add("expert, trained along", frames, True, tuned, PUBLISHED.get((frames, True)))
-    lipgan = run(load_recipe("lipgan", {**given, "frames": 1}), "lipgan") / "critic-last.safetensors"
+    lipgan = run(recipe("lipgan", frames=1), "lipgan") / "critic-last.safetensors"
     add("LipGAN", 1, True, lipgan, PUBLISHED_LIPGAN)
     (folder / "ablation.md").write_text(table(rows) + "\n", encoding="utf-8")
     return rows

@@ -1,0 +1,129 @@
+"""Source and result side by side, frame by frame, whoever made the result.
+
+A preset is run here and looked at before encoding; a finished video of any other tool is read, and faces are found on
+the source in the same way. What follows (``measure``) cannot tell which it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from wav2lip_hq import HQPipeline
+from wav2lip_hq.errors import InputError
+from wav2lip_hq.types import Array, Chunk
+from wav2lip_hq.video import open_video
+
+from .items import MOVIES, Item
+
+RATE = 16000
+KEEP = ("faces.mask", "faces.to512", "faces.aligned")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Consecutive frames. chunk: the result's, with the faces found on the source; source: (H, W, 3) frames."""
+
+    chunk: Chunk
+    source: tuple[Array, ...]
+
+
+@dataclass
+class Facts:
+    """What is known about a run as a whole. spent: seconds of synthesis (0 for finished videos). short: frames that the
+    result lacks at its end. note: what had to be done to compare."""
+
+    spent: float = 0.0
+    short: int = 0
+    note: str = ""
+
+
+def preset(pipe: HQPipeline, item: Item, wav: Array, facts: Facts) -> Iterator[Seen]:
+    """Run a pipeline. The clock stands still while the caller measures."""
+    untouched = _frames(item.video)
+    with pipe.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
+        while True:
+            began = time.perf_counter()
+            chunk = next(chunks, None)
+            facts.spent += time.perf_counter() - began
+            if chunk is None:
+                return
+            yield Seen(chunk, tuple(next(untouched)[1] for _ in range(len(chunk))))
+
+
+def finished(looking: HQPipeline, item: Item, wav: Array, video: Path, facts: Facts) -> Iterator[Seen]:
+    """Read a finished video. looking: detect, track and align. Frames are matched by time; another size is brought to
+    the source's."""
+    made = _frames(video)
+    now, later = next(made, None), next(made, None)
+    if now is None:
+        raise InputError(f"{video} has no frame")
+    lasts = later[0] - now[0] if later is not None else Fraction(1, 25)  # how long a frame is shown
+    with looking.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
+        for chunk in chunks:
+            results: list[Array] = []
+            for pts in chunk.pts:
+                while later is not None and abs(later[0] - pts) <= abs(now[0] - pts):
+                    lasts = later[0] - now[0] or lasts
+                    now, later = later, next(made, None)
+                if later is None and pts - now[0] > Fraction(3, 4) * lasts:  # it has ended
+                    break
+                results.append(_fit(now[1], chunk.frames.shape[1:3], facts))
+            facts.short += len(chunk) - len(results)
+            if not results:
+                continue
+            few = _first(chunk, len(results))
+            yield Seen(replace(few, frames=np.stack(results)), tuple(few.frames))
+
+
+def looking(pipe: HQPipeline) -> HQPipeline:
+    """The part of a pipeline that finds and aligns faces and changes nothing."""
+    return HQPipeline([s for s in pipe.stages if s.name in ("detect", "track", "align")], runtime=pipe.runtime)
+
+
+def prediction(folder: Path, item: Item, number: int) -> Path:
+    """The finished video of an item: NAME.*, the clip's own name, or (Wav2Lip's scripts) its number in the list.
+    Raises InputError."""
+    for stem in (item.name, item.video.stem, str(number)):
+        for ending in MOVIES:
+            if (folder / f"{stem}{ending}").is_file():
+                return folder / f"{stem}{ending}"
+    raise InputError(f"no prediction for '{item.name}' in {folder}: looked for {item.name}.mp4 and {number}.mp4")
+
+
+def _frames(path: Path) -> Iterator[tuple[Fraction, Any]]:
+    """(seconds, frame) of a clip, in eight bits or sixteen as it comes; a picture again and again."""
+    with open_video(path) as reader:
+        frame: Any = None
+        for pts, frame, _ in reader:
+            yield pts, frame
+        while reader.info.still:
+            yield Fraction(0), frame
+
+
+def _fit(frame: Array, size: tuple[int, int], facts: Facts) -> Array:
+    if frame.shape[:2] == tuple(size):
+        return frame
+    height, width = size
+    facts.note = f"resized from {frame.shape[1]}x{frame.shape[0]} to compare"
+    shrink = frame.shape[0] > height
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC))
+
+
+def _first(chunk: Chunk, count: int) -> Chunk:
+    """The first frames of a chunk, with their faces."""
+    if count == len(chunk):
+        return chunk
+    faces = chunk.faces
+    if faces is not None:
+        kept = faces.frame < count
+        faces = replace(faces, **{k: v[kept] for k, v in vars(faces).items() if v is not None})
+    active = None if chunk.active is None else chunk.active[:count]
+    return replace(chunk, frames=chunk.frames[:count], pts=chunk.pts[:count], faces=faces, active=active)
