@@ -28,9 +28,10 @@ def thumbnail(frame: Array) -> Array:
 
     Large frames are thinned out before they are averaged: exact colours do not matter here, speed does.
     """
-    step = max(1, min(frame.shape[0] // 144, frame.shape[1] // 256))
-    thin = frame[::step, ::step]
-    small = cv2.resize(np.ascontiguousarray(thin), (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
+    height, width = frame.shape[:2]
+    step = max(1, min(height // 144, width // 256))
+    thin = cv2.resize(frame, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(thin, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
     return np.asarray(small / np.float32(257) if frame.dtype == np.uint16 else small)
 
 

@@ -11,6 +11,7 @@ from .. import geometry
 from ..types import Array
 
 CANVAS = 512
+Area = tuple[slice, slice]  # rows and columns of the canvas
 # The generator is given the upper half and paints the lower one; what it makes of the upper half is not used. The
 # transition lies below the middle, where eyes and most of the nose are still the source's own.
 TOP, FADE, EDGE = 0.50, 0.10, 0.07
@@ -37,30 +38,44 @@ def to_canvas(to96: Array, to512: Array, scale: float = 1.0) -> Array:
 
 def painted(to96: Array, to512: Array, size: int) -> Array:
     """(N, 512, 512) float32 in [0, 1]: where the generator painted, in the aligned face."""
-    matrices = to_canvas(to96, to512)
-    base = weight(size)
-    out = np.empty((len(matrices), CANVAS, CANVAS), np.float32)
-    for n, matrix in enumerate(matrices):
-        out[n] = cv2.warpAffine(base, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR)
+    out = np.zeros((len(to96), CANVAS, CANVAS), np.float32)
+    for n, matrix in enumerate(to_canvas(to96, to512)):
+        area, part = painted_part(matrix, size)
+        out[n][area] = part
+    return out
+
+
+def painted_part(matrix: Array, size: int) -> tuple[Area, Array]:
+    """The part of the canvas that the generator can have painted, and there, float32 in [0, 1], where it did.
+
+    matrix: from the generator's crop of ``size`` to the canvas.
+    """
+    corners = np.array([[x, y] for x in (-1, size) for y in (TOP * size - 1, size)]) @ matrix[:, :2].T + matrix[:, 2]
+    x1, y1 = np.clip(np.floor(corners.min(0)), 0, CANVAS).astype(int).tolist()
+    x2, y2 = np.clip(np.ceil(corners.max(0)) + 1, 0, CANVAS).astype(int).tolist()
+    area = slice(y1, y2), slice(x1, x2)
+    if x2 <= x1 or y2 <= y1:
+        return area, np.zeros((max(0, y2 - y1), max(0, x2 - x1)), np.float32)
+    return area, np.asarray(cv2.warpAffine(weight(size), _moved(matrix, x1, y1), (x2 - x1, y2 - y1)))
+
+
+def _moved(matrix: Array, x: int, y: int) -> Array:
+    """The map onto a part of the canvas that begins at (x, y)."""
+    out = matrix.copy()
+    out[:, 2] -= (x, y)
     return out
 
 
 def paste(crops: Array, to96: Array, to512: Array, under: Array, size: int) -> Array:
     """(N, 512, 512, 3) uint8: crops (N, S, S, 3) uint8, S = size times an enlargement, over the faces ``under``."""
-    scale = crops.shape[1] / size
-    matrices = to_canvas(to96, to512, scale)
-    alpha = painted(to96, to512, size)
+    enlarged = to_canvas(to96, to512, crops.shape[1] / size)
     out = under.copy()
-    for n, matrix in enumerate(matrices):
-        rows, columns = np.flatnonzero(alpha[n].any(1)), np.flatnonzero(alpha[n].any(0))
-        if not len(rows):
+    for n, matrix in enumerate(to_canvas(to96, to512)):
+        area, alpha = painted_part(matrix, size)
+        if not alpha.size:
             continue
-        y1, y2, x1, x2 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        local = matrix.copy()
-        local[:, 2] -= (x1, y1)
-        shape = (int(x2 - x1), int(y2 - y1))
+        local = _moved(enlarged[n], area[1].start, area[0].start)
+        shape = alpha.shape[::-1]
         crop = cv2.warpAffine(crops[n], local, shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        a = alpha[n, y1:y2, x1:x2, None]
-        part = out[n, y1:y2, x1:x2].astype(np.float32)
-        out[n, y1:y2, x1:x2] = np.round(part + a * (crop.astype(np.float32) - part)).astype(np.uint8)
+        out[n][area] = cv2.blendLinear(crop, np.ascontiguousarray(out[n][area]), alpha, 1 - alpha)
     return out

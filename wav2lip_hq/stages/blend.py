@@ -15,20 +15,21 @@ from ..engine import Stage
 from ..errors import OptionError
 from ..geometry import FFHQ_512
 from ..types import Array, Chunk
-from ._paste import CANVAS, painted
+from ._paste import CANVAS, Area, painted
 from .parse import _feather, default_shape
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
 MARGIN = 24  # px at 512 around the mask that filters may look at
+GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
-COARSE, TOLERANCE = 5.0, 14.0
+# The coarse picture is what the generator's pixels, 5 px here, can tell. Averaging UNIT px, a Gaussian of SIGMA and
+# enlarging again amount to a Gaussian of 5 px at a tenth of its cost.
+UNIT, SIGMA = 4, 1.15
+TOLERANCE = 14.0
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
-
-
-Area = tuple[slice, slice]  # rows and columns of the canvas
 
 
 @dataclass
@@ -107,8 +108,6 @@ class Blend(Stage):
             area = _area(masks[n])
             if area is None:
                 continue
-            source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
-            mask = masks[n][area].astype(np.float32) / 255
             number, track = chunk.start + i, int(faces.track[n])
             last = before.get(track)
             last = last if last is not None and last.number == number - 1 else None
@@ -116,16 +115,29 @@ class Blend(Stage):
             if self.color:
                 drift = _drift(faces.aligned[n], made[n], masks[n])
                 now.drift = drift if last is None else MEMORY * last.drift + (1 - MEMORY) * drift
-                face = face + cv2.resize(now.drift, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)[area]
-            coarse = cv2.GaussianBlur(face, (0, 0), COARSE)
-            if self.steady:
-                face = _hold_still(face, coarse, area, now, last, self.steady)
-            if self.texture:
-                face = _keep_texture(source, face, coarse, self.texture)
-            change = (face - source) * mask[..., None] if self.method == "feather" else _bands(face - source, mask)
-            corner = (area[1].start, area[0].start)
-            _transfer(frames[i], np.dstack([change, mask]), corner, faces.to512[n])
+            source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
+            change = self._change(source, face, area, now, last)
+            mask = masks[n][area].astype(np.float32) / 255
+            change = _weighted(change, mask) if self.method == "feather" else _bands(change, mask)
+            _transfer(frames[i], change, (area[1].start, area[0].start), faces.to512[n])
         return replace(chunk, frames=frames)
+
+    def _change(self, source: Array, face: Array, area: Area, now: _Before, last: _Before | None) -> Array:
+        """(h, w, 3) float32 in 8-bit steps to add to the part ``area`` of the source face.
+
+        Light and shape come from the coarse pictures; what is finer is made up of both faces' detail.
+        """
+        coarse, coarse_source = _coarse(face), _coarse(source)
+        detail = face - _enlarged(coarse)
+        fine = detail - (source - _enlarged(coarse_source))
+        if self.color:
+            coarse += _enlarged(now.drift[_cells(area, CANVAS // COLORS)], coarse)
+        if self.steady:
+            held = _held(detail, coarse, area, now, last, self.steady)
+            fine += held - detail
+        if self.texture:
+            fine *= 1 - _enlarged(_agreement(coarse, coarse_source, self.texture))
+        return np.asarray(_enlarged(coarse - coarse_source) + fine)
 
 
 def _area(mask: Array) -> Area | None:
@@ -133,8 +145,42 @@ def _area(mask: Array) -> Area | None:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
-    y1, x1 = max(0, int(rows[0]) - MARGIN), max(0, int(columns[0]) - MARGIN)
-    return slice(y1, min(CANVAS, int(rows[-1]) + 1 + MARGIN)), slice(x1, min(CANVAS, int(columns[-1]) + 1 + MARGIN))
+    return _span(rows), _span(columns)
+
+
+def _span(used: Array) -> slice:
+    """The first to the last of ``used`` with MARGIN around them, widened to the GRID."""
+    first, end = int(used[0]) - MARGIN, int(used[-1]) + 1 + MARGIN
+    return slice(max(0, first // GRID * GRID), min(CANVAS, -(-end // GRID) * GRID))
+
+
+def _cells(area: Area, unit: int) -> Area:
+    """The area in a picture whose pixels are ``unit`` px wide."""
+    rows, columns = area
+    return slice(rows.start // unit, rows.stop // unit), slice(columns.start // unit, columns.stop // unit)
+
+
+def _coarse(image: Array) -> Array:
+    """(h / UNIT, w / UNIT, 3) float32: the image without detail."""
+    small = cv2.resize(image, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), SIGMA))
+
+
+def _enlarged(small: Array, like: Array | None = None) -> Array:
+    """A coarse picture at full size, or at the size of ``like``."""
+    height, width = (small.shape[0] * UNIT, small.shape[1] * UNIT) if like is None else like.shape[:2]
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _weighted(image: Array, weight: Array) -> Array:
+    """image (h, w, 3) times weight (h, w); numpy would go through the three channels one by one."""
+    return np.asarray(cv2.multiply(image, cv2.merge([weight] * 3)))
+
+
+def _apart(a: Array, b: Array) -> Array:
+    """(h, w): the largest difference of a channel between (h, w, 3) images."""
+    red, green, blue = cv2.split(cv2.absdiff(a, b))
+    return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
 @lru_cache(maxsize=1)
@@ -155,30 +201,30 @@ def _drift(aligned: Array, made: Array, mask: Array) -> Array:
         cv2.resize(x, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (aligned, made)
     )
     weight = cv2.resize(mask, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 * _not_mouth()
-    difference = before - after
     # A moved jaw is no drift of colour: large differences count little.
-    weight = weight / (1 + (np.abs(difference).max(2) / 24) ** 2)
+    weight = weight / (1 + (_apart(before, after) / 24) ** 2)
     total = cv2.GaussianBlur(weight, (0, 0), SPREAD) + 1e-3
-    return np.asarray(cv2.GaussianBlur(difference * weight[..., None], (0, 0), SPREAD) / total[..., None])
+    return _weighted(cv2.GaussianBlur(_weighted(before - after, weight), (0, 0), SPREAD), 1 / total)
 
 
-def _hold_still(face: Array, coarse: Array, area: Area, now: _Before, last: _Before | None, share: float) -> Array:
-    """``face`` with detail mixed with the previous frame's wherever its coarse picture has not changed.
+def _held(detail: Array, coarse: Array, area: Area, now: _Before, last: _Before | None, share: float) -> Array:
+    """``detail`` mixed with the previous frame's wherever the coarse picture has not changed; noted down in ``now``.
 
     Both are in the aligned face's coordinates, where a head that moves as a whole stands still.
     """
-    now.area, now.coarse, now.detail = area, coarse, face - coarse
+    now.area, now.coarse, now.detail = area, coarse, detail
     if last is None or last.area is None:
-        return face
+        return detail
     rows = slice(max(area[0].start, last.area[0].start), min(area[0].stop, last.area[0].stop))
     columns = slice(max(area[1].start, last.area[1].start), min(area[1].stop, last.area[1].stop))
     if rows.start >= rows.stop or columns.start >= columns.stop:
-        return face
+        return detail
     here, there = _within((rows, columns), area), _within((rows, columns), last.area)
-    moved = np.abs(coarse[here] - last.coarse[there]).max(2)
-    agree = share * np.exp(-((moved / STILL) ** 2))[..., None]
-    now.detail[here] += agree * (last.detail[there] - now.detail[here])
-    return np.asarray(coarse + now.detail)
+    moved = _apart(coarse[_cells(here, UNIT)], last.coarse[_cells(there, UNIT)])
+    agree = share * np.exp(-((moved / STILL) ** 2))
+    now.detail = detail.copy()
+    now.detail[here] += _enlarged(cv2.merge([agree] * 3)) * (last.detail[there] - detail[here])
+    return now.detail
 
 
 def _within(part: Area, whole: Area) -> Area:
@@ -187,44 +233,39 @@ def _within(part: Area, whole: Area) -> Area:
     return slice(part[0].start - y, part[0].stop - y), slice(part[1].start - x, part[1].stop - x)
 
 
-def _keep_texture(source: Array, face: Array, low_face: Array, share: float) -> Array:
-    """``face`` with the fine detail of ``source`` wherever their coarse shapes agree.
+def _agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
+    """Coarse picture (3 equal channels) in [0, share]: where the source's fine detail is to be kept.
 
     Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not
-    differ and get their own back. COARSE is what one pixel of the generator covers here; TOLERANCE is in 8-bit steps.
+    differ and get their own back. TOLERANCE is in 8-bit steps.
     """
-    low_source = cv2.GaussianBlur(source, (0, 0), COARSE)
-    difference = np.abs(low_face - low_source).max(2)
-    difference = cv2.GaussianBlur(cv2.dilate(difference, np.ones((9, 9), np.uint8)), (0, 0), COARSE)
-    agree = share * np.exp(-((difference / TOLERANCE) ** 2))[..., None]
-    return np.asarray(face + agree * ((source - low_source) - (face - low_face)))
+    difference = cv2.dilate(_apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
+    difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)
+    return np.asarray(cv2.merge([share * np.exp(-((difference / TOLERANCE) ** 2))] * 3))
 
 
 def _bands(change: Array, mask: Array, levels: int = 4) -> Array:
     """The change blended band by band: each octave coarser, its mask's edge twice as soft; nothing where mask is 0."""
-    out = np.zeros_like(change)
-    rest = change
-    sizes = []
+    rest, soft = change, mask
+    details = []
     for _ in range(levels):
         coarse = cv2.pyrDown(rest)
-        back = cv2.pyrUp(coarse, dstsize=(rest.shape[1], rest.shape[0]))
-        sizes.append((rest - back, cv2.resize(mask, rest.shape[1::-1], interpolation=cv2.INTER_AREA)))
-        rest = coarse
-    soft = cv2.GaussianBlur(cv2.resize(mask, rest.shape[1::-1], interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    out = rest * soft[..., None]
-    for detail, level_mask in reversed(sizes):
-        out = cv2.pyrUp(out, dstsize=(detail.shape[1], detail.shape[0])) + detail * level_mask[..., None]
+        details.append(_weighted(rest - cv2.pyrUp(coarse), soft))
+        rest, soft = coarse, cv2.resize(soft, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    out = _weighted(rest, cv2.GaussianBlur(soft, (0, 0), 1.0))
+    for detail in reversed(details):
+        out = cv2.pyrUp(out) + detail
     # A hard guarantee: the coarse bands reach a little beyond the mask, fade them out inside its edge.
-    return np.asarray(out * np.clip(mask * 4, 0, 1)[..., None])
+    return _weighted(out, np.minimum(mask * 4, 1))
 
 
-def _transfer(frame: Array, stack: Array, corner: tuple[int, int], to512: Array) -> None:
+def _transfer(frame: Array, change: Array, corner: tuple[int, int], to512: Array) -> None:
     """Add a part of the canvas to the frame, in place.
 
-    stack (h, w, 4) float32: the change in 8-bit units, already weighted, and the mask in [0, 1]; corner: (x, y) of its
-    first pixel on the canvas.
+    change (h, w, 3) float32: in 8-bit steps, exactly 0 where the mask is, which leaves those pixels as they are;
+    corner: (x, y) of its first pixel on the canvas. h, w: whole GRID cells.
     """
-    height, width = stack.shape[:2]
+    height, width = change.shape[:2]
     shift = np.array([[1.0, 0, corner[0]], [0, 1, corner[1]]])
     matrix = geometry.compose(geometry.invert(to512), shift)  # part -> frame
     ends = np.array([[x, y] for x in (-1, width) for y in (-1, height)], float) @ matrix[:, :2].T + matrix[:, 2]
@@ -233,17 +274,16 @@ def _transfer(frame: Array, stack: Array, corner: tuple[int, int], to512: Array)
     if x2 <= x1 or y2 <= y1:
         return
     scale = float(np.hypot(*matrix[:, 0]))  # frame pixels a canvas pixel
-    if scale < 0.5:  # shrinking: average first
-        size = max(2, round(width * 2 * scale)), max(2, round(height * 2 * scale))
-        gx, gy = width / size[0], height / size[1]
-        stack = cv2.resize(stack, size, interpolation=cv2.INTER_AREA)
-        matrix = geometry.compose(matrix, np.array([[gx, 0, (gx - 1) / 2], [0, gy, (gy - 1) / 2]]))
+    factor = 1
+    while scale * factor <= 0.5 and factor < GRID:  # shrinking: average first
+        factor *= 2
+    if factor > 1:
+        change = cv2.resize(change, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        matrix = geometry.compose(matrix, geometry.scaling(factor))
     matrix = matrix.copy()
     matrix[:, 2] -= (x1, y1)
-    placed = cv2.warpAffine(stack, matrix, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
+    placed = cv2.warpAffine(change, matrix, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
     part = frame[y1:y2, x1:x2]
-    deep = frame.dtype == np.uint16
-    changed = part.astype(np.float32) + placed[..., :3] * (257.0 if deep else 1.0)
-    changed = np.clip(np.round(changed), 0, 65535 if deep else 255).astype(frame.dtype)
-    touched = placed[..., 3] > 0
-    part[touched] = changed[touched]
+    if frame.dtype == np.uint16:
+        placed *= 257
+    part[:] = cv2.add(part, placed, dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)  # rounds and clips

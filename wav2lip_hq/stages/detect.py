@@ -159,14 +159,17 @@ def _look(
         return []
     size = min(BATCH, runtime.batch_size)
     count = -(-len(images) // size) * size
-    batch = np.stack([*images, *[images[-1]] * (count - len(images))])
+    bgr = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]
+    batch = np.stack([*bgr, *[bgr[-1]] * (count - len(images))])
     height, width = batch.shape[1:3]
     down, across = -height % GRID, -width % GRID
+    mean = torch.tensor(MEAN * width, device=runtime.device)  # of a whole row: three at a time are slow
 
     def look(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        bgr = pixels.flip(-1).permute(0, 3, 1, 2).float() - torch.tensor(MEAN, device=pixels.device).view(1, 3, 1, 1)
+        centred = (pixels.flatten(2).float() - mean).view(pixels.shape)
         # Filled up with the mean colour, which is zero to the network.
-        offsets, logits, points = model(torch.nn.functional.pad(bgr, (0, across, 0, down)))
+        padded = torch.nn.functional.pad(centred, (0, 0, 0, across, 0, down))
+        offsets, logits, points = model(padded.permute(0, 3, 1, 2))
         return offsets, logits[..., 1] - logits[..., 0], points
 
     sides = fit_to_weights(model.module, model.sha256, model.options)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..engine import Stage
 from ..errors import OptionError
 from ..types import Array, Chunk
-from ._paste import CANVAS, painted
+from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -29,6 +29,8 @@ REGIONS = {
     "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
 }
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it.
+WANTED, OVER, ALIEN = 1, 2, 4
 REACH = 2  # frames to either side over which the mask is averaged
 
 
@@ -91,7 +93,7 @@ class Parse(Stage):
                     for n in np.flatnonzero(chunk.faces.frame == i):
                         track = int(chunk.faces.track[n])
                         found = [w[track] for w in window if track in w]
-                        masks[n] = np.round(np.mean(found, axis=0)).astype(np.uint8) if len(found) > 1 else found[0]
+                        masks[n] = _mean(found)
                     past.append(rows.popleft())
                 if chunk.active is not None:  # the average must not reach into frames that nobody speaks in
                     masks[~chunk.active[chunk.faces.frame]] = 0
@@ -112,60 +114,86 @@ class Parse(Stage):
         assert faces.to96 is not None and faces.to512 is not None and faces.synced96 is not None
         if not len(faces):
             return np.zeros((0, CANVAS, CANVAS), np.uint8)
-        where = painted(faces.to96, faces.to512, faces.synced96.shape[1])
         if self.model:
             shape = self._parsed(faces.aligned, faces.synced, runtime)
         else:
             runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
-            shape = np.broadcast_to(default_shape(), where.shape)
-        masks = np.empty(where.shape, np.uint8)
-        for n in range(len(where)):
-            soft = _feather(shape[n], self.feather)
-            masks[n] = np.round(255 * soft * where[n]).astype(np.uint8)
+            shape = np.broadcast_to(default_shape(), (len(faces), CANVAS, CANVAS))
+        masks = np.zeros(shape.shape, np.uint8)
+        for n, matrix in enumerate(to_canvas(faces.to96, faces.to512)):
+            area, where = painted_part(matrix, faces.synced96.shape[1])
+            if where.size:
+                masks[n][area] = np.round(255 * _feather(shape[n], self.feather, area) * where)
         return masks
 
     def _parsed(self, aligned: Array, synced: Array, runtime: Runtime) -> Array:
-        """(N, 512, 512) float32 in {0, 1}: region minus occluders."""
+        """(N, 512, 512) uint8 in {0, 1}: region minus occluders."""
         before, after = (
             classes(aligned, runtime, self.model, self.size),
             classes(synced, runtime, self.model, self.size),
         )
-        wanted = list(REGIONS[self.region])
-        # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
+        table = np.zeros(256, np.uint8)
+        table[list(REGIONS[self.region])] |= WANTED
+        table[[HAIR, GLASSES, HAT]] |= OVER
+        table[[BACKGROUND, CLOTH]] |= ALIEN
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
-        out = np.empty((len(aligned), CANVAS, CANVAS), np.float32)
+        out = np.empty((len(aligned), CANVAS, CANVAS), np.uint8)
         for n in range(len(aligned)):
-            region = (np.isin(before[n], wanted) | np.isin(after[n], wanted)).astype(np.uint8)
-            over = np.isin(before[n], (HAIR, GLASSES, HAT)).astype(np.uint8)
+            old, new = cv2.LUT(before[n], table), cv2.LUT(after[n], table)
             # Background or cloth enclosed by the face is a hand, a cup, a microphone.
-            hull = cv2.morphologyEx(np.isin(before[n], wanted).astype(np.uint8), cv2.MORPH_CLOSE, wide)
-            alien = (np.isin(before[n], (BACKGROUND, CLOTH)) & (hull > 0)).astype(np.uint8)
-            over |= cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
-            region = cv2.morphologyEx(_fit(region), cv2.MORPH_CLOSE, wide)
+            hull = _closed(old & WANTED, CANVAS // 4, 17)
+            alien = np.where(old & ALIEN, _scaled(hull, self.size), 0).astype(np.uint8)
+            over = (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
+            # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
+            region = _scaled(_closed((old | new) & WANTED, CANVAS // 2, 15), CANVAS)
             if self.region == "mouth":
                 region = cv2.dilate(region, wide)
-            over = cv2.dilate(_fit(over), near)
-            out[n] = region * (over == 0)
+            out[n] = region & ~cv2.dilate(_scaled(over, CANVAS), near)
         return out
 
 
-def _fit(mask: Array) -> Array:
-    """A {0, 1} mask at canvas size with a smooth outline."""
-    large = cv2.resize(mask.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large > 0.5).astype(np.uint8)
+def _mean(masks: list[Array]) -> Array:
+    """Mean of uint8 pictures."""
+    if len(masks) == 1:
+        return masks[0]
+    total = masks[0].astype(np.float32)
+    for mask in masks[1:]:
+        cv2.accumulate(mask, total)
+    return np.asarray(cv2.convertScaleAbs(total, alpha=1 / len(masks)))
 
 
-def _feather(mask: Array, width: float) -> Array:
-    """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px."""
+def _scaled(mask: Array, side: int) -> Array:
+    """A {0, 1} mask at another size with a smooth outline."""
+    if mask.shape[0] == side:
+        return mask
+    large = cv2.resize(mask * np.uint8(255), (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.threshold(large, 128, 1, cv2.THRESH_BINARY)[1])
+
+
+def _closed(mask: Array, side: int, width: int) -> Array:
+    """A {0, 1} mask at size ``side``, holes and bays narrower than ``width`` px closed.
+
+    Wide discs are slow on large pictures: rather a smaller side than a large width.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return np.asarray(cv2.morphologyEx(_scaled(mask, side), cv2.MORPH_CLOSE, disc))
+
+
+def _feather(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
+    """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px. Float32, of the ``area``."""
     if width <= 0:
-        return np.asarray(mask, np.float32)
-    inside = np.zeros((CANVAS + 2, CANVAS + 2), np.uint8)
-    inside[1:-1, 1:-1] = mask > 0.5
+        return np.asarray(mask[area], np.float32)
+    # What lies further off than the edge and the blur reach does not matter.
+    reach = int(2 * width) + 8
+    (y1, y2), (x1, x2) = ((max(0, s.start - reach), min(CANVAS, s.stop + reach)) for s in area)
+    inside = (mask[y1:y2, x1:x2] > 0.5).astype(np.uint8)
     # The canvas' own border counts as outside.
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    x = np.clip(depth / width, 0, 1)
-    return np.asarray(cv2.GaussianBlur(x * x * (3 - 2 * x), (0, 0), max(width / 6, 0.8)) * (mask > 0.5))
+    ringed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    depth = cv2.distanceTransform(ringed, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    x = np.minimum(depth / np.float32(width), 1)
+    soft = cv2.GaussianBlur(x * x * (3 - 2 * x), (0, 0), max(width / 6, 0.8)) * inside
+    return np.asarray(soft[area[0].start - y1 : area[0].stop - y1, area[1].start - x1 : area[1].stop - x1])
 
 
 def default_shape() -> Array:

@@ -94,8 +94,8 @@ class Restore(Stage):
 
         def run(pixels: Tensor) -> Tensor:
             x = pixels.permute(0, 3, 1, 2).float() / 255 * (high - low) + low
-            out: Tensor = (call(x).clamp(low, high) - low) / (high - low)
-            return (out * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+            out: Tensor = (call(x) - low).mul_(255 / (high - low))  # in place: these are large pictures
+            return out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
         return lambda images: np.asarray(runtime.map(run, images, batch=batch)), model.scale
 
