@@ -249,6 +249,24 @@ def test_enlarging_networks_get_the_generators_picture_the_others_the_face(runti
     assert faces.restored.shape == (COUNT, 512, 512, 3) and faces.restored.dtype == np.uint8
 
 
+def test_enlarging_only_what_is_used_changes_nothing_that_is_used(runtime):
+    """The upper half of the generator's picture is not used; the networks are spared most of it."""
+    model = runtime.model("embedded-restorer")
+
+    class Whole:
+        scale = model.scale
+
+        def __call__(self, images):
+            out = model(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255)
+            return (out * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+    part, full = (
+        through(runtime, LipSync("tiny-generator"), Restore(which)).faces.restored
+        for which in ("embedded-restorer", Whole())
+    )
+    assert np.abs(part.astype(int) - full).max() <= 1
+
+
 def test_strength_mixes(runtime):
     def at(strength):
         class White:

@@ -14,12 +14,16 @@ from ..engine import Stage
 from ..errors import OptionError, UnknownNetwork
 from ..types import Array, Chunk
 from ._foreign import open_foreign
-from ._paste import paste
+from ._paste import TOP, paste
 
 if TYPE_CHECKING:
     from ..runtime import Model, Runtime
 
 Restorer = Callable[[Array], Array]
+# Of the generator's picture only what lies below TOP is used. Enlarging networks are given that and this share of its
+# height above it, in which the influence of the cut has faded: below TOP the result is that of the whole picture within
+# 138 dB for the embedded restorer, 110 for realesr-animevideov3 and 74 for realesr-general-x4v3.
+CONTEXT = 1 / 6
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,10 @@ class Restore(Stage):
             out: Tensor = (call(x) - low).mul_(255 / (high - low))  # in place: these are large pictures
             return out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
-        return lambda images: np.asarray(runtime.map(run, images, batch=batch)), model.scale
+        def whole(images: Array) -> Array:
+            return np.asarray(runtime.map(run, images, batch=batch))
+
+        return (whole if model.scale == 1 else lambda images: _lower(whole, images, model.scale)), model.scale
 
     def _call(self, model: Model) -> tuple[Callable[[Tensor], Any], float, float]:
         """The network as a function of one picture, and the range of values it works in."""
@@ -109,6 +116,15 @@ class Restore(Stage):
         if arch in ("srvgg", "rrdbnet"):
             return model, 0.0, 1.0
         raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which restores nothing")
+
+
+def _lower(restorer: Restorer, images: Array, scale: int) -> Array:
+    """What is used of the generator's pictures, enlarged; black above. Saves a third of the arithmetic."""
+    count, size = images.shape[:2]
+    top = round(size * (TOP - CONTEXT))
+    out = np.zeros((count, size * scale, size * scale, 3), np.uint8)
+    out[:, top * scale :] = restorer(images[:, top:])
+    return out
 
 
 def _first(value: Any) -> Any:
