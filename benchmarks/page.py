@@ -60,7 +60,7 @@ def write(result: tables.Result, tasks: Sequence[Any], target: Path) -> None:
 def _table(table: list[list[str]], published: bool = False) -> str:
     rows = []
     for row in table[1:]:
-        kind = ' class="published"' if published and row[-1].startswith("published") else ""
+        kind = ' class="published"' if published and row[1].startswith("published") else ""
         rows.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}" for cell in row))
     head = "".join(f"<th>{html.escape(cell)}" for cell in table[0])
     return f'<div class="wide"><table><thead><tr>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'

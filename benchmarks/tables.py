@@ -83,10 +83,10 @@ def summary(result: Result, column: str, method: str) -> tuple[float, float, flo
 def papers(result: Result) -> list[list[str]]:
     """The papers' table: head, our rows with intervals, then the published ones."""
     name, distances = result.frechet
-    head = ["method", *(name + " ↓" if k == "fid" else v for k, v in PAPERS.items()), "clips", "source"]
+    head = ["method", "origin", *(name + " ↓" if k == "fid" else v for k, v in PAPERS.items()), "clips"]
     table = [head]
     for method in result.methods:
-        cells = [method]
+        cells = [method, "measured here"]
         clips = 0
         for key in PAPERS:
             if key == "fid":
@@ -96,13 +96,13 @@ def papers(result: Result) -> list[list[str]]:
             mean, low, high, count = summary(result, OURS.get(key, key), method)
             clips = max(clips, count)
             cells.append("" if not count else f"{show(mean)} ({show(low)} to {show(high)})")
-        table.append([*cells, str(clips), "measured here"])
+        table.append([*cells, str(clips)])
     for row in published.rows(result.protocol):
-        cells = [str(row["method"])]
+        cells = [str(row["method"]), str(row["source"])]
         for key in PAPERS:
             value = row.get(key)
             cells.append("" if value is None or (key == "fid" and name != "FID") else show(value))
-        table.append([*cells, "", str(row["source"])])
+        table.append([*cells, ""])
     return table
 
 

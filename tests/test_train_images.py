@@ -295,6 +295,30 @@ def test_a_few_steps_learn_and_the_export_loads(task: str, kind: Any, figure: st
     assert list((run / "samples").iterdir())
 
 
+def test_the_restorer_is_compared_with_classical_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = restorer.RestorerTask(Recipe("restorer", 1, 1, options={**options_of("restorer", tmp_path), "gan": 0}))
+    monkeypatch.setattr("wav2lip_hq.checkpoints.locate", lambda name: None)
+    with torch.no_grad(), pytest.warns(UserWarning, match="without LPIPS.*fetch lpips_alex") as said:
+        plain = task.validate(CPU)
+    assert len(said) == 1 and not [k for k in plain if "lpips" in k]
+
+    def half(image: Array, reference: Array) -> float:
+        assert image.shape == reference.shape
+        return 0.5
+
+    monkeypatch.setattr(restorer, "Lpips", lambda device: half)
+    del task.lpips
+    with torch.no_grad():
+        figures = task.validate(CPU)
+    assert {k: v for k, v in figures.items() if "lpips" not in k} == plain
+    for kind in ("clean", "mild", "generator"):
+        assert figures[f"{kind}_gain"] <= figures[f"{kind}_psnr"] < 100
+        for name in ("ssim", "lpips"):
+            found = [figures[f"{kind}_{name}{other}"] for other in ("", "_bicubic", "_lanczos")]
+            assert found == [0.5] * 3 if name == "lpips" else max(found) <= 1 and min(found[1:]) > 0.3
+    assert figures["gain"] == pytest.approx(np.mean([figures[f"{k}_gain"] for k in ("clean", "mild", "generator")]))
+
+
 def test_recipes_name_real_options(tmp_path: Path) -> None:
     for task in ("detector", "parser", "restorer"):
         assert load_recipe(task).task == task

@@ -46,7 +46,7 @@ class Part:
     number: int
     file: str
     sha256: str
-    first: Fraction  # time of its first frame
+    zero: Fraction  # seconds of the output at which its clock begins
     frames: int
     faces: int
     empty: int  # frames without a face where one was wanted
@@ -55,14 +55,14 @@ class Part:
     seconds: dict[str, float]
 
     def text(self) -> str:
-        return json.dumps({**self.__dict__, "first": str(self.first)})
+        return json.dumps({**self.__dict__, "zero": str(self.zero)})
 
     @staticmethod
     def read(path: Path) -> Part | None:
         """A part whose file is whole, or None."""
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            facts["first"] = Fraction(facts["first"])
+            facts["zero"] = Fraction(facts["zero"])
             part = Part(**facts)
             return part if _digest(path.parent / part.file) == part.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -151,7 +151,7 @@ def render(
         if not faces:
             raise no_face(job.face, "set: [detect.threshold=0.3]")
         began = time.perf_counter()
-        kept = [(folder / p.file, p.first) for p in parts if p.frames]
+        kept = [(folder / p.file, p.zero) for p in parts if p.frames]
         sound, until = _sound(job, reader, spans)
         frames = video.join_videos(kept, job.output, sound=sound, until=until, mark=job.mark)
         if frames != done:
@@ -215,7 +215,7 @@ def _part(
         pix_fmt=job.pix_fmt,
         mark=False,
     )
-    first: Fraction | None = None
+    zero: Fraction | None = None
     sheet: list[Array] = []
     written, more = 0, False
     began = time.perf_counter()
@@ -227,9 +227,9 @@ def _part(
                     break
                 if pts < start:
                     continue
-                if first is None:
-                    first = pts
-                writer.write(frame, pts - first, alpha)
+                if zero is None:
+                    zero = video.clock_start(job.output, pts)
+                writer.write(frame, pts - zero, alpha)
                 written += 1
                 if before is not None:
                     _thumbnail(before, pts, frame, sheet)
@@ -247,7 +247,7 @@ def _part(
         number,
         target.name if written else "",
         _digest(target) if written else "",
-        start if first is None else first,
+        start if zero is None else zero,
         written,
         count.faces,
         count.empty,

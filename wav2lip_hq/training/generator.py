@@ -9,10 +9,9 @@ running L1 below a bound, or ``sync_step``); a first recipe may train on single 
 expert, so that the cheap phase sees more faces, and a second one ``start`` from its weights.
 
 With few speakers the network learns their mouths rather than to carry over what it sees, and a beard it has never met
-is shaved off. Two options work against that: ``reference_near`` takes that share of the references from within half a
-second, where the head has hardly moved but the mouth has, which is what inference looks like (there the reference is
-the frame itself); ``photos`` adds still faces of many more people, their mouths left out of the loss since nobody
-heard them speak.
+is shaved off. ``reference_near`` works against that: it takes that share of the references from within half a second,
+where the head has hardly moved but the mouth has, which is what inference looks like (there the reference is the frame
+itself).
 
 A frame's mel window starts one frame before it, as in the reference's training code (the reference's inference starts
 at the frame itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40) and the lip-sync stage follows
@@ -21,7 +20,6 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -30,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import checkpoints, geometry, models
+from .. import checkpoints, models
 from ..types import Array
-from . import facepack, talking
+from . import talking
 from .loop import Batch, Optimise, Recipe, Task
 from .talking import Clip, Look
 
@@ -50,36 +48,11 @@ def masked(faces: Tensor) -> Tensor:
     return out
 
 
-def unheard(size: int) -> Array:
-    """(S, S) float32 loss weight of a photograph's crop: 0 around the mouth, whose shape no speech explains."""
-    y, x = (np.mgrid[:size, :size] + 0.5) / size
-    return np.asarray(((x - 0.5) / 0.27) ** 2 + ((y - 0.76) / 0.15) ** 2 > 1, np.float32)
-
-
-def load_photos(pack: Path, without: list[str], smallest: float = 90.0) -> list[Clip]:
-    """Faces of a ``facepack`` (pictures, not footage) as clips of one frame without speech. Raises InputError."""
-    out = []
-    for picture in facepack.load(pack):
-        if "#" in picture.name or any(w in picture.name for w in without):
-            continue
-        for box in picture.boxes[picture.sure]:
-            if min(box[2] - box[0], box[3] - box[1]) < smallest:
-                continue
-            face = box[None].astype(np.float64)
-            padded = geometry.pad_box(face, talking.PADS)
-            nothing = np.zeros((80, 0), np.float32)
-            out.append(
-                Clip(picture.name, picture.name, picture.image[None], padded, face, nothing, np.zeros(0, np.int16))
-            )
-    return out
-
-
 class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or path),
     sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
-    (weights), augment, bend (other proportions), reference_near (share), reference_hard (candidates), photos (a pack of
-    labelled pictures), photo_share, photos_without (parts of names), freeze_norm (batch norm keeps its statistics: for
-    fine-tuning on few people)."""
+    (weights), augment, bend (other proportions), reference_near (share), reference_hard (candidates), freeze_norm
+    (batch norm keeps its statistics: for fine-tuning on few people)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -106,8 +79,6 @@ class GeneratorTask(Task):
         self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > 3 * talking.WINDOW + 2])
         self.near, self.hard = float(o.get("reference_near", 0.0)), int(o.get("reference_hard", 1))
         self._mouths: dict[str, Array] = {}
-        self.photos = load_photos(Path(o["photos"]), list(o.get("photos_without", []))) if o.get("photos") else []
-        self.photo_share = float(o.get("photo_share", 0.2)) if self.photos else 0.0
         self.variant = {k: True for k in ("gated", "attention") if o.get(k)}
         self.modules = {"generator": models.build("wav2lip", width=self.width, **self.variant)}
         if o.get("start"):
@@ -137,26 +108,6 @@ class GeneratorTask(Task):
             "reference": crops[frames:],
             "mels": mels,
             "window": clip.mel_at(start)[None],
-            "known": np.ones((frames, 1, 1, 1), np.float32) * np.ones(crops.shape[2:], np.float32),
-        }
-
-    def photo(self, photo: Clip, clip: Clip, start: int, rng: np.random.Generator) -> Batch:
-        """A still face as a sample: the reference is the same face a little moved, the speech is ``clip``'s."""
-        look = Look.draw(rng, self.augment)
-        moved = replace(
-            look,
-            zoom=look.zoom * float(np.exp(rng.normal(0, 0.03))),
-            dx=look.dx + float(rng.normal(0, 0.02)),
-            dy=look.dy + float(rng.normal(0, 0.02)),
-            angle=look.angle + float(rng.normal(0, 2)),
-        )
-        crops = [talking.face_crops(photo, [0] * self.frames, each).transpose(0, 3, 1, 2) for each in (look, moved)]
-        return {
-            "target": crops[0],
-            "reference": crops[1],
-            "mels": np.stack([clip.mel_at(start + k + MEL_OFFSET_FRAMES)[None] for k in range(self.frames)]),
-            "window": clip.mel_at(start)[None],
-            "known": np.broadcast_to(unheard(crops[0].shape[-1]), (self.frames, 1, *crops[0].shape[2:])).copy(),
         }
 
     def mouths(self, clip: Clip) -> Array:
@@ -189,9 +140,6 @@ class GeneratorTask(Task):
         for _ in range(max(1, self.recipe.batch_size // self.frames)):
             clip = self.sampler.clip(rng)
             start, reference = self.draw(clip, rng, self.near, self.hard)
-            if self.photos and rng.random() < self.photo_share:
-                samples.append(self.photo(self.photos[int(rng.integers(len(self.photos)))], clip, start, rng))
-                continue
             item = self.sample(clip, start, reference, Look.draw(rng, self.augment, self.bend), self.frames)
             if self.augment:
                 # The same change for the frames' windows and the expert's: it hears what the generator heard.
@@ -221,11 +169,9 @@ class GeneratorTask(Task):
         cosine = (sound.float() * face.float()).sum(1)
         return -cosine.clamp(1e-4, 1 - 1e-4).log().mean(), cosine.mean()
 
-    def reconstruction(self, out: Tensor, target: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(weighted L1, plain L1); ``known`` (N, 1, S, S) is 0 where the target is not to be learned."""
+    def reconstruction(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(L1 with the lower half weighted, plain L1) of (N, 3, S, S) faces in [0, 1]."""
         difference = (out - target).abs()
-        if known is not None:
-            difference = difference * known
         half = out.shape[2] // 2
         upper, lower = difference[:, :, :half].mean(), difference[:, :, half:].mean()
         weight = self.lower_weight
@@ -240,7 +186,7 @@ class GeneratorTask(Task):
         target = batch["target"].flatten(0, 1).float() / 255.0
         out = self.generate(self.live["generator"], batch["target"], batch["reference"], batch["mels"])
         log: dict[str, float | Tensor] = {}
-        weighted, plain = self.reconstruction(out, target, batch["known"].flatten(0, 1))
+        weighted, plain = self.reconstruction(out, target)
         log["l1"] = plain.detach()
         self.state["l1"] = 0.98 * self.state["l1"] + 0.02 * float(plain.detach())
         self.state["step"] = self.state.get("step", 0) + 1

@@ -57,7 +57,7 @@ class LipGanTask(GeneratorTask):
         count = len(batch["target"])
         target = batch["target"].flatten(0, 1).float() / 255.0
         out = self.generate(self.live["generator"], batch["target"], batch["reference"], batch["mels"])
-        weighted, plain = self.reconstruction(out, target, batch["known"].flatten(0, 1))
+        weighted, plain = self.reconstruction(out, target)
         critic = self.live["critic"]
         critic.requires_grad_(False)
         fooled = self.agreement(critic, out, batch["window"], count)

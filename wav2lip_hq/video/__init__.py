@@ -4,7 +4,7 @@
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
 """
 
-from .join import join_videos
+from .join import clock_start, join_videos
 from .memory import decode_clip, encode_clip
 from .reader import VideoReader, open_video
 from .sound import Sound, decode_audio, probe_sound
@@ -17,6 +17,7 @@ __all__ = [
     "VideoWriter",
     "available",
     "check_output",
+    "clock_start",
     "decode_audio",
     "decode_clip",
     "encode_clip",

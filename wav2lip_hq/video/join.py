@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,6 +17,16 @@ from .sound import Sound, Track, open_input
 from .writer import NOTICE, check_output
 
 
+def clock_start(output: Path, first: Fraction) -> Fraction:
+    """Where the clock of a part should begin, so that joined times are those of an undivided file, in seconds.
+
+    first: when the part's first frame is shown. That is the answer for files that count in the footage's own units but
+    begin late at a rougher one (MP4 and MOV: 1 ms; AVI not at all). Matroska counts milliseconds throughout: from a
+    whole second on they are rounded as they are from zero on.
+    """
+    return Fraction(math.floor(first)) if output.suffix.lower() == ".mkv" else first
+
+
 def join_videos(
     parts: Sequence[tuple[Path, Fraction]],
     output: Path,
@@ -26,9 +37,9 @@ def join_videos(
 ) -> int:
     """Write ``output`` from encoded parts and return how many frames it has.
 
-    parts: (file, seconds at which its first frame is shown), in order; files of one codec and size, or folders of PNG
-    files. sound, until, mark: as for VideoWriter. Packets are copied, so the pictures are those of the parts, bit for
-    bit. Written under a temporary name. Raises OutputError, InputError.
+    parts: (file, seconds of the output at which its clock begins: ``clock_start``), in order; files of one codec and
+    size, or folders of PNG files. sound, until, mark: as for VideoWriter. Packets are copied, so the pictures are those
+    of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
     """
     check_output(output, [], "png" if parts[0][0].is_dir() else None)
     temporary = output.with_name(f".{output.stem}.{os.getpid()}.part{output.suffix}")
@@ -83,25 +94,23 @@ def _files(
             container.metadata["comment"] = NOTICE
         try:
             stream: Any = None
-            behind = _behind(parts)
+            behind = _behind(parts, suffix)
             last = Fraction(-1)
             for path, begin in parts:
                 with open_input(path) as source:
                     given = source.streams.video[0]
                     if stream is None:
-                        stream = container.add_stream_from_template(given)
-                        stream.time_base = given.time_base
+                        stream = _stream(container, given)
                         if sound is not None:
                             track = Track(container, suffix, sound, until)
                     base = Fraction(given.time_base)
                     packets = [p for p in source.demux(given) if p.size]
-                    times = [p.pts * base + begin for p in packets]
+                    times = [t * base + begin for t in _times(packets, suffix)]
                     for packet, decode, shown in zip(packets, sorted(times), times, strict=True):
                         # Decoding order counts on through the parts: always ascending, never after showing.
-                        due = max(decode - behind, last + base)
-                        last = due
+                        due = last = base * round(max(decode - behind, last + base) / base)
                         packet.time_base = base
-                        packet.pts, packet.dts = round(shown / base), round(due / base)
+                        packet.pts, packet.dts = round(max(shown, due) / base), round(due / base)  # later in AVI alone
                         packet.stream = stream
                         if track is not None:
                             track.mux_until(container, shown)
@@ -117,13 +126,32 @@ def _files(
     return count
 
 
-def _behind(parts: Sequence[tuple[Path, Fraction]]) -> Fraction:
+def _stream(container: Any, given: Any) -> Any:
+    """An output stream for packets of ``given``. What is stated by the file and not by the codec's own headers is not
+    in PyAV's template: the aspect ratio of ProRes (lost), the frame rate (H.264's clock, 30000 Hz say, was taken)."""
+    stream = container.add_stream_from_template(given)
+    stream.time_base = given.time_base
+    context = stream.codec_context
+    if given.sample_aspect_ratio:
+        context.sample_aspect_ratio = given.sample_aspect_ratio
+    if given.average_rate:
+        context.framerate = given.average_rate
+    return stream
+
+
+def _times(packets: Sequence[Any], suffix: str) -> list[int]:
+    """When each packet is shown, in the stream's units. AVI does not say so, and what is guessed for it is wrong by a
+    frame or more: its packets are timed as they are stored, before and after joining."""
+    return [p.dts if suffix == ".avi" else p.pts for p in packets]
+
+
+def _behind(parts: Sequence[tuple[Path, Fraction]], suffix: str) -> Fraction:
     """Seconds by which decoding must lead showing, for frames that are stored before frames shown earlier."""
     most = Fraction(0)
     for path, _ in parts:
         with open_input(path) as source:
             stream = source.streams.video[0]
-            times = [p.pts for p in source.demux(stream) if p.size]
+            times = _times([p for p in source.demux(stream) if p.size], suffix)
             lead = max((a - b for a, b in zip(sorted(times), times, strict=True)), default=0)
             most = max(most, lead * Fraction(stream.time_base))
     return most

@@ -326,6 +326,8 @@ class VideoWriter:
         try:
             if self._container is not None:
                 for packet in self._stream.encode(None):
+                    if self.codec == "hevc" and self.written < 3:
+                        packet.dts = packet.pts  # x265 leaves it to chance until its reordering has begun
                     self._container.mux(packet)
                 if self._track is not None:
                     self._track.mux_until(self._container, None)
