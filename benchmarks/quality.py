@@ -86,6 +86,7 @@ def main(args: argparse.Namespace) -> int:
     if len(set(names)) < len(names):
         raise OptionError(f"two methods have the same name: {', '.join(names)}; use --predictions NAME=DIR")
     frechet = _frechet(args.frechet)
+    methods, missing = _able(methods)
     tasks = [
         Task(method, item, number, args.seconds, frechet, args.identity, args.out)
         for method in methods
@@ -104,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         frechet=tables.frechet(tasks, ordered, frechet),
         judge=judge(),
         command="python -m benchmarks " + " ".join(sys.argv[1:]),
+        missing=missing,
     )
     tables.write(result, args.out)
     page.write(result, tasks, args.out / "index.html")
@@ -112,6 +114,28 @@ def main(args: argparse.Namespace) -> int:
 
 
 SAID = ("frames", "offset_ms", "lse_c", "mouth_ssim", "face_psnr", "fps")
+
+
+def _able(methods: list[Method]) -> tuple[list[Method], dict[str, str]]:
+    """Methods whose checkpoints are installed, and what the others need. Raises CheckpointError when none is left."""
+    able, missing = [], {}
+    for method in methods:
+        try:
+            if _made_here(method):
+                pipe = HQPipeline(method.name).set(*method.settings)
+                pipe.load()
+                pipe.runtime.close()
+            able.append(method)
+        except CheckpointError as error:
+            missing[method.name] = str(error)
+            print(f"{method.name} is left out: {error}", flush=True)
+    if not able:
+        raise CheckpointError("; ".join(f"{name}: {text}" for name, text in missing.items()))
+    return able, missing
+
+
+def _made_here(method: Method) -> bool:
+    return method.folder is None and method.name != SOURCE
 
 
 def _predictions(text: str) -> Method:
@@ -232,8 +256,8 @@ def judge_clip(task: Task) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4)
 def _tools(method: Method, frechet: str, identity: Path | None) -> tuple[measure.Ruler, HQPipeline]:
     """Networks of a method, loaded once a process."""
-    made_here = method.folder is None and method.name != SOURCE
-    pipe = HQPipeline(method.name).set(*method.settings) if made_here else observe.looking(HQPipeline())
+    own = _made_here(method)
+    pipe = HQPipeline(method.name).set(*method.settings) if own else observe.looking(HQPipeline())
     pipe.load()
     detect = next(s for s in HQPipeline().stages if s.name == "detect")
     runtime = pipe.runtime

@@ -40,6 +40,7 @@ class Result:
     frechet: tuple[str, dict[str, float | str]]
     judge: str | None
     command: str
+    missing: dict[str, str] = field(default_factory=dict)  # preset -> why it was left out
     machine: dict[str, Any] = field(default_factory=machine.facts)
 
     @property
@@ -124,6 +125,7 @@ def notes(result: Result) -> list[str]:
         )
     elif name != "FID":
         out.append(f"{name} is a Frechet distance on features of this project's parser; it is not FID.")
+    out += [f"{name} is left out: {' '.join(why.split())}" for name, why in result.missing.items()]
     out.append("In brackets: 95 % intervals of the mean over clips, by bootstrap.")
     return out
 

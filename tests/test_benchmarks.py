@@ -232,6 +232,19 @@ def test_other_tools_videos(footage, tmp_path):
     assert again["anna"]["short"] == 5
 
 
+def test_presets_whose_weights_are_missing_are_left_out(footage, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WAV2LIP_HQ_CHECKPOINTS", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = ["quality", "--data", str(footage / "bert.mp4"), "--seconds", "0.3", "--out", str(tmp_path / "out")]
+    assert main([*command, "--presets", "gfpgan", "fast"]) == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [r["method"] for r in rows] == ["fast"]
+    assert "gfpgan is left out" in (tmp_path / "out" / "results.md").read_text()
+    capsys.readouterr()
+    assert main([*command, "--presets", "gfpgan"]) != 0
+    assert "checkpoints fetch" in capsys.readouterr().err
+
+
 def test_predictions_must_be_a_folder_and_names_differ(footage, tmp_path):
     with pytest.raises(OptionError, match="not a folder"):
         quality._predictions(str(tmp_path / "nowhere"))

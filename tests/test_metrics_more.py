@@ -18,7 +18,7 @@ from wav2lip_hq.metrics.motion import background_change, flicker, seam, sharpnes
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("name", ["image", "frechet", "motion", "face", "agreement"])
+@pytest.mark.parametrize("name", ["image", "frechet", "motion", "face", "agreement", "lipsync", "offset"])
 def test_examples_in_the_docstrings(name):
     module = importlib.import_module(f"wav2lip_hq.metrics.{name}")
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0

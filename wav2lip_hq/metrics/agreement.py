@@ -42,7 +42,11 @@ def tss(framewise: Array) -> float:
 def off_sync_accuracy(in_sync: Array, off_sync: Array, threshold: float = 0.5) -> float:
     """Share of pairs told rightly by an expert: probabilities (N,) of pairs in sync above ``threshold``, of pairs off
     sync below it, both halves weighing the same (Prajwal et al. 2020, Table 3). In [0, 1], 0.5 = guessing. Raises
-    InputError for none."""
+    InputError for none.
+
+    >>> off_sync_accuracy(np.array([0.9, 0.4]), np.array([0.1, 0.2]))
+    0.75
+    """
     if not len(in_sync) or not len(off_sync):
         raise InputError("off-sync accuracy needs pairs in sync and pairs off sync")
     right, wrong = np.asarray(in_sync) > threshold, np.asarray(off_sync) < threshold
@@ -51,7 +55,11 @@ def off_sync_accuracy(in_sync: Array, off_sync: Array, threshold: float = 0.5) -
 
 def bootstrap(values: Array, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Confidence interval of the mean of ``values`` (N,) by resampling; (NaN, NaN) for none, infinite values left
-    out."""
+    out.
+
+    >>> bootstrap(np.array([2.0, 2.0, np.inf]))
+    (2.0, 2.0)
+    """
     kept = np.asarray([v for v in np.asarray(values, np.float64) if np.isfinite(v)])
     if not len(kept):
         return float("nan"), float("nan")

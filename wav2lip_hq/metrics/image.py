@@ -36,6 +36,9 @@ def ssim(image: Array, reference: Array) -> float:
     """Structural similarity of (H, W, C) uint8, at least 7 px a side; in [-1, 1], higher is better, 1 = equal.
 
     scikit-image's ``structural_similarity`` with its defaults (7 px uniform window), averaged over channels.
+
+    >>> ssim(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))
+    1.0
     """
     from skimage.metrics import structural_similarity
 
@@ -46,7 +49,13 @@ def ssim(image: Array, reference: Array) -> float:
 
 
 class Mean:
-    """Mean of figures, in float64; mergeable over workers. Infinite values (equal pictures) are counted apart."""
+    """Mean of figures, in float64; mergeable over workers. Infinite values (equal pictures) are counted apart.
+
+    >>> mean = Mean()
+    >>> mean.add(30.0); mean.add(34.0); mean.add(math.inf)
+    >>> mean.compute(), mean.infinite
+    (32.0, 1)
+    """
 
     def __init__(self) -> None:
         self.total, self.count, self.infinite = 0.0, 0, 0

@@ -28,7 +28,11 @@ def flicker(frames: Sequence[Array]) -> float:
 
 def sharpness(frames: Sequence[Array]) -> float:
     """Mean variance of the Laplacian of the grey pictures (H, W, 3) uint8; >= 0, higher is sharper (noise too). NaN for
-    none."""
+    none.
+
+    >>> sharpness([np.full((4, 4, 3), 90, np.uint8)])
+    0.0
+    """
     if not len(frames):
         return float("nan")
     return float(np.mean([cv2.Laplacian(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var() for f in frames]))
@@ -36,7 +40,12 @@ def sharpness(frames: Sequence[Array]) -> float:
 
 def background_change(frame: Array, source: Array, touched: Array) -> int:
     """Largest difference of two (H, W, 3) frames outside ``touched`` (H, W) bool; 0 is what must be. Raises InputError
-    for different shapes."""
+    for different shapes.
+
+    >>> source = np.zeros((2, 2, 3), np.uint8)
+    >>> background_change(source + np.uint8(3), source, np.array([[True, True], [False, True]]))
+    3
+    """
     if frame.shape != source.shape or touched.shape != frame.shape[:2]:
         raise InputError(f"frames and mask differ in shape: {frame.shape}, {source.shape}, {touched.shape}")
     change = np.abs(frame.astype(np.int64) - source).max(2)
@@ -48,7 +57,12 @@ def seam(frame: Array, source: Array, mask: Array) -> float:
 
     frame, source (H, W, 3) uint8; mask (H, W) in [0, 1], 1 inside. The mean gradient magnitude (of grey, a pixel) in
     the band where the mask rises from 0.02 to 0.98, less the source's; 0 = no more edge than was there, higher is
-    worse, may be negative where texture was lost. NaN when the mask has no border."""
+    worse, may be negative where texture was lost. NaN when the mask has no border.
+
+    >>> flat, mask = np.zeros((8, 8, 3), np.uint8), np.tile(np.linspace(0, 1, 8), (8, 1))
+    >>> seam(flat, flat, mask)
+    0.0
+    """
     band = (mask > 0.02) & (mask < 0.98)
     if not band.any():
         return float("nan")

@@ -117,6 +117,10 @@ def peak(cosine: Array) -> tuple[int, float]:
     every sound; shifts compare different sets of them, and what that adds can be larger than the peak. It is taken out
     by subtracting the means of rows and columns (measured on 90 cuts of 2 s of real footage: right within a frame in
     91 % instead of 83 %). A lead of 0 means there is too little to tell.
+
+    >>> rng = np.random.default_rng(0)
+    >>> peak(np.roll(np.eye(60), 3, axis=1) + 0.1 * rng.random((60, 60)))[0]
+    3
     """
     matrix = cosine - cosine.mean(0, keepdims=True) - cosine.mean(1, keepdims=True) + cosine.mean()
     reach = range(-SHIFTS, SHIFTS + 1)
