@@ -6,6 +6,7 @@ the source in the same way. What follows (``measure``) cannot tell which it was.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -99,13 +100,13 @@ def prediction(folder: Path, item: Item, number: int) -> Path:
 
 
 def _frames(path: Path) -> Iterator[tuple[Fraction, Any]]:
-    """(seconds, frame) of a clip, in eight bits or sixteen as it comes; a picture again and again."""
+    """(seconds, frame) of a clip, in eight bits or sixteen as it comes; a picture 25 times a second, without end."""
     with open_video(path) as reader:
         frame: Any = None
         for pts, frame, _ in reader:
             yield pts, frame
-        while reader.info.still:
-            yield Fraction(0), frame
+        if reader.info.still:
+            yield from ((Fraction(n, 25), frame) for n in itertools.count(1))
 
 
 def _fit(frame: Array, size: tuple[int, int], facts: Facts) -> Array:

@@ -245,6 +245,17 @@ def test_presets_whose_weights_are_missing_are_left_out(footage, tmp_path, capsy
     assert "checkpoints fetch" in capsys.readouterr().err
 
 
+def test_a_picture_is_footage_too(footage, tmp_path):
+    from skimage import data
+
+    cv2.imwrite(str(tmp_path / "astronaut.png"), data.astronaut()[:, :, ::-1])
+    command = ["quality", "--data", str(tmp_path / "astronaut.png"), "--speech", str(footage / "anna.wav")]
+    command += ["--presets", "source", "fast", "--seconds", "0.4", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    source, fast = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert source["frames"] == fast["frames"] == 10 and source["face_ssim"] == 1 and fast["outside"] == 0
+
+
 def test_predictions_must_be_a_folder_and_names_differ(footage, tmp_path):
     with pytest.raises(OptionError, match="not a folder"):
         quality._predictions(str(tmp_path / "nowhere"))

@@ -357,6 +357,21 @@ def test_largest_and_ranks() -> None:
     assert ids(follow(Track(faces="all"), rows)) == [[0, 1, 2]] * 8
 
 
+def test_a_large_false_alarm_does_not_take_the_faces_place() -> None:
+    """A sleeve found at 0.83 and seven times the face's area, as in scikit-image's astronaut at 480 px."""
+    rows = [stack(face(300, 20, 60, 0.99), face(10, 100, 160, 0.83))] * 20
+    assert chosen(Track(), rows) == [300] * 20
+
+
+@pytest.mark.parametrize("size", [480, 640])
+def test_the_astronauts_face_is_the_one_chosen(size: int) -> None:
+    picture = np.repeat(images.astronaut()[None], 6, 0)
+    chunk = Chunk(start=0, frames=picture, pts=tuple(Fraction(n, 25) for n in range(6)))
+    (out,) = run_stages([Detect(size=size), Track()], iter([chunk]), RUNTIME)
+    assert out.faces is not None and len(out.faces) == 6
+    np.testing.assert_allclose(out.faces.box, np.tile([177, 54, 271, 173], (6, 1)), atol=8)
+
+
 def test_the_largest_does_not_flicker_between_equals_but_does_change() -> None:
     rng = np.random.default_rng(6)
     rows = [stack(face(10, 10, 80 + rng.normal()), face(300, 10, 80 + rng.normal())) for _ in range(40)]

@@ -27,6 +27,11 @@ LARGER = 1.25  # area by which a face overtakes the largest: less is the noise o
 LOOKS = 5  # detections of a new track that are compared with the reference image
 
 
+# How much smaller a doubtful detection counts. Real faces score above 0.98; the small detectors' false alarms reach 0.9
+# and may be larger than the face (a sleeve seven times its area, at 0.83, took its place when this was 2).
+DOUBT = 12
+
+
 @dataclass(frozen=True)
 class Track(Stage):
     """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones.
@@ -150,7 +155,7 @@ class _Chooser:
     def _value(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         if self.kind == "largest":
             # Doubtful detections count as smaller: a poster, a hand, an echo of the face itself.
-            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])) * face.track.score**2
+            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])) * face.track.score**DOUBT
         if face.track.value is None:  # fixed when the track is first seen
             if self.kind == "left-to-right":
                 face.track.value = -float(face.box[0] + face.box[2]) / 2
