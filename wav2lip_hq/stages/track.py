@@ -29,7 +29,7 @@ LOOKS = 5  # detections of a new track that are compared with the reference imag
 
 # How much smaller a doubtful detection counts. Real faces score above 0.98; the small detectors' false alarms reach 0.9
 # and may be larger than the face (a sleeve seven times its area, at 0.83, took its place when this was 2).
-DOUBT = 12
+DOUBT = 24
 
 
 @dataclass(frozen=True)
