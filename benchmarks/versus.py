@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
 import tempfile
 import time
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from wav2lip_hq import HQPipeline
+from wav2lip_hq.runtime import keep_pages
 
 from .chain import Chain, has_nms, random_weights
 from .networks import Watch, efficiency, matrix_rate, synchronise, table
 
 NOTE = (
     "Both sides run the same embedded detector, generator and parser, and the same restorer with RANDOM weights of the "
-    "official size (the published ones cannot be downloaded here): these are times, not pictures. The chain is cheaper "
-    "than the scripts it stands for (see benchmarks/chain.py), shares this process's memory settings and muxes no "
-    "sound, so the ratio is on the low side. Ratios are of runs that took turns; a warm-up went before."
+    "official size (the published ones cannot be downloaded here): these are times, not pictures. GFPGANer has its "
+    "own ParseNet; otherwise the chain is cheaper than the scripts it stands for (see benchmarks/chain.py), and it "
+    "muxes no sound. In its turns the C library gives memory back as it does by itself, in ours as runtime.keep_pages "
+    "sets it. Ratios are of runs that took turns; a warm-up went before."
 )
 
 
@@ -52,7 +55,11 @@ def compare(
             return pipe.run(face, speech, output, trim=True, measure=False).frames
 
         def theirs() -> int:
-            return chain.run(face, speech, output)
+            pages(keep=False)
+            try:
+                return chain.run(face, speech, output)
+            finally:
+                pages(keep=True)
 
         def rate(run: Callable[[], int]) -> float:
             synchronise(device)
@@ -93,6 +100,18 @@ def compare(
         "networks": [{**row, "network": named.get(row["network"], row["network"])} for row in networks],
         "rates": rates,
     }
+
+
+def pages(keep: bool) -> None:
+    """This project's setting of glibc's allocator, or what it settles at by itself (its ceilings: 32 and 64 MiB)."""
+    keep_pages()
+    if not keep:
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
+            libc.mallopt(-1, 64 << 20)  # M_TRIM_THRESHOLD
+        except (OSError, AttributeError):
+            pass
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -61,7 +61,7 @@ def test_the_chain_with_gfpgan_dubs_every_frame(made, tmp_path, monkeypatch):
     monkeypatch.setattr(gfpgan.utils, "GFPGANv1Clean", lambda **o: official(**{**o, "narrow": 0.125}))
     weights, out = tmp_path / "small.pth", tmp_path / "out.mp4"
     chain.random_weights("gfpgan", weights, {"narrow": 0.125})
-    whole = chain.Chain("gfpgan", weights, CPU)
+    whole = chain.Chain("gfpgan", weights, CPU, parsenet=False)
     assert whole.run(*made, out) == 5
     assert min(mouth_changes(made[0], out)) > 3
     monkeypatch.setattr(whole.gfpgan, "gfpgan", _fails)

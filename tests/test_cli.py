@@ -134,3 +134,9 @@ def test_preview_writes_a_contact_sheet_only(tmp_path):
     assert code == 0 and not (tmp_path / "sheet.mp4").exists()
     sheet = imread(tmp_path / "sheet.png")
     assert sheet.ndim == 3 and sheet.shape[1] > sheet.shape[0]
+
+
+def test_personalize_is_a_command_of_its_own(tmp_path, capsys):
+    """A video that is not there is told in one line."""
+    assert main(["personalize", "--video", str(tmp_path / "nobody.mp4"), "--name", "anna"]) != 0
+    assert "nobody.mp4" in capsys.readouterr().err

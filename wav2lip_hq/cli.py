@@ -106,6 +106,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     jobs_cli.add_arguments(commands.add_parser("batch", help="many shots unattended: plan, run, status, retry, report"))
     training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalise"))
+    person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person's footage")
+    training_cli.add_personalize(person)
     return parser
 
 
@@ -121,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "doctor": _doctor,
             "batch": jobs_cli.main,
             "train": training_cli.main,
+            "personalize": training_cli.personalize_main,
         }[args.command]
         return handler(args)
     except Wav2LipHQError as error:

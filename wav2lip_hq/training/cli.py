@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     resync = commands.add_parser("resync", help="find prepared clips whose own sound is late, and correct them")
     resync.add_argument("data", type=Path, help="a folder made by `prepare`")
     resync.add_argument("--model", default="embedded-expert", help="lip-sync expert (default embedded-expert)")
-    person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person")
+    add_personalize(commands.add_parser("personalize", help="fine-tune generator and restorer on one person"))
+
+
+def add_personalize(person: argparse.ArgumentParser) -> None:
+    """Add the options of `wav2lip-hq personalize`, which is also a training task."""
     person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
     person.add_argument("--name", required=True, help="name to use later: --set lipsync.model=NAME")
     person.add_argument("--minutes", type=float, default=20, help="training time (default 20)")
@@ -71,6 +75,14 @@ def settings(pairs: list[str]) -> dict[str, Any]:
                 pass
         out[key] = parsed
     return out
+
+
+def personalize_main(args: argparse.Namespace) -> int:
+    """Fine-tune on one person and say what was gained."""
+    from .personalize import personalize
+
+    print(personalize(args.video, args.name, minutes=args.minutes, work=args.work).text())
+    return 0
 
 
 def main(args: argparse.Namespace) -> int:
@@ -102,11 +114,7 @@ def main(args: argparse.Namespace) -> int:
         print(resync(args.data, args.model).text())
         return 0
     if args.what == "personalize":
-        from .personalize import personalize
-
-        result = personalize(args.video, args.name, minutes=args.minutes, work=args.work)
-        print(result.text())
-        return 0
+        return personalize_main(args)
     from .tasks import load_recipe, recipe_path, train
 
     recipe = load_recipe(args.recipe, settings(args.set))
