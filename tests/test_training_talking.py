@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra
 
 from wav2lip_hq.errors import InputError  # noqa: E402
 from wav2lip_hq.training import footage, talking  # noqa: E402
+from wav2lip_hq.training.critic import PatchCritic, hinge, likeness  # noqa: E402
 from wav2lip_hq.training.expert import ExpertTask, spread  # noqa: E402
 from wav2lip_hq.training.generator import GeneratorTask, masked  # noqa: E402
 from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
@@ -184,6 +186,44 @@ def test_generator_follows_the_expert(data):
     loss.backward()
     assert frames.grad is not None
     assert frames.grad[:, :, :48].abs().max() == 0 and frames.grad[:, :, 48:].abs().max() > 0
+
+
+@pytest.mark.parametrize("critic", ["visual_quality_disc", "patch"])
+def test_a_critic_learns_beside_the_generator_and_is_heard(data, tmp_path, critic):
+    options = {"data": str(data), "width": 0.125, "sync_weight": 0.0, "gan_weight": 0.5, "frames": 1, "critic": critic}
+    recipe = Recipe("generator", steps=2, batch_size=2, options={**options, "validation": ["id0"], "gan_step": 1})
+    recipe.options["validation_windows"] = 1
+    task = GeneratorTask(recipe)
+    first = {k: v.clone() for k, v in task.modules["critic"].state_dict().items()}
+    Trainer(task, tmp_path).run(on_log=lambda text: None)
+    assert any(not torch.equal(v, first[k]) for k, v in task.modules["critic"].state_dict().items())
+    with (tmp_path / "log.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["train_critic"]) > 0 and float(row["train_gen"]) != 0
+
+    made, real = torch.rand(2, 3, 96, 96, requires_grad=True), torch.rand(2, 3, 96, 96)
+    task.live = dict(task.modules)  # without the loop around them
+    task.modules["critic"].zero_grad()
+    task._displeasure(made, real, 2).backward()
+    assert made.grad is not None and made.grad[:, :, :48].abs().max() == 0 < made.grad[:, :, 60:].abs().max()
+    assert all(p.grad is None or not p.grad.any() for p in task.modules["critic"].parameters())
+
+
+def test_a_critic_of_patches_tells_soft_from_sharp():
+    torch.manual_seed(0)
+    critic = PatchCritic(width=8)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=2e-3)
+    for _ in range(60):
+        sharp = torch.nn.functional.interpolate(torch.rand(4, 3, 16, 16), scale_factor=2)
+        soft = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
+        loss = hinge(critic(sharp)[0], critic(soft)[0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1, "2 is what a critic scores who cannot tell"
+    with torch.no_grad():
+        seen, wanted = critic(soft)[1], critic(sharp)[1]
+    assert float(likeness(seen, wanted)) > 0 == float(likeness(wanted, wanted))
 
 
 @pytest.mark.parametrize(

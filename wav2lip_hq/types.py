@@ -57,6 +57,8 @@ class Faces:
     synced: Array | None = None  # (N, 512, 512, 3) uint8, generated mouth in the aligned face
     synced96: Array | None = None  # (N, S, S, 3) uint8, the generator's own output
     mask: Array | None = None  # (N, 512, 512) uint8, 255 = take the synthesised face
+    # (N, 2, 128, 128) uint8, 255 = lips, in the source face and in the synthesised one
+    lips: Array | None = None
     restored: Array | None = None  # (N, 512, 512, 3) uint8
 
     def __len__(self) -> int:

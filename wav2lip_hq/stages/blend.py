@@ -27,8 +27,12 @@ COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cell
 # The coarse picture is what the generator's pixels, 5 px here, can tell. Averaging UNIT px, a Gaussian of SIGMA and
 # enlarging again amount to a Gaussian of 5 px at a tenth of its cost.
 UNIT, SIGMA = 4, 1.15
-TOLERANCE = 14.0
+# How the source's own pixels are found again in the made face: by optical flow between the coarse pictures, smoothed
+# (coarse pixels), and believed where afterwards both differ by few 8-bit steps.
+FLOW_SIGMA, TOLERANCE, LEAST = 1.5, 18.0, 32
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
+FEW = 40  # coarse pixels: fewer say nothing about the lips' colour
+LIPS_MEMORY = 0.95  # as MEMORY, for the lips: their mean changes with every sound they form
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
 
 
@@ -38,6 +42,7 @@ class _Before:
 
     number: int
     drift: Array = field(default_factory=lambda: np.zeros((COLORS, COLORS, 3), np.float32))
+    lips: Array | None = None  # (3,) what their colour lacks
     area: Area | None = None
     coarse: Array = field(default_factory=lambda: np.zeros(0))
     detail: Array = field(default_factory=lambda: np.zeros(0))
@@ -47,10 +52,12 @@ class _Before:
 class Blend(Stage):
     """Write the restored (or synthesised) face into the frame.
 
-    Colours are matched to the source by a smooth field measured on the skin around the mouth, steadied over the track.
-    What is transferred is the *difference* to the source face, resampled into the frame: texture and grain of the
-    source stay wherever the synthesis agrees with it, and 16-bit sources keep their precision. Pixels whose mask is 0
-    keep their exact values.
+    Colours are matched to the source by a smooth field measured on the skin around the mouth, and those of the lips
+    (where ``parse`` has found them) by their own mean, steadied over the track. A generator knows 96 pixels a face;
+    what it shows is mostly there in the source, too, only elsewhere: lips, chin and beard have moved. So the source's
+    own pixels are moved to where the synthesis shows them, and the synthesis itself is seen only where that fails,
+    above all between the lips. What is transferred is the *difference* to the source face, resampled into the frame:
+    16-bit sources keep their precision, and pixels whose mask is 0 their exact values.
     """
 
     name: ClassVar[str] = "blend"
@@ -64,16 +71,17 @@ class Blend(Stage):
         "faces.to96",
         "faces.to512",
     )
-    optional: ClassVar[tuple[str, ...]] = ("faces.restored", "faces.mask")
+    optional: ClassVar[tuple[str, ...]] = ("faces.restored", "faces.mask", "faces.lips")
     adds: ClassVar[tuple[str, ...]] = ("frames",)
 
     method: str = "multiband"  # wide transitions for colour, narrow ones for detail; "feather" = one width
-    # Share of the source's own texture (pores, stubble, grain) that is kept where source and synthesis agree in shape.
-    texture: float = 1.0  # generators know 96 pixels a face: without it, skin around the mouth goes soft
+    # Share of the source's own pixels where they show, moved, what the synthesis shows. 0 = the synthesis alone.
+    texture: float = 1.0  # less makes lips and skin around the mouth soft
     # Share of the previous frame's synthesised detail that is kept where the face holds still: restorers invent a
     # slightly different skin in each frame, which shimmers.
     steady: float = 0.5  # a half-life of one frame: calms noise, is gone before a lip has moved
-    color: bool = True  # generators shift colours a little; the eye sees it at the mask's border first
+    # Generators shift colours a little, which the eye sees at the mask's border first, and lose the paint of lips.
+    color: bool = True
 
     def __post_init__(self) -> None:
         for name in ("texture", "steady"):
@@ -116,28 +124,36 @@ class Blend(Stage):
                 drift = _drift(faces.aligned[n], made[n], masks[n])
                 now.drift = drift if last is None else MEMORY * last.drift + (1 - MEMORY) * drift
             source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
-            change = self._change(source, face, area, now, last)
+            lips = None if faces.lips is None else faces.lips[n][:, *_cells(area, UNIT)].astype(np.float32) / 255
+            change = self._change(source, face, area, lips, now, last)
             mask = masks[n][area].astype(np.float32) / 255
             change = _weighted(change, mask) if self.method == "feather" else _bands(change, mask)
             _transfer(frames[i], change, (area[1].start, area[0].start), faces.to512[n])
         return replace(chunk, frames=frames)
 
-    def _change(self, source: Array, face: Array, area: Area, now: _Before, last: _Before | None) -> Array:
+    def _change(
+        self, source: Array, face: Array, area: Area, lips: Array | None, now: _Before, last: _Before | None
+    ) -> Array:
         """(h, w, 3) float32 in 8-bit steps to add to the part ``area`` of the source face.
 
-        Light and shape come from the coarse pictures; what is finer is made up of both faces' detail.
+        lips: (2, h / UNIT, w / UNIT) in [0, 1], where they are in the source and in the face.
         """
-        coarse, coarse_source = _coarse(face), _coarse(source)
-        detail = face - _enlarged(coarse)
-        fine = detail - (source - _enlarged(coarse_source))
+        coarse = before = _coarse(face)
+        coarse_source = _coarse(source)
         if self.color:
-            coarse += _enlarged(now.drift[_cells(area, CANVAS // COLORS)], coarse)
+            coarse = before + _enlarged(now.drift[_cells(area, CANVAS // COLORS)], before)
+            if lips is not None:
+                _match_lips(coarse, coarse_source, lips, now, last)
         if self.steady:
-            held = _held(detail, coarse, area, now, last, self.steady)
-            fine += held - detail
-        if self.texture:
-            fine *= 1 - _enlarged(_agreement(coarse, coarse_source, self.texture))
-        return np.asarray(_enlarged(coarse - coarse_source) + fine)
+            detail = face - _enlarged(before)
+            face = face + _held(detail, coarse, area, now, last, self.steady) - detail
+        made = face + _enlarged(coarse - before)
+        if not self.texture:
+            return made - source
+        flow = _motion(coarse, coarse_source)
+        agree = _agreement(coarse, _moved(coarse_source, flow), self.texture)
+        moved = _moved(source.astype(np.uint8), _enlarged(flow) * UNIT).astype(np.float32)
+        return np.asarray(made + _enlarged(agree) * (moved - made) - source)
 
 
 def _area(mask: Array) -> Area | None:
@@ -207,6 +223,17 @@ def _drift(aligned: Array, made: Array, mask: Array) -> Array:
     return _weighted(cv2.GaussianBlur(_weighted(before - after, weight), (0, 0), SPREAD), 1 / total)
 
 
+def _match_lips(coarse: Array, source: Array, lips: Array, now: _Before, last: _Before | None) -> None:
+    """Give the lips of ``coarse`` the mean colour they have in ``source``, in place."""
+    now.lips = None if last is None else last.lips
+    before, after = (max(float(x.sum()), 1e-6) for x in lips)
+    if min(before, after) >= FEW:
+        lack = np.einsum("yx,yxc->c", lips[0], source) / before - np.einsum("yx,yxc->c", lips[1], coarse) / after
+        now.lips = lack if now.lips is None else LIPS_MEMORY * now.lips + (1 - LIPS_MEMORY) * lack
+    if now.lips is not None:
+        coarse += cv2.GaussianBlur(lips[1], (0, 0), SIGMA)[..., None] * now.lips.astype(np.float32)
+
+
 def _held(detail: Array, coarse: Array, area: Area, now: _Before, last: _Before | None, share: float) -> Array:
     """``detail`` mixed with the previous frame's wherever the coarse picture has not changed; noted down in ``now``.
 
@@ -233,11 +260,34 @@ def _within(part: Area, whole: Area) -> Area:
     return slice(part[0].start - y, part[0].stop - y), slice(part[1].start - x, part[1].stop - x)
 
 
-def _agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
-    """Coarse picture (3 equal channels) in [0, share]: where the source's fine detail is to be kept.
+def _motion(made: Array, source: Array) -> Array:
+    """(h, w, 2) float32 optical flow: where in ``source`` each pixel of ``made`` is from, in coarse pixels (x, y)."""
+    height, width = made.shape[:2]
+    more = (0, max(0, LEAST - height), 0, max(0, LEAST - width))  # OpenCV crashes on smaller pictures
+    grey = (
+        cv2.copyMakeBorder(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), *more, cv2.BORDER_REPLICATE) for x in (made, source)
+    )
+    made8, source8 = (x.clip(0, 255).astype(np.uint8) for x in grey)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(made8, source8, None)
+    return np.asarray(cv2.GaussianBlur(flow[:height, :width], (0, 0), FLOW_SIGMA))
 
-    Lips, teeth and a moved jaw differ in shape and keep the synthesised detail; skin and beard beside them do not
-    differ and get their own back. TOLERANCE is in 8-bit steps.
+
+def _moved(image: Array, flow: Array) -> Array:
+    """image (h, w, 3) float32 sampled where the flow (h, w, 2) says."""
+    at = cv2.add(flow, _places(*image.shape[:2]))
+    return np.asarray(cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+@lru_cache(maxsize=16)
+def _places(height: int, width: int) -> Array:
+    """(h, w, 2) float32: the (x, y) of every pixel."""
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+
+
+def _agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
+    """Coarse picture (3 equal channels) in [0, share]: where the moved source shows what the synthesis shows.
+
+    TOLERANCE is in 8-bit steps.
     """
     difference = cv2.dilate(_apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
     difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)

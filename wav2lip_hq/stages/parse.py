@@ -31,12 +31,14 @@ REGIONS = {
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Bits that pixels of a class get: of the wanted region, over the face, behind it or before it.
 WANTED, OVER, ALIEN = 1, 2, 4
+LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures have it, too
 REACH = 2  # frames to either side over which the mask is averaged
 
 
 @dataclass(frozen=True)
 class Parse(Stage):
-    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face.
+    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
+    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty without a parser).
 
     The union of the region in the source's and in the synthesised face, so that a lowered jaw is covered either way,
     inside what the generator painted, without what lies over the face in the source (hair, glasses, hat, hands and
@@ -53,7 +55,7 @@ class Parse(Stage):
         "faces.to96",
         "faces.to512",
     )
-    adds: ClassVar[tuple[str, ...]] = ("faces.mask",)
+    adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
 
     model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
     region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam
@@ -101,21 +103,24 @@ class Parse(Stage):
 
         for chunk in chunks:
             assert chunk.faces is not None and chunk.faces.track is not None
-            made = self._masks(chunk, runtime)
+            made, lips = self._masks(chunk, runtime)
             for i in range(len(chunk)):
                 rows.append({int(chunk.faces.track[n]): made[n] for n in np.flatnonzero(chunk.faces.frame == i)})
-            waiting.append(chunk)
+            waiting.append(chunk.with_faces(lips=lips))
             yield from ready(False)
         yield from ready(True)
 
-    def _masks(self, chunk: Chunk, runtime: Runtime) -> Array:
+    def _masks(self, chunk: Chunk, runtime: Runtime) -> tuple[Array, Array]:
+        """(N, 512, 512) uint8 masks of single frames, and the lips."""
         faces = chunk.faces
         assert faces is not None and faces.aligned is not None and faces.synced is not None
         assert faces.to96 is not None and faces.to512 is not None and faces.synced96 is not None
         if not len(faces):
-            return np.zeros((0, CANVAS, CANVAS), np.uint8)
+            return np.zeros((0, CANVAS, CANVAS), np.uint8), np.zeros((0, 2, LIPS, LIPS), np.uint8)
+        lips = np.zeros((len(faces), 2, LIPS, LIPS), np.uint8)
         if self.model:
-            shape = self._parsed(faces.aligned, faces.synced, runtime)
+            before, after = (classes(x, runtime, self.model, self.size) for x in (faces.aligned, faces.synced))
+            shape, lips = self._shapes(before, after), _lips(before, after)
         else:
             runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
             shape = np.broadcast_to(default_shape(), (len(faces), CANVAS, CANVAS))
@@ -124,22 +129,18 @@ class Parse(Stage):
             area, where = painted_part(matrix, faces.synced96.shape[1])
             if where.size:
                 masks[n][area] = np.round(255 * _feather(shape[n], self.feather, area) * where)
-        return masks
+        return masks, lips
 
-    def _parsed(self, aligned: Array, synced: Array, runtime: Runtime) -> Array:
-        """(N, 512, 512) uint8 in {0, 1}: region minus occluders."""
-        before, after = (
-            classes(aligned, runtime, self.model, self.size),
-            classes(synced, runtime, self.model, self.size),
-        )
+    def _shapes(self, before: Array, after: Array) -> Array:
+        """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesised faces."""
         table = np.zeros(256, np.uint8)
         table[list(REGIONS[self.region])] |= WANTED
         table[[HAIR, GLASSES, HAT]] |= OVER
         table[[BACKGROUND, CLOTH]] |= ALIEN
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
-        out = np.empty((len(aligned), CANVAS, CANVAS), np.uint8)
-        for n in range(len(aligned)):
+        out = np.empty((len(before), CANVAS, CANVAS), np.uint8)
+        for n in range(len(before)):
             old, new = cv2.LUT(before[n], table), cv2.LUT(after[n], table)
             # Background or cloth enclosed by the face is a hand, a cup, a microphone.
             hull = _closed(old & WANTED, CANVAS // 4, 17)
@@ -151,6 +152,17 @@ class Parse(Stage):
                 region = cv2.dilate(region, wide)
             out[n] = region & ~cv2.dilate(_scaled(over, CANVAS), near)
         return out
+
+
+def _lips(before: Array, after: Array) -> Array:
+    """(N, 2, 128, 128) uint8 from classes (N, S, S): 255 where all of a pixel is lips."""
+    table = np.zeros(256, np.uint8)
+    table[[UPPER_LIP, LOWER_LIP]] = 255
+    small = [
+        [cv2.resize(cv2.LUT(x, table), (LIPS, LIPS), interpolation=cv2.INTER_AREA) for x in pair]
+        for pair in zip(before, after, strict=True)
+    ]
+    return np.asarray(small, np.uint8)
 
 
 def _mean(masks: list[Array]) -> Array:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
+from .critic import PatchCritic, hinge, likeness
 from .loop import Batch, Optimise, Recipe, Task
 from .talking import Clip, Look
 
@@ -39,6 +40,13 @@ MEL_OFFSET_MS = 1000.0 * MEL_OFFSET_FRAMES / talking.FPS
 
 
 NEAR = 12  # frames: how far a "near" reference may lie from its target
+WARM_UP = 100  # steps by which the critic learns ahead of the generator
+
+
+def _mouth(faces: Tensor) -> Tensor:
+    """Mouth and chin of (N, 3, S, S) faces. On the rest made and real ones differ too little to teach a critic."""
+    size = faces.shape[2]
+    return faces[:, :, size * 13 // 24 : size * 23 // 24, size * 5 // 24 : size * 19 // 24]
 
 
 def masked(faces: Tensor) -> Tensor:
@@ -49,10 +57,12 @@ def masked(faces: Tensor) -> Tensor:
 
 
 class GeneratorTask(Task):
-    """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or path),
-    sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
-    (weights), augment, bend (other proportions), reference_near (share), reference_hard (candidates), freeze_norm
-    (batch norm keeps its statistics: for fine-tuning on few people)."""
+    """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or
+    path), sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
+    (weights), critic (visual_quality_disc, or patch), critic_lr (times lr), feature_weight (of a patch critic's inner
+    pictures), gan_step (when the critic's word begins to count), augment, bend (other proportions), reference_near
+    (share), reference_hard (candidates), freeze_norm (batch norm keeps its statistics: for fine-tuning on few
+    people)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -84,8 +94,11 @@ class GeneratorTask(Task):
         if o.get("start"):
             state, _ = checkpoints.load_state(Path(o["start"]))
             self.modules["generator"].load_state_dict(state)
+        self.patches = o.get("critic", "visual_quality_disc") == "patch"
+        self.feature_weight = float(o.get("feature_weight", 1.0))
         if self.gan_weight:
-            self.modules["critic"] = models.build("visual_quality_disc")
+            self.modules["critic"] = PatchCritic() if self.patches else models.build("visual_quality_disc")
+            self.lr_scale["critic"] = float(o.get("critic_lr", 4.0 if self.patches else 1.0))
         self.expert: nn.Module | None = None
         if self.sync_weight:
             self.modules["expert"] = checkpoints.load(o["expert"], "lipsync_expert").module
@@ -201,22 +214,42 @@ class GeneratorTask(Task):
             loss = loss + sw * sync
             log["sync"], log["cosine"] = sync.detach(), cosine.detach()
         if gan:
-            critic = self.live["critic"]
-            critic.requires_grad_(False)
-            fake = critic(self._sequence(out, count)).float()
-            log["gen"] = F.binary_cross_entropy(fake.clamp(1e-6, 1 - 1e-6), torch.ones_like(fake))
-            loss = loss + sg * log["gen"]
-            critic.requires_grad_(True)
+            displeasure = self._displeasure(out, target, count)
+            loss = loss + sg * displeasure
+            log["gen"] = displeasure.detach()
         optimise("generator", loss)
         if self.gan_weight:
-            real = self.live["critic"](self._sequence(target, count)).float().clamp(1e-6, 1 - 1e-6)
-            fake = self.live["critic"](self._sequence(out.detach(), count)).float().clamp(1e-6, 1 - 1e-6)
-            critic_loss = F.binary_cross_entropy(real, torch.ones_like(real)) + F.binary_cross_entropy(
-                fake, torch.zeros_like(fake)
-            )
-            optimise("critic", critic_loss if gan else critic_loss * 0)
-            log["critic"] = critic_loss.detach()
+            mistakes = self._mistakes(out.detach(), target, count)
+            optimise("critic", mistakes if self.state["step"] > self.gan_step - WARM_UP else mistakes * 0)
+            log["critic"] = mistakes.detach()
         return {k: v.detach() if isinstance(v, Tensor) else v for k, v in log.items()}
+
+    def _displeasure(self, made: Tensor, real: Tensor, count: int) -> Tensor:
+        """The generator's adversarial loss; gradients reach the faces (B * T, 3, S, S) alone."""
+        critic = self.live["critic"]
+        critic.requires_grad_(False)
+        loss: Tensor
+        if self.patches:
+            score, seen = critic(_mouth(made))
+            with torch.no_grad():
+                _, wanted = critic(_mouth(real))
+            loss = -score.float().mean() + self.feature_weight * likeness(seen, wanted)
+        else:
+            score = critic(self._sequence(made, count)).float()
+            loss = F.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), torch.ones_like(score))
+        critic.requires_grad_(True)
+        return loss
+
+    def _mistakes(self, made: Tensor, real: Tensor, count: int) -> Tensor:
+        """The critic's loss on made and real faces (B * T, 3, S, S)."""
+        critic = self.live["critic"]
+        if self.patches:
+            loss: Tensor = hinge(critic(_mouth(real))[0], critic(_mouth(made))[0])
+            return loss
+        good = critic(self._sequence(real, count)).float().clamp(1e-6, 1 - 1e-6)
+        bad = critic(self._sequence(made, count)).float().clamp(1e-6, 1 - 1e-6)
+        one, zero = torch.ones_like(good), torch.zeros_like(bad)
+        return F.binary_cross_entropy(good, one) + F.binary_cross_entropy(bad, zero)
 
     @staticmethod
     def _sequence(frames: Tensor, count: int) -> Tensor:
