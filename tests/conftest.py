@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+
+from wav2lip_hq import models
 
 SHARED = Path(os.environ.get("WAV2LIP_HQ_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -22,3 +26,19 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own, empty checkpoint folder."""
+    folder = tmp_path / "checkpoint folder"
+    monkeypatch.setenv("WAV2LIP_HQ_CHECKPOINTS", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def generator() -> nn.Module:
+    """A small generator with random weights; leave them as they are."""
+    torch.manual_seed(0)
+    return models.build("wav2lip", width=0.25)
