@@ -144,16 +144,16 @@ class Blend(Stage):
             coarse = before + _enlarged(now.drift[_cells(area, CANVAS // COLORS)], before)
             if lips is not None:
                 _match_lips(coarse, coarse_source, lips, now, last)
+        detail = face - _enlarged(before)
         if self.steady:
-            detail = face - _enlarged(before)
-            face = face + _held(detail, coarse, area, now, last, self.steady) - detail
-        made = face + _enlarged(coarse - before)
-        if not self.texture:
-            return made - source
-        flow = _motion(coarse, coarse_source)
-        agree = _agreement(coarse, _moved(coarse_source, flow), self.texture)
-        moved = _moved(source.astype(np.uint8), _enlarged(flow) * UNIT).astype(np.float32)
-        return np.asarray(made + _enlarged(agree) * (moved - made) - source)
+            detail = _held(detail, coarse, area, now, last, self.steady)
+        made = detail + _enlarged(coarse)
+        if self.texture:
+            flow = _motion(coarse, coarse_source)
+            agree = _enlarged(_agreement(coarse, _moved(coarse_source, flow), self.texture))
+            moved = _moved(source.astype(np.uint8), _enlarged(flow) * UNIT).astype(np.float32)
+            made = cv2.blendLinear(moved, made, agree, 1 - agree)
+        return np.asarray(made - source)
 
 
 def _area(mask: Array) -> Area | None:
@@ -228,7 +228,7 @@ def _match_lips(coarse: Array, source: Array, lips: Array, now: _Before, last: _
     now.lips = None if last is None else last.lips
     before, after = (max(float(x.sum()), 1e-6) for x in lips)
     if min(before, after) >= FEW:
-        lack = np.einsum("yx,yxc->c", lips[0], source) / before - np.einsum("yx,yxc->c", lips[1], coarse) / after
+        lack = lips[0].ravel() @ source.reshape(-1, 3) / before - lips[1].ravel() @ coarse.reshape(-1, 3) / after
         now.lips = lack if now.lips is None else LIPS_MEMORY * now.lips + (1 - LIPS_MEMORY) * lack
     if now.lips is not None:
         coarse += cv2.GaussianBlur(lips[1], (0, 0), SIGMA)[..., None] * now.lips.astype(np.float32)
@@ -285,13 +285,13 @@ def _places(height: int, width: int) -> Array:
 
 
 def _agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
-    """Coarse picture (3 equal channels) in [0, share]: where the moved source shows what the synthesis shows.
+    """(h, w) float32 in [0, share]: where the moved source shows what the synthesis shows.
 
     TOLERANCE is in 8-bit steps.
     """
     difference = cv2.dilate(_apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
     difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)
-    return np.asarray(cv2.merge([share * np.exp(-((difference / TOLERANCE) ** 2))] * 3))
+    return np.asarray(share * np.exp(-((difference / TOLERANCE) ** 2)))
 
 
 def _bands(change: Array, mask: Array, levels: int = 4) -> Array:
