@@ -214,7 +214,7 @@ def test_a_critic_of_patches_tells_soft_from_sharp():
     critic = PatchCritic(width=8)
     optimizer = torch.optim.Adam(critic.parameters(), lr=2e-3)
     for _ in range(60):
-        sharp = torch.nn.functional.interpolate(torch.rand(4, 3, 16, 16), scale_factor=2)
+        sharp = torch.nn.functional.interpolate(torch.rand(4, 1, 16, 16), scale_factor=2)
         soft = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
         loss = hinge(critic(sharp)[0], critic(soft)[0])
         optimizer.zero_grad()

@@ -31,7 +31,7 @@ UNIT, SIGMA = 4, 1.15
 # (coarse pixels), and believed where afterwards both differ by few 8-bit steps.
 FLOW_SIGMA, TOLERANCE, LEAST = 1.5, 18.0, 32
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
-FEW = 40  # coarse pixels: fewer say nothing about the lips' colour
+FEW, PAINT = 40, 60.0  # coarse pixels: fewer say nothing about the lips' colour; 8-bit steps: more is something else
 LIPS_MEMORY = 0.95  # as MEMORY, for the lips: their mean changes with every sound they form
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
 
@@ -229,6 +229,7 @@ def _match_lips(coarse: Array, source: Array, lips: Array, now: _Before, last: _
     before, after = (max(float(x.sum()), 1e-6) for x in lips)
     if min(before, after) >= FEW:
         lack = lips[0].ravel() @ source.reshape(-1, 3) / before - lips[1].ravel() @ coarse.reshape(-1, 3) / after
+        lack = np.clip(lack, -PAINT, PAINT)
         now.lips = lack if now.lips is None else LIPS_MEMORY * now.lips + (1 - LIPS_MEMORY) * lack
     if now.lips is not None:
         coarse += cv2.GaussianBlur(lips[1], (0, 0), SIGMA)[..., None] * now.lips.astype(np.float32)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class PatchCritic(nn.Module):
-    """(N, 3, h, w) faces in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real) and the pictures before them."""
+    """(N, 1, h, w) grey pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real) and the pictures before them."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class PatchCritic(nn.Module):
 
         self.layers = nn.ModuleList(
             [
-                conv(3, width, 3, 1),
+                conv(1, width, 3, 1),
                 conv(width, 2 * width, 4, 2),
                 conv(2 * width, 4 * width, 4, 2),
                 conv(4 * width, 4 * width, 3, 1),
@@ -33,8 +33,8 @@ class PatchCritic(nn.Module):
         )
         self.score = conv(4 * width, 1, 3, 1)
 
-    def forward(self, face: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x, seen = face * 2 - 1, []
+    def forward(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, seen = picture * 2 - 1, []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
             seen.append(x)
