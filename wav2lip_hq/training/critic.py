@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class PatchCritic(nn.Module):
-    """(N, 1, h, w) grey pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real) and the layers before them."""
+    """(N, 1, h, w) grey pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real), the layers before."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()

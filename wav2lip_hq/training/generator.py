@@ -44,8 +44,8 @@ WARM_UP = 100  # steps by which the critic learns ahead of the generator
 
 
 def _mouth(faces: Tensor) -> Tensor:
-    """(N, 1, h, w) mouth and chin of (N, 3, S, S) faces, grey: on the rest made and real ones differ too little to teach a
-    critic, and one that sees colours teaches a generator to paint bright streaks where it is unsure."""
+    """(N, 1, h, w) mouth and chin of (N, 3, S, S) faces, grey: elsewhere made and real ones differ too little to teach
+    a critic, and one that sees colours teaches a generator to paint bright streaks where it is unsure."""
     size = faces.shape[2]
     part = faces[:, :, size * 13 // 24 : size * 23 // 24, size * 5 // 24 : size * 19 // 24]
     return part.mean(1, keepdim=True)
