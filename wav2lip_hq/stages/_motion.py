@@ -1,0 +1,49 @@
+"""The source's own pixels, moved to where a made face shows them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ..types import Array
+from ._coarse import UNIT, apart
+
+SMOOTH = 1.5  # coarse pixels: neighbouring skin moves alike
+TOLERANCE = 18.0  # 8-bit steps by which both may differ afterwards
+LEAST = 32  # px: OpenCV's flow crashes on smaller pictures
+
+
+def motion(made: Array, source: Array) -> Array:
+    """(h, w, 2) float32 optical flow: where in ``source`` each pixel of ``made`` is from, in coarse pixels (x, y)."""
+    height, width = made.shape[:2]
+    more = (0, max(0, LEAST - height), 0, max(0, LEAST - width))
+    grey = (
+        cv2.copyMakeBorder(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), *more, cv2.BORDER_REPLICATE) for x in (made, source)
+    )
+    made8, source8 = (x.clip(0, 255).astype(np.uint8) for x in grey)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(made8, source8, None)
+    return np.asarray(cv2.GaussianBlur(flow[:height, :width], (0, 0), SMOOTH))
+
+
+def moved_along(image: Array, flow: Array) -> Array:
+    """image (h, w, 3) float32 sampled where the flow (h, w, 2) says."""
+    at = cv2.add(flow, _places(*image.shape[:2]))
+    return np.asarray(cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+@lru_cache(maxsize=16)
+def _places(height: int, width: int) -> Array:
+    """(h, w, 2) float32: the (x, y) of every pixel."""
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+
+
+def agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
+    """(h, w) float32 in [0, share]: where the moved source shows what the synthesis shows.
+
+    TOLERANCE is in 8-bit steps.
+    """
+    difference = cv2.dilate(apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
+    difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)
+    return np.asarray(share * np.exp(-((difference / TOLERANCE) ** 2)))
