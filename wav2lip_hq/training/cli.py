@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     embed = commands.add_parser("embed", help="put a trained checkpoint among the embedded weights, with a model card")
     embed.add_argument("source", type=Path, help="a run's best.safetensors")
     embed.add_argument("name", help="detector, generator, parser, restorer, expert or syncnet")
-    embed.add_argument("--mean", type=Path, help="embed the mean of SOURCE and this earlier checkpoint")
+    embed.add_argument(
+        "--mean", type=Path, nargs="+", default=[], help="embed the mean of SOURCE and these checkpoints"
+    )
     embed.add_argument("--folder", type=Path, default=Path("checkpoints/embedded"), help="default checkpoints/embedded")
     table = commands.add_parser("ablation", help="the paper's Table 3: sync networks of 1, 3, 5 frames, frozen or not")
     table.add_argument("--out", type=Path, default=Path("runs/ablation"), help="default runs/ablation; continues")

@@ -6,6 +6,7 @@ comment says what it is and where it fails, the rest is read from the file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ def tidy(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
-def embed(source: Path, name: str, folder: Path, mean: Path | None = None) -> Path:
+def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = ()) -> Path:
     """Write ``folder/NAME.safetensors`` and ``NAME.md`` from a training run's checkpoint; returns the weights' path.
 
-    ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. mean: an earlier checkpoint of the same network;
-    the mean of both is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data.
+    ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. mean: other checkpoints of the same network; the
+    mean of all is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data.
     Raises InputError, CheckpointError.
     """
     recipe = folder / f"{name}.yaml"
@@ -45,8 +46,8 @@ def embed(source: Path, name: str, folder: Path, mean: Path | None = None) -> Pa
         )
     model = checkpoints.load(str(source))
     card = dict(model.card)
-    if mean is not None:
-        average(model.module, checkpoints.load(str(mean), model.arch.name).module)
+    if mean:
+        average(model.module, [checkpoints.load(str(other), model.arch.name).module for other in mean])
         card["figures"] = {**card.get("figures", {}), **measure(recipe, model.module)}
     card["recipe"], card["licence"] = tidy(card.get("recipe", {})), LICENCE
     target = folder / f"{name}.safetensors"
@@ -55,12 +56,12 @@ def embed(source: Path, name: str, folder: Path, mean: Path | None = None) -> Pa
     return target
 
 
-def average(module: nn.Module, other: nn.Module) -> None:
-    """Put the mean of both networks' weights into ``module``."""
-    theirs = other.state_dict()
+def average(module: nn.Module, others: Sequence[nn.Module]) -> None:
+    """Put the mean of all networks' weights into ``module``."""
+    theirs = [other.state_dict() for other in others]
     for key, value in module.state_dict().items():
         if value.is_floating_point():
-            value.copy_((value + theirs[key]) / 2)
+            value.copy_((value + sum(state[key] for state in theirs)) / (1 + len(theirs)))
 
 
 def measure(recipe: Path, module: nn.Module) -> dict[str, float]:
