@@ -15,6 +15,7 @@ from test_training_talking import talker  # noqa: E402
 from wav2lip_hq import checkpoints, models  # noqa: E402
 from wav2lip_hq.training import resync, talking  # noqa: E402
 from wav2lip_hq.training.ablation import ablation, table  # noqa: E402
+from wav2lip_hq.training.evaluate import evaluate_generator  # noqa: E402
 from wav2lip_hq.training.expert import ExpertTask  # noqa: E402
 from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
 from wav2lip_hq.training.tasks import build_task, load_recipe  # noqa: E402
@@ -112,3 +113,23 @@ def test_attention_starts_as_the_generator_it_joins():
     assert torch.allclose(attentive(mel, face), plain(mel, face), atol=1e-6)
     torch.nn.init.normal_(attentive.speech_attention.attention.out_proj.weight)
     assert not torch.allclose(attentive(mel, face), plain(mel, face), atol=1e-4)
+
+
+def test_generators_are_judged_by_what_they_show(data):
+    """A generator that copies the reference is as sharp and lively as the footage; blur and standstill are told."""
+    clips = talking.load_clips(data, identities=["id0", "id1"])
+    judge = checkpoints.load("embedded-syncnet", "syncnet_v2").module
+
+    def copies(mels, faces):
+        return faces[:, 3:]
+
+    def blurs(mels, faces):
+        return torch.nn.functional.avg_pool2d(faces[:, 3:], 7, 1, 3)
+
+    def stands_still(mels, faces):
+        return faces[:1, 3:].expand(len(faces), -1, -1, -1)
+
+    like, soft, still = (evaluate_generator(net, judge, clips) for net in (copies, blurs, stands_still))
+    assert like["own_sharpness"] == pytest.approx(1, abs=0.01) and like["own_movement"] == pytest.approx(1, abs=0.01)
+    assert like["own_within_1"] == like["real_within_1"]
+    assert soft["other_sharpness"] < 0.7 and still["other_movement"] < 0.8 * like["other_movement"]

@@ -11,7 +11,7 @@ from ..types import Array
 from ._coarse import UNIT, apart
 
 SMOOTH = 1.5  # coarse pixels: neighbouring skin moves alike
-TOLERANCE = 18.0  # 8-bit steps by which both may differ afterwards
+TOLERANCE = 0.12  # of the mouth's brightness: by how much both may differ afterwards
 LEAST = 32  # px: OpenCV's flow crashes on smaller pictures
 
 
@@ -39,11 +39,11 @@ def _places(height: int, width: int) -> Array:
     return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
-def agreement(coarse: Array, coarse_source: Array, share: float) -> Array:
-    """(h, w) float32 in [0, share]: where the moved source shows what the synthesis shows.
+def agreement(coarse: Array, coarse_source: Array, light: float) -> Array:
+    """(h, w) float32 in [0, 1]: where the moved source shows what the synthesis shows. light: the mouth's brightness.
 
-    TOLERANCE is in 8-bit steps.
+    In dark footage a mouth that opens changes by few 8-bit steps, so the tolerance goes with the light.
     """
     difference = cv2.dilate(apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
     difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)
-    return np.asarray(share * np.exp(-((difference / TOLERANCE) ** 2)))
+    return np.asarray(np.exp(-((difference / (TOLERANCE * light + 1)) ** 2)))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MARGIN = 24  # px at 512 around the mask that filters may look at
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
+MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
 LIPS_MEMORY = 0.95  # as MEMORY, for the lips: their mean changes with every sound they form
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
@@ -118,18 +119,27 @@ class Blend(Stage):
                 now.drift = drifted if last is None else MEMORY * last.drift + (1 - MEMORY) * drifted
             source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
             lips = None if faces.lips is None else faces.lips[n][:, *cells(area, UNIT)].astype(np.float32) / 255
-            change = self._change(source, face, area, lips, now, last)
+            light = float(faces.aligned[n][MOUTH].mean())
+            change = self._change(source, face, area, lips, light, now, last)
             mask = masks[n][area].astype(np.float32) / 255
             change = weighted(change, mask) if self.method == "feather" else _bands(change, mask)
             _transfer(frames[i], change, (area[1].start, area[0].start), faces.to512[n])
         return replace(chunk, frames=frames)
 
     def _change(
-        self, source: Array, face: Array, area: Area, lips: Array | None, now: _Before, last: _Before | None
+        self,
+        source: Array,
+        face: Array,
+        area: Area,
+        lips: Array | None,
+        light: float,
+        now: _Before,
+        last: _Before | None,
     ) -> Array:
         """(h, w, 3) float32 in 8-bit steps to add to the part ``area`` of the source face.
 
-        lips: (2, h / UNIT, w / UNIT) in [0, 1], where they are in the source and in the face.
+        lips: (2, h / UNIT, w / UNIT) in [0, 1], where they are in the source and in the face. light: the source's
+        brightness around the mouth, in 8-bit steps.
         """
         coarse = before = coarsened(face)
         coarse_source = coarsened(source)
@@ -145,9 +155,10 @@ class Blend(Stage):
         made = detail + enlarged(coarse)
         if self.texture:
             flow = motion(coarse, coarse_source)
-            agree = enlarged(agreement(coarse, moved_along(coarse_source, flow), self.texture))
+            agree = agreement(coarse, moved_along(coarse_source, flow), light)
+            share = self.texture * enlarged(agree)
             moved = moved_along(source.astype(np.uint8), enlarged(flow) * UNIT).astype(np.float32)
-            made = cv2.blendLinear(moved, made, agree, 1 - agree)
+            made = cv2.blendLinear(moved, made, share, 1 - share)
         return np.asarray(made - source)
 
 

@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mean", type=Path, nargs="+", default=[], help="embed the mean of SOURCE and these checkpoints"
     )
     embed.add_argument("--folder", type=Path, default=Path("checkpoints/embedded"), help="default checkpoints/embedded")
+    judged = commands.add_parser("evaluate", help="measure a generator on people it was not trained on")
+    judged.add_argument("model", help="checkpoint name or path")
+    judged.add_argument("--data", type=Path, default=Path("runs/data"), help="made by `prepare` (default runs/data)")
+    judged.add_argument("--identities", nargs="+", help="people to use (default: those of the data's split.json)")
+    judged.add_argument("--every", type=int, default=1, metavar="N", help="every Nth clip only")
+    judged.add_argument("--judge", default="embedded-syncnet", help="sync network (default embedded-syncnet)")
     table = commands.add_parser("ablation", help="the paper's Table 3: sync networks of 1, 3, 5 frames, frozen or not")
     table.add_argument("--out", type=Path, default=Path("runs/ablation"), help="default runs/ablation; continues")
     table.add_argument("--minutes", type=float, help="stop each of the seven runs after this long")
@@ -104,6 +110,16 @@ def main(args: argparse.Namespace) -> int:
         from .embed import embed
 
         print(embed(args.source, args.name, args.folder, args.mean))
+        return 0
+    if args.what == "evaluate":
+        from .. import checkpoints
+        from . import talking
+        from .evaluate import evaluate_generator
+
+        held = args.identities or talking.held_identities(args.data, {})
+        clips = talking.load_clips(args.data, identities=held)[:: max(1, args.every)]
+        judge = checkpoints.load(args.judge, "syncnet_v2").module
+        print(json.dumps(evaluate_generator(checkpoints.load(args.model, "wav2lip").module, judge, clips), indent=1))
         return 0
     if args.what == "ablation":
         from .ablation import ablation, table

@@ -85,16 +85,39 @@ def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
 
 
 def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -> dict[str, float]:
-    """Held-out figures: share of clips within one frame, mean LSE-D and LSE-C; real, own speech, other speech."""
-    rows: dict[str, list[Sync]] = {"real": [], "own": [], "other": []}
+    """Held-out figures, keys prefixed real_ (the footage itself), own_ (its own speech), other_ (another clip's).
+
+    within_1: share of clips whose offset is found within one frame; lse_d, lse_c: means. Of what was made, over the
+    footage's own: sharpness (spread of the Laplacian) and movement (spread over time) of the generator's mouth pixels,
+    means of the clips' ratios; 1 is like real.
+    """
+    rows: dict[str, list[dict[str, float]]] = {"real": [], "own": [], "other": []}
     for number, clip in enumerate(clips):
-        rows["real"].append(measure(judge, clip))
+        real = mouths(talking.face_crops(clip, np.arange(len(clip)), Look()))
+        rows["real"].append(_row(measure(judge, clip)))
         for kind, speech in (("own", clip), ("other", clips[(number + len(clips) // 2) % len(clips)])):
-            made = put_back(clip, generate(net, clip, speech))
-            rows[kind].append(measure(judge, made, speech.wav[: len(made) * 640]))
+            faces = generate(net, clip, speech)
+            made = put_back(clip, faces)
+            row = _row(measure(judge, made, speech.wav[: len(made) * 640]))
+            mine, theirs = mouths(faces), real[: len(faces)]
+            row["sharpness"] = sharpness(mine) / sharpness(theirs)
+            row["movement"] = float(mine.std(0).mean() / theirs.std(0).mean())
+            rows[kind].append(row)
     out: dict[str, float] = {"clips": float(len(clips))}
-    for kind, syncs in rows.items():
-        out[f"{kind}_within_1"] = float(np.mean([abs(s.offset) <= 1 for s in syncs]))
-        out[f"{kind}_lse_d"] = float(np.mean([s.lse_d for s in syncs]))
-        out[f"{kind}_lse_c"] = float(np.mean([s.lse_c for s in syncs]))
+    for kind, found in rows.items():
+        out |= {f"{kind}_{key}": float(np.mean([row[key] for row in found])) for key in found[0]}
     return out
+
+
+def _row(sync: Sync) -> dict[str, float]:
+    return {"within_1": float(abs(sync.offset) <= 1), "lse_d": sync.lse_d, "lse_c": sync.lse_c}
+
+
+def mouths(faces: Array) -> Array:
+    """(T, h, w) float32 grey mouths of (T, 96, 96, 3) faces."""
+    return np.asarray(faces[:, 52:92, 22:74].astype(np.float32).mean(-1))
+
+
+def sharpness(mouths: Array) -> float:
+    """Mean standard deviation of the Laplacian of (T, h, w) pictures."""
+    return float(np.mean([cv2.Laplacian(mouth, cv2.CV_32F).std() for mouth in mouths]))
