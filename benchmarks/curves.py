@@ -16,7 +16,11 @@ PANELS = (
     ("Table 3: off-sync accuracy", "off_sync_accuracy", {f"Tv = {n}": f"ablation-expert-{n}" for n in (1, 3, 5)}),
     ("judge: pair accuracy", "pair_accuracy", {"": "syncnet"}),
     ("detector: landmark error / eye distance", "landmark_error", {"": "detector"}),
-    ("generator, last phase: mouth SSIM", "mouth_ssim", {"": "generator"}),
+    (
+        "generator, last phases: mouth SSIM",
+        "mouth_ssim",
+        {"third": "generator-third", "fourth (critic)": "generator-fourth", "last (critic)": "generator"},
+    ),
     ("generators compared: mouth SSIM", "mouth_ssim", {n: f"compare-{n}" for n in ("pixels", "gated", "attention")}),
 )
 
