@@ -131,5 +131,4 @@ def test_generators_are_judged_by_what_they_show(data):
 
     like, soft, still = (evaluate_generator(net, judge, clips) for net in (copies, blurs, stands_still))
     assert like["own_sharpness"] == pytest.approx(1, abs=0.01) and like["own_movement"] == pytest.approx(1, abs=0.01)
-    assert like["own_within_1"] == like["real_within_1"]
     assert soft["other_sharpness"] < 0.7 and still["other_movement"] < 0.8 * like["other_movement"]
