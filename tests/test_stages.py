@@ -441,6 +441,25 @@ def test_lips_keep_their_paint():
     assert np.abs(with_paint - (170, 30, 40)).max() < 20 < np.abs(without - (170, 30, 40)).max()
 
 
+def test_teeth_are_not_violet():
+    """An unsure generator mixes teeth and shadow to violet; nothing in this source is."""
+    aligned = aligned_of()
+    frames = drawn()
+
+    def unsure(images):
+        out = aligned.copy()
+        for image in out:
+            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, (150, 110, 190), -1)
+        return out
+
+    before, after, faces = blended(unsure, frames=frames)
+    x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
+    part = (0, slice(int(y) - 3, int(y) + 4), slice(int(x) - 3, int(x) + 4))
+    red, green, blue = after[part].reshape(-1, 3).astype(int).T
+    seen = geometry.warp(before, faces.frame, faces.to512, 512)[0].astype(int)
+    assert (blue - green).max() <= max(0, (seen[..., 2] - seen[..., 1]).max()) + 12 < 80 - 12
+
+
 def test_a_new_mouth_does_arrive():
     """Texture keeping and colour matching must not argue the synthesis away."""
     aligned = aligned_of()

@@ -190,7 +190,14 @@ def test_generator_follows_the_expert(data):
 
 @pytest.mark.parametrize("critic", ["visual_quality_disc", "patch"])
 def test_a_critic_learns_beside_the_generator_and_is_heard(data, tmp_path, critic):
-    options = {"data": str(data), "width": 0.125, "sync_weight": 0.0, "gan_weight": 0.5, "frames": 1, "critic": critic}
+    options = {
+        "data": str(data),
+        "width": 0.125,
+        "sync_weight": 0.0,
+        "gan_weight": 0.5,
+        "frames": 1,
+        "discriminator": critic,
+    }
     recipe = Recipe("generator", steps=2, batch_size=2, options={**options, "validation": ["id0"], "gan_step": 1})
     recipe.options["validation_windows"] = 1
     task = GeneratorTask(recipe)

@@ -15,6 +15,7 @@ from ._paste import CANVAS
 COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
 FEW = 40  # coarse pixels of lips: fewer say nothing about their colour
 PAINT = 60.0  # 8-bit steps: what lacks more than this is no paint
+SPARE = 2.0  # 8-bit steps of violet that nobody sees
 
 
 @lru_cache(maxsize=1)
@@ -56,3 +57,16 @@ def lips_lack(coarse: Array, source: Array, lips: Array) -> Array | None:
 def painted_lips(coarse: Array, lips: Array, lack: Array) -> Array:
     """``coarse`` with ``lack`` (3,) added where its lips (h, w) are."""
     return np.asarray(coarse + cv2.GaussianBlur(lips, (0, 0), SIGMA)[..., None] * lack)
+
+
+def violet(image: Array, mask: Array) -> float:
+    """8-bit steps, >= 0, by which blue exceeds green at most in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
+    inside = mask > 0.5
+    return max(0.0, float((image[..., 2] - image[..., 1])[inside].max())) if inside.any() else 0.0
+
+
+def without_violet(coarse: Array, most: float) -> Array:
+    """``coarse`` with blue exceeding green by hardly more than ``most`` 8-bit steps: a generator that is unsure between
+    teeth and shadow paints them violet, which no skin, tooth or unpainted lip is."""
+    red, green, blue = cv2.split(coarse)
+    return np.asarray(cv2.merge([red, green, cv2.min(blue, green + (most + SPARE))]))

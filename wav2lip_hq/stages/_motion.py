@@ -28,7 +28,7 @@ def motion(made: Array, source: Array) -> Array:
 
 
 def moved_along(image: Array, flow: Array) -> Array:
-    """image (h, w, 3) float32 sampled where the flow (h, w, 2) says."""
+    """image (h, w, 3) sampled where the flow (h, w, 2) says."""
     at = cv2.add(flow, _places(*image.shape[:2]))
     return np.asarray(cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 

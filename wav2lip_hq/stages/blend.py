@@ -14,7 +14,7 @@ from ..engine import Stage
 from ..errors import OptionError
 from ..types import Array, Chunk
 from ._coarse import UNIT, apart, cells, coarsened, enlarged, weighted
-from ._colors import COLORS, drift, lips_lack, painted_lips
+from ._colors import COLORS, drift, lips_lack, painted_lips, violet, without_violet
 from ._motion import agreement, motion, moved_along
 from ._paste import CANVAS, Area, painted
 from .parse import _feather, default_shape
@@ -27,6 +27,7 @@ GRID = 16  # areas begin and end on its lines, so that every coarser picture of 
 MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
 LIPS_MEMORY = 0.95  # as MEMORY, for the lips: their mean changes with every sound they form
+VIOLET_MEMORY = 0.99
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
 
 
@@ -37,6 +38,7 @@ class _Before:
     number: int
     drift: Array = field(default_factory=lambda: np.zeros((COLORS, COLORS, 3), np.float32))
     lips: Array | None = None  # (3,) what their colour lacks
+    violet: float = 0.0  # the most seen in the source, in 8-bit steps
     area: Area | None = None
     coarse: Array = field(default_factory=lambda: np.zeros(0))
     detail: Array = field(default_factory=lambda: np.zeros(0))
@@ -119,9 +121,9 @@ class Blend(Stage):
                 now.drift = drifted if last is None else MEMORY * last.drift + (1 - MEMORY) * drifted
             source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
             lips = None if faces.lips is None else faces.lips[n][:, *cells(area, UNIT)].astype(np.float32) / 255
-            light = float(faces.aligned[n][MOUTH].mean())
-            change = self._change(source, face, area, lips, light, now, last)
             mask = masks[n][area].astype(np.float32) / 255
+            light = float(faces.aligned[n][MOUTH].mean())
+            change = self._change(source, face, mask, area, lips, light, now, last)
             change = weighted(change, mask) if self.method == "feather" else _bands(change, mask)
             _transfer(frames[i], change, (area[1].start, area[0].start), faces.to512[n])
         return replace(chunk, frames=frames)
@@ -130,6 +132,7 @@ class Blend(Stage):
         self,
         source: Array,
         face: Array,
+        mask: Array,
         area: Area,
         lips: Array | None,
         light: float,
@@ -147,8 +150,12 @@ class Blend(Stage):
             coarse = before + enlarged(now.drift[cells(area, CANVAS // COLORS)], before)
             if lips is not None:
                 lack = lips_lack(coarse, coarse_source, lips)
-                now.lips = _steadied(lack, None if last is None else last.lips)
+                now.lips = _steadied(lack, None if last is None else last.lips, LIPS_MEMORY)
                 coarse = coarse if now.lips is None else painted_lips(coarse, lips[1], now.lips)
+            small = cv2.resize(mask, coarse.shape[1::-1], interpolation=cv2.INTER_AREA)
+            # What the source has shown, say painted lips, is known for a while.
+            now.violet = max(violet(coarse_source, small), 0.0 if last is None else VIOLET_MEMORY * last.violet)
+            coarse = without_violet(coarse, now.violet)
         detail = face - enlarged(before)
         if self.steady:
             detail = _held(detail, coarse, area, now, last, self.steady)
@@ -176,11 +183,11 @@ def _span(used: Array) -> slice:
     return slice(max(0, first // GRID * GRID), min(CANVAS, -(-end // GRID) * GRID))
 
 
-def _steadied(lack: Array | None, before: Array | None) -> Array | None:
-    """The running mean of what the lips' colour lacks."""
-    if lack is None or before is None:
-        return before if lack is None else lack
-    return LIPS_MEMORY * before + (1 - LIPS_MEMORY) * lack
+def _steadied(new: Array | None, before: Array | None, memory: float) -> Array | None:
+    """A running mean; what is not known this time stays."""
+    if new is None or before is None:
+        return before if new is None else new
+    return memory * before + (1 - memory) * new
 
 
 def _held(detail: Array, coarse: Array, area: Area, now: _Before, last: _Before | None, share: float) -> Array:

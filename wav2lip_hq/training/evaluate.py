@@ -17,6 +17,7 @@ import torch
 
 from .. import geometry
 from ..metrics.lipsync import centre, distances, from_distances, mfcc
+from ..metrics.motion import sharpness
 from ..types import Array
 from . import talking
 from .generator import MEL_OFFSET_FRAMES, masked
@@ -88,7 +89,7 @@ def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -
     """Held-out figures, keys prefixed real_ (the footage itself), own_ (its own speech), other_ (another clip's).
 
     within_1: share of clips whose offset is found within one frame; lse_d, lse_c: means. Of what was made, over the
-    footage's own: sharpness (spread of the Laplacian) and movement (spread over time) of the generator's mouth pixels,
+    footage's own: sharpness (as in ``metrics.motion``) and movement (spread over time) of the generator's mouth pixels,
     means of the clips' ratios; 1 is like real.
     """
     rows: dict[str, list[dict[str, float]]] = {"real": [], "own": [], "other": []}
@@ -101,7 +102,7 @@ def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -
             row = _row(measure(judge, made, speech.wav[: len(made) * 640]))
             mine, theirs = mouths(faces), real[: len(faces)]
             row["sharpness"] = sharpness(mine) / sharpness(theirs)
-            row["movement"] = float(mine.std(0).mean() / theirs.std(0).mean())
+            row["movement"] = float(mine.astype(np.float32).std(0).mean() / theirs.astype(np.float32).std(0).mean())
             rows[kind].append(row)
     out: dict[str, float] = {"clips": float(len(clips))}
     for kind, found in rows.items():
@@ -114,10 +115,5 @@ def _row(sync: Sync) -> dict[str, float]:
 
 
 def mouths(faces: Array) -> Array:
-    """(T, h, w) float32 grey mouths of (T, 96, 96, 3) faces."""
-    return np.asarray(faces[:, 52:92, 22:74].astype(np.float32).mean(-1))
-
-
-def sharpness(mouths: Array) -> float:
-    """Mean standard deviation of the Laplacian of (T, h, w) pictures."""
-    return float(np.mean([cv2.Laplacian(mouth, cv2.CV_32F).std() for mouth in mouths]))
+    """(T, h, w, 3) mouths of (T, 96, 96, 3) faces."""
+    return faces[:, 52:92, 22:74]

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoints, models
+from ..errors import OptionError
 from ..types import Array
 from . import talking
 from .critic import PatchCritic, hinge, likeness
@@ -61,10 +62,10 @@ def masked(faces: Tensor) -> Tensor:
 class GeneratorTask(Task):
     """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or
     path), sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
-    (weights), critic (visual_quality_disc, or patch), critic_lr (times lr), feature_weight (of a patch critic's inner
-    pictures), gan_step (when the critic's word begins to count), augment, bend (other proportions), reference_near
-    (share), reference_hard (candidates), freeze_norm (batch norm keeps its statistics: for fine-tuning on few
-    people)."""
+    (weights), discriminator (visual_quality_disc, or patch), critic_lr (times lr), feature_weight (of a patch
+    critic's inner pictures), gan_step (when the critic's word begins to count), augment, bend (other proportions),
+    reference_near (share), reference_hard (candidates), freeze_norm (batch norm keeps its statistics: for fine-tuning
+    on few people)."""
 
     product = "generator"
     monitor = "val_loss"
@@ -96,7 +97,10 @@ class GeneratorTask(Task):
         if o.get("start"):
             state, _ = checkpoints.load_state(Path(o["start"]))
             self.modules["generator"].load_state_dict(state)
-        self.patches = o.get("critic", "visual_quality_disc") == "patch"
+        critic = o.get("discriminator", "visual_quality_disc")
+        if critic not in ("visual_quality_disc", "patch"):
+            raise OptionError(f"discriminator is visual_quality_disc or patch, not '{critic}'")
+        self.patches = critic == "patch"
         self.feature_weight = float(o.get("feature_weight", 1.0))
         if self.gan_weight:
             self.modules["critic"] = PatchCritic() if self.patches else models.build("visual_quality_disc")
