@@ -60,7 +60,7 @@ def painted_lips(coarse: Array, lips: Array, lack: Array) -> Array:
 
 
 def violet(image: Array, mask: Array) -> float:
-    """8-bit steps, >= 0, by which blue exceeds green at most in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
+    """8-bit steps, >= 0, by which blue most exceeds green in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
     inside = mask > 0.5
     return max(0.0, float((image[..., 2] - image[..., 1])[inside].max())) if inside.any() else 0.0
 

@@ -101,7 +101,7 @@ def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -
             made = put_back(clip, faces)
             row = _row(measure(judge, made, speech.wav[: len(made) * 640]))
             mine, theirs = mouths(faces), real[: len(faces)]
-            row["sharpness"] = sharpness(mine) / sharpness(theirs)
+            row["sharpness"] = sharpness(list(mine)) / sharpness(list(theirs))
             row["movement"] = float(mine.astype(np.float32).std(0).mean() / theirs.astype(np.float32).std(0).mean())
             rows[kind].append(row)
     out: dict[str, float] = {"clips": float(len(clips))}
