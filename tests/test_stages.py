@@ -1,76 +1,26 @@
-"""LipSync, Parse, Restore, Blend one by one, on drawn faces."""
+"""LipSync, Parse, Restore one by one, on drawn faces."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import ClassVar
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from media import clip, detection, tiny_runtime
+from drawn_faces import COUNT, Labelled, drawn, labels, source, through
+from media import tiny_runtime
 
-from wav2lip_hq import audio, geometry
-from wav2lip_hq.engine import Stage, run_stages
+from wav2lip_hq import audio
 from wav2lip_hq.errors import CheckpointError, OptionError
 from wav2lip_hq.runtime import Runtime
-from wav2lip_hq.stages import Align, Blend, LipSync, Parse, Restore, Track
+from wav2lip_hq.stages import Blend, LipSync, Parse, Restore
 from wav2lip_hq.stages.parse import default_shape
-from wav2lip_hq.types import Chunk
-
-COUNT = 6
-
-
-def drawn(count=COUNT, times=3):
-    """The drawn clip, enlarged: a face about 190 px high."""
-    return np.stack([cv2.resize(f, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC) for f in clip(count)])
-
-
-@dataclass(frozen=True)
-class Seen(Stage):
-    """Stands in for the detector: hands on the boxes that ``source`` put into the chunk."""
-
-    name: ClassVar[str] = "seen"
-    adds: ClassVar[tuple[str, ...]] = ("boxes",)
-
-    def process(self, chunk, runtime):
-        return chunk
-
-
-def source(frames: np.ndarray | None = None, *, speech: float = 1.0, active=None) -> Chunk:
-    frames = drawn() if frames is None else frames
-    count = len(frames)
-    rows = []
-    for n in range(count):
-        row = detection(n)
-        row[:, [*range(4), *range(5, 15)]] *= frames.shape[2] / 160
-        rows.append(row)
-    rng = np.random.default_rng(0)
-    return Chunk(
-        0,
-        frames,
-        tuple(Fraction(n, 25) for n in range(count)),
-        mel=rng.uniform(-3, 2, (count, 80, 16)).astype(np.float32),
-        speech=np.full(count, speech, np.float32),
-        boxes=tuple(rows),
-        active=np.ones(count, bool) if active is None else active,
-    )
 
 
 @pytest.fixture(scope="module")
 def runtime():
     return tiny_runtime()
-
-
-EVERYTHING = tuple(
-    f"faces.{n}" for n in ("to96", "to512", "crop96", "aligned", "synced", "synced96", "mask", "restored", "landmarks")
-)
-
-
-def through(runtime, *stages, chunk=None):
-    return next(run_stages([Seen(), Track(), Align(), *stages], [chunk or source()], runtime, keep=EVERYTHING))
 
 
 # ---- lipsync
@@ -122,30 +72,6 @@ def test_the_wrong_network_is_named_for_what_it_is(runtime):
 
 
 # ---- parse
-
-
-def labels(*shapes) -> torch.Tensor:
-    """A label map (1, 512, 512) with a face of skin and the given (class, box) on it."""
-    out = np.zeros((512, 512), np.uint8)
-    cv2.ellipse(out, (256, 300), (170, 210), 0, 0, 360, 1, -1)
-    cv2.ellipse(out, (256, 370), (60, 25), 0, 0, 360, 12, -1)
-    for number, (x1, y1, x2, y2) in shapes:
-        out[y1:y2, x1:x2] = number
-    return torch.from_numpy(out)
-
-
-class Labelled(torch.nn.Module):
-    """A parser that returns prepared labels, the first for the source faces and the second for synthesised ones."""
-
-    def __init__(self, before, after):
-        super().__init__()
-        self.maps, self.calls = [before, after], 0
-
-    def parse(self, x):
-        classes = self.maps[self.calls % 2][None, None].float()
-        self.calls += 1
-        small = torch.nn.functional.interpolate(classes, x.shape[-2:])[0, 0].long()
-        return torch.nn.functional.one_hot(small, 19).permute(2, 0, 1)[None].float().repeat(len(x), 1, 1, 1)
 
 
 def masks(before, after=None, **options):
@@ -320,177 +246,3 @@ def test_a_network_that_restores_nothing_is_refused(runtime):
 def test_wrong_restore_options(options):
     with pytest.raises(OptionError):
         Restore(**options)
-
-
-# ---- blend
-
-
-def blended(change, *, frames=None, lips=None, **options):
-    """Blend faces made by ``change(aligned)`` into the drawn clip; (before, after, faces). lips: label maps before and
-    after for a parser."""
-    runtime = tiny_runtime()
-    chunk = source(frames)
-    parse = ()
-    if lips:
-        runtime.batch_size = 64
-        runtime.add_model("labelled", Labelled(*lips), "bisenet_79999_iter")
-        parse = (Parse("labelled"),)
-
-    class Paint:
-        scale = 1
-
-        def __call__(self, images):
-            return change(images)
-
-    done = through(runtime, LipSync("tiny-generator"), *parse, Restore(Paint()), Blend(**options), chunk=chunk)
-    return chunk.frames, done.frames, done.faces
-
-
-def aligned_of(frames=None):
-    return through(tiny_runtime(), chunk=source(frames)).faces.aligned
-
-
-@pytest.mark.parametrize("method", ["multiband", "feather"])
-def test_a_face_that_says_the_same_changes_nothing(method):
-    aligned = aligned_of()
-    before, after, _ = blended(lambda images: aligned, method=method)
-    np.testing.assert_array_equal(before, after)
-
-
-@pytest.mark.parametrize("method", ["multiband", "feather"])
-@pytest.mark.parametrize("deep", [False, True])
-def test_pixels_outside_the_mask_keep_their_values(method, deep):
-    frames = drawn()
-    frames = frames.astype(np.uint16) * 257 + 3 if deep else frames
-    before, after, faces = blended(lambda images: 255 - images, frames=frames, method=method)
-    shape = default_shape().astype(np.uint8)
-    for n in range(COUNT):
-        back = geometry.invert(faces.to512[n : n + 1])[0]
-        inside = cv2.warpAffine(cv2.dilate(shape, np.ones((5, 5))), back, (480, 360), flags=cv2.INTER_LINEAR) > 0
-        np.testing.assert_array_equal(before[n][~inside], after[n][~inside])
-        assert (before[n][inside] != after[n][inside]).any()
-
-
-def test_a_colour_cast_of_the_generator_is_removed():
-    aligned = aligned_of()
-    tinted = np.clip(aligned.astype(int) + [14, -6, 10], 0, 255).astype(np.uint8)
-    before, corrected, _ = blended(lambda images: tinted)
-    _, plain, _ = blended(lambda images: tinted, color=False)
-    error = np.abs(corrected.astype(int) - before).mean(), np.abs(plain.astype(int) - before).mean()
-    assert error[0] < 0.25 * error[1]
-
-
-def test_the_sources_grain_stays_where_the_synthesis_agrees():
-    rng = np.random.default_rng(0)
-    frames = drawn(times=4)
-    frames = np.clip(frames + rng.normal(0, 6, frames.shape), 0, 255).astype(np.uint8)
-    aligned = aligned_of(frames)
-    soft = np.stack([cv2.GaussianBlur(a, (0, 0), 4) for a in aligned])
-    before, kept, _ = blended(lambda images: soft, frames=frames)
-    _, lost, _ = blended(lambda images: soft, frames=frames, texture=0.0)
-
-    def change(made):
-        return np.abs(made.astype(int) - before).mean()
-
-    assert change(kept) < 0.35 * change(lost)
-
-
-def test_a_soft_synthesis_gets_the_sources_own_pixels_moved_along():
-    """What the generator shows softly and a little lower is the source's chin, which is sharp."""
-    rng = np.random.default_rng(0)
-    frames = drawn(times=4)
-    grain = cv2.GaussianBlur(rng.normal(0, 60, frames.shape[1:3]), (0, 0), 2)[None, ..., None]
-    frames = np.clip(frames + grain, 0, 255).astype(np.uint8)
-    aligned = aligned_of(frames)
-    lower = np.float32([[1, 0, 0], [0, 1, 8]])
-    wanted = np.stack([cv2.warpAffine(a, lower, (512, 512), borderMode=cv2.BORDER_REPLICATE) for a in aligned])
-    soft = np.stack([cv2.GaussianBlur(a, (0, 0), 4) for a in wanted])
-    _, after, faces = blended(lambda images: soft, frames=frames)
-    _, plain, _ = blended(lambda images: soft, frames=frames, texture=0.0)
-
-    def error(made):
-        faces_made = geometry.warp(made, faces.frame, faces.to512, 512).astype(int)
-        return np.abs(faces_made - wanted)[:, 340:420, 200:312].mean()
-
-    assert error(after) < 0.5 * error(plain)
-
-
-def test_lips_keep_their_paint():
-    """Generators who saw few painted lips make them pale; the mean colour of the source's comes back."""
-    both = labels((0, (0, 0, 0, 0)))
-    aligned = aligned_of()
-    lips = both.numpy() == 12
-
-    def pale(images):
-        out = aligned.copy()
-        out[:, lips] = (180, 80, 85)
-        return out
-
-    red = drawn()
-    to512 = through(tiny_runtime(), chunk=source(red)).faces.to512
-    for n, frame in enumerate(red):
-        there = cv2.warpAffine(lips.astype(np.uint8), geometry.invert(to512[n]), frame.shape[1::-1]) > 0
-        frame[there] = (170, 30, 40)
-
-    def colour(lips):
-        _, after, faces = blended(pale, frames=red, lips=lips, texture=0.0)
-        made = geometry.warp(after, faces.frame, faces.to512, 512)
-        return made[:, 365:375, 240:272].reshape(-1, 3).mean(0)
-
-    with_paint, without = colour((both, both)), colour(None)
-    assert np.abs(with_paint - (170, 30, 40)).max() < 20 < np.abs(without - (170, 30, 40)).max()
-
-
-def test_teeth_are_not_violet():
-    """An unsure generator mixes teeth and shadow to violet; nothing in this source is."""
-    aligned = aligned_of()
-    frames = drawn()
-
-    def unsure(images):
-        out = aligned.copy()
-        for image in out:
-            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, (150, 110, 190), -1)
-        return out
-
-    before, after, faces = blended(unsure, frames=frames)
-    x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
-    part = (0, slice(int(y) - 3, int(y) + 4), slice(int(x) - 3, int(x) + 4))
-    red, green, blue = after[part].reshape(-1, 3).astype(int).T
-    seen = geometry.warp(before, faces.frame, faces.to512, 512)[0].astype(int)
-    assert (blue - green).max() <= max(0, (seen[..., 2] - seen[..., 1]).max()) + 12 < 80 - 12
-
-
-def test_a_new_mouth_does_arrive():
-    """Texture keeping and colour matching must not argue the synthesis away."""
-    aligned = aligned_of()
-
-    def mouth(images):
-        out = aligned.copy()
-        for image in out:
-            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, (40, 10, 10), -1)
-        return out
-
-    before, after, faces = blended(mouth)
-    x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
-    at = (0, int(y) + 1, int(x))
-    assert after[at].astype(int).sum() < 150 < before[at].astype(int).sum()
-
-
-def test_shimmering_detail_of_a_restorer_is_calmed():
-    """Skin invented anew in every frame: less of it changes from frame to frame, and the mouth still does."""
-    aligned = aligned_of(drawn(times=3))
-    rng = np.random.default_rng(0)
-    noise = rng.normal(0, 10, aligned.shape)
-    noisy = np.clip(aligned + noise, 0, 255).astype(np.uint8)
-
-    def change(steady):
-        before, after, _ = blended(lambda images: noisy, texture=0.0, steady=steady)
-        return np.abs(np.diff(after.astype(int) - before, axis=0)).mean()
-
-    assert change(0.5) < 0.85 * change(0.0)
-
-
-@pytest.mark.parametrize("options", [{"method": "poisson"}, {"texture": 1.5}, {"steady": -1}])
-def test_wrong_blend_options(options):
-    with pytest.raises(OptionError):
-        Blend(**options)

@@ -18,6 +18,7 @@ from wav2lip_hq.training import boxes, degrade, detector, facepack, labels, pars
 from wav2lip_hq.training.loop import Recipe, Trainer
 from wav2lip_hq.training.scenes import Faces, Painter
 from wav2lip_hq.training.tasks import load_recipe
+from wav2lip_hq.training.turning import turned
 
 Array = NDArray[Any]
 CPU = torch.device("cpu")
@@ -116,6 +117,26 @@ def test_shared_masks_are_faces(shared: Callable[[str], Path], tmp_path: Path) -
 
 
 # ---- boxes and scenes
+
+
+def test_a_turned_face_takes_its_landmarks_along() -> None:
+    """Dots painted at the landmarks are found where the turned labels say; beyond the head nothing moves."""
+    box = np.array([60, 50, 140, 150], np.float32)
+    points = np.array([[82, 85], [118, 85], [100, 107], [86, 128], [114, 128]], np.float32)
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[:, 5], image[3] = 90, 90
+    for n, (x, y) in enumerate(points.astype(int)):
+        image[y - 1 : y + 1, x - 1 : x + 1] = 40 * n + 80
+    for degrees in (-30, 20):
+        out, moved = turned(image, box, points, np.radians(degrees))
+        assert (moved[2, 0] - points[2, 0]) * degrees > 0, "the nose points where the head turns"
+        assert abs(moved[2, 0] - moved[:2, 0].mean()) > 4, "and stands out from between the eyes"
+        for n, (x, y) in enumerate(moved):
+            near = out[int(y) - 4 : int(y) + 4, int(x) - 4 : int(x) + 4, 0].astype(float) ** 2
+            rows, columns = np.indices(near.shape) + 0.5
+            found = (near * columns).sum() / near.sum() + int(x) - 4, (near * rows).sum() / near.sum() + int(y) - 4
+            np.testing.assert_allclose(found, (x, y), atol=0.75, err_msg=f"landmark {n} at {degrees} degrees")
+        np.testing.assert_array_equal(out[:, 5], image[:, 5])
 
 
 def test_priors_are_facexlibs() -> None:

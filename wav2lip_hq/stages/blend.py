@@ -17,6 +17,7 @@ from ._coarse import UNIT, apart, cells, coarsened, enlarged, weighted
 from ._colors import COLORS, drift, lips_lack, painted_lips, violet, without_violet
 from ._motion import agreement, motion, moved_along
 from ._paste import CANVAS, Area, painted
+from ._recall import WINDOW, Mouths
 from .parse import _feather, default_shape
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ GRID = 16  # areas begin and end on its lines, so that every coarser picture of 
 MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
 LIPS_MEMORY = 0.95  # as MEMORY, for the lips: their mean changes with every sound they form
-VIOLET_MEMORY = 0.99
+VIOLET_MEMORY = 0.99  # what the source has shown once, say painted lips, it may show again
 MEMORY = 0.8  # share of the previous frame's colour match that is kept: light does not change in a frame
+FORGOTTEN = 100  # frames without a track after which nothing is known of it: films have thousands
 
 
 @dataclass
@@ -36,6 +38,7 @@ class _Before:
     """What a track's last frame looked like."""
 
     number: int
+    mouths: Mouths  # of all its frames
     drift: Array = field(default_factory=lambda: np.zeros((COLORS, COLORS, 3), np.float32))
     lips: Array | None = None  # (3,) what their colour lacks
     violet: float = 0.0  # the most seen in the source, in 8-bit steps
@@ -51,8 +54,10 @@ class Blend(Stage):
     Colours are matched to the source by a smooth field measured on the skin around the mouth, and those of the lips
     (where ``parse`` has found them) by their own mean, steadied over the track. A generator knows 96 pixels a face;
     what it shows is mostly there in the source, too, only elsewhere: lips, chin and beard have moved. So the source's
-    own pixels are moved to where the synthesis shows them, and the synthesis itself is seen only where that fails,
-    above all between the lips. What is transferred is the *difference* to the source face, resampled into the frame:
+    own pixels are moved to where the synthesis shows them. Where that fails, above all between the lips, the mouth is
+    taken from the frame of the same face, among those seen so far, in which it looks most like the synthesised one.
+    The synthesis itself is seen where neither is to be had: on photographs, at the beginning, on a silent face.
+    What is transferred is the *difference* to the source face, resampled into the frame:
     16-bit sources keep their precision, and pixels whose mask is 0 their exact values.
     """
 
@@ -73,6 +78,8 @@ class Blend(Stage):
     method: str = "multiband"  # wide transitions for colour, narrow ones for detail; "feather" = one width
     # Share of the source's own pixels where they show, moved, what the synthesis shows. 0 = the synthesis alone.
     texture: float = 1.0  # less makes lips and skin around the mouth soft
+    # Share of mouths from earlier frames of the same face between the lips. 0 = the synthesis alone, without teeth.
+    recall: float = 1.0
     # Share of the previous frame's synthesised detail that is kept where the face holds still: restorers invent a
     # slightly different skin in each frame, which shimmers.
     steady: float = 0.5  # a half-life of one frame: calms noise, is gone before a lip has moved
@@ -80,14 +87,14 @@ class Blend(Stage):
     color: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("texture", "steady"):
+        for name in ("texture", "recall", "steady"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"blend.{name} lies between 0 and 1, not {getattr(self, name)}")
         if self.method not in ("multiband", "feather"):
             raise OptionError(f"blend.method is multiband or feather, not '{self.method}'")
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Keeps each track's colour match and detail from frame to frame."""
+        """Keeps each track's colours, detail and mouths from frame to frame."""
         before: dict[int, _Before] = {}
         for chunk in chunks:
             yield self._blend(chunk, before)
@@ -113,12 +120,16 @@ class Blend(Stage):
             if area is None:
                 continue
             number, track = chunk.start + i, int(faces.track[n])
+            for old in [t for t, b in before.items() if number - b.number > FORGOTTEN]:
+                del before[old]
             last = before.get(track)
+            now = before[track] = _Before(number, Mouths() if last is None else last.mouths)
             last = last if last is not None and last.number == number - 1 else None
-            now = before[track] = _Before(number)
+            if self.recall:
+                now.mouths.add(number, faces.aligned[n], masks[n])
             if self.color:
                 drifted = drift(faces.aligned[n], made[n], masks[n])
-                now.drift = drifted if last is None else MEMORY * last.drift + (1 - MEMORY) * drifted
+                now.drift = np.asarray(_steadied(drifted, None if last is None else last.drift, MEMORY))
             source, face = faces.aligned[n][area].astype(np.float32), made[n][area].astype(np.float32)
             lips = None if faces.lips is None else faces.lips[n][:, *cells(area, UNIT)].astype(np.float32) / 255
             mask = masks[n][area].astype(np.float32) / 255
@@ -153,7 +164,6 @@ class Blend(Stage):
                 now.lips = _steadied(lack, None if last is None else last.lips, LIPS_MEMORY)
                 coarse = coarse if now.lips is None else painted_lips(coarse, lips[1], now.lips)
             small = cv2.resize(mask, coarse.shape[1::-1], interpolation=cv2.INTER_AREA)
-            # What the source has shown, say painted lips, is known for a while.
             now.violet = max(violet(coarse_source, small), 0.0 if last is None else VIOLET_MEMORY * last.violet)
             coarse = without_violet(coarse, now.violet)
         detail = face - enlarged(before)
@@ -166,20 +176,23 @@ class Blend(Stage):
             share = self.texture * enlarged(agree)
             moved = moved_along(source.astype(np.uint8), enlarged(flow) * UNIT).astype(np.float32)
             made = cv2.blendLinear(moved, made, share, 1 - share)
+        if self.recall:
+            mouth = _within(WINDOW, area)
+            made[mouth] = now.mouths.painted(made[mouth], coarse[cells(mouth, UNIT)], self.recall)
         return np.asarray(made - source)
 
 
 def _area(mask: Array) -> Area | None:
-    """The part of the canvas around the mask that has to be computed; None when the mask is empty."""
+    """The part of the canvas around mask and mouth that has to be computed; None when the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
-    return _span(rows), _span(columns)
+    return _span(rows, WINDOW[0]), _span(columns, WINDOW[1])
 
 
-def _span(used: Array) -> slice:
-    """The first to the last of ``used`` with MARGIN around them, widened to the GRID."""
-    first, end = int(used[0]) - MARGIN, int(used[-1]) + 1 + MARGIN
+def _span(used: Array, least: slice) -> slice:
+    """The first to the last of ``used`` with MARGIN around them, widened to the GRID and to ``least``."""
+    first, end = min(int(used[0]) - MARGIN, least.start), max(int(used[-1]) + 1 + MARGIN, least.stop)
     return slice(max(0, first // GRID * GRID), min(CANVAS, -(-end // GRID) * GRID))
 
 

@@ -76,7 +76,8 @@ class DetectorTask(Task):
     """options: pack (labelled pictures; made when missing from images, footage and the teachers' files scrfd,
     retina), validation (beginnings of names kept apart), validation_last (folder name -> how many of its last
     pictures are kept apart), exclude (beginnings of names), sides (scene sizes), smallest (face px),
-    mark_weight and mark_beta (see multibox_loss), resume_from (weights to start from)."""
+    turn (share of faces turned sideways), mark_weight and mark_beta (see multibox_loss), resume_from (weights to start
+    from)."""
 
     product = "detector"
     monitor = "score"
@@ -94,7 +95,7 @@ class DetectorTask(Task):
             raise InputError("the detector's pack has no held-out pictures, or nothing else; check 'validation'")
         self.held = held[:: max(1, len(held) // int(o.get("validation_pictures", 240)))]
         smallest = float(o.get("smallest", 12))
-        self.painter, self.held_painter = Painter(train, smallest), Painter(held, smallest)
+        self.painter, self.held_painter = Painter(train, smallest, float(o.get("turn", 0))), Painter(held, smallest)
         self.sides = [int(s) for s in o.get("sides", (192, 256, 320, 416))]
         self.modules = {"detector": models.build("retinaface_mobilenet0.25")}
         net: Any = self.modules["detector"]

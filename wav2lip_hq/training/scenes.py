@@ -12,6 +12,7 @@ from ..types import Array
 from .data_images import spoil, tone
 from .facepack import Picture
 from .teachers import MIRROR
+from .turning import turned
 
 
 @dataclass
@@ -64,10 +65,11 @@ def covered(boxes: Array, rect: Sequence[float]) -> Array:
 
 
 class Painter:
-    """Draws scenes from a set of pictures. ``smallest``: face side in px below which a face is not to be learned."""
+    """Draws scenes from a set of pictures. ``smallest``: face side in px below which a face is not to be learned;
+    ``turn``: share of the faces that are turned sideways (see ``turning``)."""
 
-    def __init__(self, pictures: list[Picture], smallest: float = 12.0) -> None:
-        self.pictures, self.smallest = pictures, smallest
+    def __init__(self, pictures: list[Picture], smallest: float = 12.0, turn: float = 0.0) -> None:
+        self.pictures, self.smallest, self.turn = pictures, smallest, turn
         groups: dict[str, list[Picture]] = {}
         for picture in pictures:
             if picture.sure.any():
@@ -127,9 +129,14 @@ class Painter:
         w, h = x1 - x0, y1 - y0
         picture = self.pick(rng)
         faces = Faces(picture.boxes, picture.points, picture.sure)
-        chosen = faces.boxes[int(rng.choice(np.flatnonzero(faces.sure)))]
+        number = int(rng.choice(np.flatnonzero(faces.sure)))
+        chosen, image = faces.boxes[number], picture.image
+        if self.turn and rng.random() < self.turn:
+            points = faces.points.copy()
+            image, points[number] = turned(image, chosen, points[number], np.radians(rng.normal(0, 20)))
+            faces = Faces(faces.boxes, points, faces.sure)
         size = np.sqrt(np.prod(chosen[2:] - chosen[:2]))
-        scale, image = side / size, picture.image
+        scale = side / size
         f = min(1.0, 2 * scale)
         if f < 0.75:  # shrink by area first, against aliasing
             image = cv2.resize(image, None, fx=f, fy=f, interpolation=cv2.INTER_AREA)
