@@ -60,6 +60,22 @@ def test_silence_reaches_the_generator_as_silence(runtime):
     assert (quiet != noise).any()
 
 
+def test_guidance_goes_further_from_silence_and_leaves_silence_alone(runtime):
+    plain = through(runtime, LipSync("tiny-generator")).faces.synced96.astype(float)
+    silent = through(runtime, LipSync("tiny-generator"), chunk=source(speech=0.0)).faces.synced96.astype(float)
+    guided = through(runtime, LipSync("tiny-generator", guidance=2.0)).faces.synced96
+    assert (plain != silent).any()
+    np.testing.assert_allclose(guided, np.clip(2 * plain - silent, 0, 255), atol=2)
+    quiet = through(runtime, LipSync("tiny-generator", guidance=2.0), chunk=source(speech=0.0)).faces.synced96
+    np.testing.assert_allclose(quiet, silent, atol=1)
+
+
+@pytest.mark.parametrize("guidance", [0.5, 9, float("nan")])
+def test_absurd_guidance_is_refused(guidance):
+    with pytest.raises(OptionError, match="guidance"):
+        LipSync(guidance=guidance)
+
+
 @pytest.mark.parametrize("offset", [-2001, 5000, float("nan")])
 def test_an_absurd_offset_is_refused(offset):
     with pytest.raises(OptionError, match="sync_offset"):

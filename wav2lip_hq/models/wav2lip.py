@@ -69,7 +69,8 @@ class Wav2Lip(nn.Module):
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Mel windows and faces to faces.
 
-        mel: (N, 1, 80, 16) float in [-4, 4], or (B, T, 1, 80, 16).
+        mel: (N, 1, 80, 16) float in [-4, 4], or (B, T, 1, 80, 16). May hold several speeches for N faces, one set of N
+        after the other: each face is looked at once.
         face: (N, 6, S, S) float in [0, 1]: BGR with the lower half zeroed, then BGR of another moment (at inference
         the same, unmasked), or (B, 6, T, S, S). Returns BGR (N, 3, S, S), or (B, 3, T, S, S), in [0, 1].
         """
@@ -83,6 +84,9 @@ class Wav2Lip(nn.Module):
         for block in self.face_encoder_blocks:
             x = block(x)
             maps.append(x)
+        if len(mel) > len(face):
+            maps = [m.repeat(len(mel) // len(face), 1, 1, 1) for m in maps]
+            x = maps[-1]
         speech = self.audio_encoder[:-2](mel)  # 3x3: three bands of pitch by three moments
         x = self.audio_encoder[-2:](speech)
         for stage, block in enumerate(self.face_decoder_blocks):
