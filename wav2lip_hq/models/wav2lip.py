@@ -85,7 +85,7 @@ class Wav2Lip(nn.Module):
             x = block(x)
             maps.append(x)
         if len(mel) > len(face):
-            maps = [m.repeat(len(mel) // len(face), 1, 1, 1) for m in maps]
+            maps = [torch.cat([m] * (len(mel) // len(face))) for m in maps]  # repeat() would lose channels_last
             x = maps[-1]
         speech = self.audio_encoder[:-2](mel)  # 3x3: three bands of pitch by three moments
         x = self.audio_encoder[-2:](speech)
