@@ -15,7 +15,7 @@ from ._paste import CANVAS
 COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
 FEW = 40  # coarse pixels of lips: fewer say nothing about their colour
 PAINT = 60.0  # 8-bit steps: what lacks more than this is no paint
-SPARE = 2.0  # 8-bit steps of violet that nobody sees
+DARK = 32.0  # 8-bit steps: darker than this, colour is noise
 
 
 @lru_cache(maxsize=1)
@@ -60,13 +60,14 @@ def painted_lips(coarse: Array, lips: Array, lack: Array) -> Array:
 
 
 def violet(image: Array, mask: Array) -> float:
-    """8-bit steps, >= 0, by which blue most exceeds green in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
+    """By which share, >= 0, blue most exceeds green in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
     inside = mask > 0.5
-    return max(0.0, float((image[..., 2] - image[..., 1])[inside].max())) if inside.any() else 0.0
+    more = (image[..., 2] - image[..., 1]) / (image[..., 1] + DARK)
+    return max(0.0, float(more[inside].max())) if inside.any() else 0.0
 
 
 def without_violet(coarse: Array, most: float) -> Array:
-    """``coarse`` with blue exceeding green by hardly more than ``most`` 8-bit steps: a generator that is unsure between
+    """``coarse`` with blue exceeding green by a share of ``most`` at most: a generator that is unsure between
     teeth and shadow paints them violet, which no skin, tooth or unpainted lip is."""
     red, green, blue = cv2.split(coarse)
-    return np.asarray(cv2.merge([red, green, cv2.min(blue, green + (most + SPARE))]))
+    return np.asarray(cv2.merge([red, green, cv2.min(blue, green + most * (green + DARK))]))

@@ -41,7 +41,7 @@ class _Before:
     mouths: Mouths  # of all its frames
     drift: Array = field(default_factory=lambda: np.zeros((COLORS, COLORS, 3), np.float32))
     lips: Array | None = None  # (3,) what their colour lacks
-    violet: float = 0.0  # the most seen in the source, in 8-bit steps
+    violet: float = 0.0  # the most seen in the source, see there
     area: Area | None = None
     coarse: Array = field(default_factory=lambda: np.zeros(0))
     detail: Array = field(default_factory=lambda: np.zeros(0))
