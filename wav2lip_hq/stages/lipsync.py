@@ -46,8 +46,8 @@ class LipSync(Stage):
     # In pauses the generator is driven with silence, so that breath and room noise do not move the lips.
     silence: bool = True
     # How far to go from the silent mouth to the speaking one: 1 = as far as the generator goes, more = mouths that move
-    # more and fit their speech better, too much = torn ones. Costs half a generator. Classifier-free guidance (Ho and
-    # Salimans 2022), with silence for the missing condition; LatentSync's guidance_scale has the same scale.
+    # more and fit their speech better, too much = torn ones. Costs the decoder once more. Classifier-free guidance (Ho
+    # and Salimans 2022) with silence for the missing condition; the scale is that of LatentSync's guidance_scale.
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -81,7 +81,10 @@ class LipSync(Stage):
 
 
 def generate(runtime: Runtime, name: str, crops: Array, mel: Array, guidance: float = 1.0) -> Array:
-    """(N, S, S, 3) uint8 RGB: faces (N, S, S, 3) uint8 RGB saying mel windows (N, 1, 80, 16) float32."""
+    """(N, S, S, 3) uint8 RGB: faces (N, S, S, 3) uint8 RGB saying mel windows (N, 1, 80, 16) float32.
+
+    guidance: how far to go from silence to speech; 1 = as far as the network does.
+    """
     model = runtime.model(name, expect=ARCHITECTURES)
 
     def run(pixels: Tensor, sound: Tensor) -> Tensor:
