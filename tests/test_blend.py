@@ -132,18 +132,21 @@ def test_lips_keep_their_paint():
     assert np.abs(with_paint - (170, 30, 40)).max() < 20 < np.abs(without - (170, 30, 40)).max()
 
 
-def test_teeth_are_not_violet():
-    """An unsure generator mixes teeth and shadow to violet; nothing in this source is."""
-    aligned = aligned_of()
-    frames = drawn()
+def opened(colour):
+    """A change that opens every mouth and fills it with a colour."""
 
-    def unsure(images):
-        out = aligned.copy()
+    def change(images):
+        out = aligned_of()
         for image in out:
-            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, (150, 110, 190), -1)
+            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, colour, -1)
         return out
 
-    before, after, faces = blended(unsure, frames=frames)
+    return change
+
+
+def test_teeth_are_not_violet():
+    """An unsure generator mixes teeth and shadow to violet; nothing in this source is."""
+    before, after, faces = blended(opened((150, 110, 190)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
     part = (0, slice(int(y) - 3, int(y) + 4), slice(int(x) - 3, int(x) + 4))
     red, green, blue = after[part].reshape(-1, 3).astype(int).T
@@ -153,15 +156,7 @@ def test_teeth_are_not_violet():
 
 def test_a_new_mouth_does_arrive():
     """Texture keeping and colour matching must not argue the synthesis away."""
-    aligned = aligned_of()
-
-    def mouth(images):
-        out = aligned.copy()
-        for image in out:
-            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, (40, 10, 10), -1)
-        return out
-
-    before, after, faces = blended(mouth)
+    before, after, faces = blended(opened((40, 10, 10)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
     at = (0, int(y) + 1, int(x))
     assert after[at].astype(int).sum() < 150 < before[at].astype(int).sum()
@@ -228,7 +223,7 @@ def test_teeth_come_from_the_frame_that_shows_such_a_mouth():
     known = remembered(faces)
     for number in (3, 18, 36):
         made = np.float32(made_from(faces[number]))
-        after = known.painted(made.copy(), coarsened(made), 1.0)
+        after = known.painted(made.copy(), coarsened(made), 150.0, 1.0)
         assert known.numbers and abs(known.last - number) <= 3, "about as far open"
         assert contrast(after) > max(0.4 * contrast(faces[number][WINDOW]), 1.5 * contrast(made))
 
@@ -238,7 +233,7 @@ def test_a_still_face_has_no_mouths_to_lend():
     rng = np.random.default_rng(0)
     still = [np.clip(mouths(1)[0] + rng.normal(0, 3, (512, 512, 3)), 0, 255).astype(np.uint8) for _ in range(50)]
     made = np.float32(made_from(mouths(40)[30]))
-    np.testing.assert_array_equal(remembered(still).painted(made, coarsened(made), 1.0), made)
+    np.testing.assert_array_equal(remembered(still).painted(made, coarsened(made), 150.0, 1.0), made)
 
 
 def test_a_mouth_behind_a_hand_is_not_remembered():

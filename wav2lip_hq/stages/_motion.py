@@ -46,4 +46,10 @@ def agreement(coarse: Array, coarse_source: Array, light: float) -> Array:
     """
     difference = cv2.dilate(apart(coarse, coarse_source), np.ones((3, 3), np.uint8))
     difference = cv2.GaussianBlur(difference, (0, 0), 5 / UNIT)
-    return np.asarray(np.exp(-((difference / (TOLERANCE * light + 1)) ** 2)))
+    return believed(difference, TOLERANCE, light)
+
+
+def believed(difference: Array, tolerance: float, light: float) -> Array:
+    """In [0, 1]: how far pictures that differ by so many 8-bit steps show the same. tolerance: of the brightness
+    ``light``."""
+    return np.asarray(np.exp(-((difference / (tolerance * light + 1)) ** 2)))

@@ -15,7 +15,7 @@ import numpy as np
 from ..geometry import FFHQ_512
 from ..types import Array
 from ._coarse import UNIT, apart, cells, coarsened, enlarged
-from ._motion import motion, moved_along
+from ._motion import believed, motion, moved_along
 from ._paste import CANVAS, Area
 
 WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open and to be moved
@@ -67,10 +67,11 @@ class Mouths:
 
     def add(self, number: int, aligned: Array, mask: Array) -> None:
         """Keep the mouth of frame ``number`` if it is a new one. aligned (512, 512, 3) uint8; mask (512, 512) uint8."""
-        seen = float((mask[WINDOW][::UNIT, ::UNIT] * _compared()).sum()) / 255
+        if (mask[WINDOW][::UNIT, ::UNIT] * _compared()).sum() < 255 * HIDDEN:
+            return
         picture = aligned[WINDOW]
         new = look(coarsened(picture.astype(np.float32)))
-        if seen < HIDDEN or (self.looks and self._unlike(new).min() < NEW):
+        if self.looks and self._unlike(new).min() < NEW:
             return
         if len(self.looks) == MANY:
             del self.numbers[0], self.pictures[0], self.looks[0]
@@ -78,9 +79,13 @@ class Mouths:
         self.pictures.append(picture.copy())
         self.looks.append(new)
 
-    def painted(self, made: Array, coarse: Array, share: float) -> Array:
+    def painted(self, made: Array, coarse: Array, light: float, share: float) -> Array:
         """``made`` (h, w, 3) float32, the window, with the known mouth that looks most like it moved to its place and
-        brought into its light. coarse: its coarse picture. share: 1 shows the known mouth, 0 the made one."""
+        brought into its light.
+
+        coarse: its coarse picture. light: the mouth's brightness in 8-bit steps. share: 1 shows the known mouth, 0
+        the made one.
+        """
         share *= min(1.0, (len(self.looks) - FEW) / (ENOUGH - FEW))
         if share <= 0:
             return made
@@ -88,11 +93,10 @@ class Mouths:
         coarse_known = coarsened(known.astype(np.float32))
         flow = motion(coarse, coarse_known)
         moved = moved_along(coarse_known, flow)
-        light = cv2.GaussianBlur(coarse - moved, (0, 0), LIGHT)
-        rest = cv2.GaussianBlur(apart(coarse, moved + light), (0, 0), LIGHT / 2)
-        agree = np.exp(-((rest / (TOLERANCE * float(coarse.mean()) + 1)) ** 2))
-        weight = enlarged(share * _shown() * agree)
-        real = moved_along(known, enlarged(flow) * UNIT).astype(np.float32) + enlarged(light)
+        lit = cv2.GaussianBlur(coarse - moved, (0, 0), LIGHT)
+        rest = cv2.GaussianBlur(apart(coarse, moved + lit), (0, 0), LIGHT / 2)
+        weight = enlarged(share * _shown() * believed(rest, TOLERANCE, light))
+        real = moved_along(known, enlarged(flow) * UNIT).astype(np.float32) + enlarged(lit)
         return np.asarray(cv2.blendLinear(real, np.ascontiguousarray(made), weight, 1 - weight))
 
     def _unlike(self, one: Array) -> Array:

@@ -178,7 +178,7 @@ class Blend(Stage):
             made = cv2.blendLinear(moved, made, share, 1 - share)
         if self.recall:
             mouth = _within(WINDOW, area)
-            made[mouth] = now.mouths.painted(made[mouth], coarse[cells(mouth, UNIT)], self.recall)
+            made[mouth] = now.mouths.painted(made[mouth], coarse[cells(mouth, UNIT)], light, self.recall)
         return np.asarray(made - source)
 
 
