@@ -16,6 +16,7 @@ from .types import Array
 RATE = 16000
 MEL_RATE = 80  # mel columns a second: 16000 / hop 200
 WINDOW = 16  # columns a frame sees: 0.2 s
+PHRASE = 80  # columns around a frame that say what is being said: 1 s
 SHORTEST = 0.2  # seconds; less does not fill one window
 FFT, HOP = 800, 200  # samples
 BLOCK = 4000  # mel columns computed at a time
@@ -109,11 +110,24 @@ def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float 
     Timing follows the timestamps alone, so no frame rate drifts and no frame is lost at the end; before the beginning
     and after the end there is silence (-4).
     """
-    out = np.full((len(times), mel.shape[0], WINDOW), SILENCE, np.float32)
+    return _windows(mel, times, offset_ms, 0, WINDOW)
+
+
+def phrases(mel: Array, times: Sequence[Fraction | float], offset_ms: float = 0.0) -> Array:
+    """(T, 80, 80) float32: for each time in seconds (plus ``offset_ms``), the second of the speech around it.
+
+    Column 40 begins at the time itself; silence (-4) before the beginning and after the end.
+    """
+    return _windows(mel, times, offset_ms, PHRASE // 2, PHRASE)
+
+
+def _windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float, before: int, count: int) -> Array:
+    """(T, 80, count) columns of the mel from ``before`` columns before each time on."""
+    out = np.full((len(times), mel.shape[0], count), SILENCE, np.float32)
     offset = Fraction(offset_ms).limit_denominator(10**6) / 1000
     for n, time in enumerate(times):
-        start = math.floor((Fraction(time) + offset) * MEL_RATE)
-        first, last = max(start, 0), min(start + WINDOW, mel.shape[1])
+        start = math.floor((Fraction(time) + offset) * MEL_RATE) - before
+        first, last = max(start, 0), min(start + count, mel.shape[1])
         if first < last:
             out[n, :, first - start : last - start] = mel[:, first:last]
     return out

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Fields the reader delivers; everything else must be added by a stage before another reads it.
-SOURCE_FIELDS = frozenset({"frames", "pts", "mel", "speech", "alpha", "active", "start"})
+SOURCE_FIELDS = frozenset({"frames", "pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"})
 # Fields that outlive their last reader: they are the result.
 KEPT_FIELDS = frozenset({"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box"})
 KNOWN_FIELDS = SOURCE_FIELDS | {"boxes"} | {f"faces.{f.name}" for f in fields(Faces)}

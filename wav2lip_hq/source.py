@@ -147,6 +147,7 @@ def _chunk(start: int, group: list[Frame], speech: Speech, offset_ms: float) -> 
         frames=np.stack([frame for _, frame, _ in group]),
         pts=times,
         mel=audio.mel_windows(speech.mel, times, offset_ms),
+        phrase=audio.phrases(speech.mel, times, offset_ms),
         speech=speech.activity.at(times),
         alpha=alpha,
         active=np.array([0 <= time < speech.seconds for time in times]),

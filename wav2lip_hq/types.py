@@ -8,6 +8,7 @@ Boxes are (x1, y1, x2, y2) float32 in pixels of the full frame. Affine matrices 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -60,9 +61,54 @@ class Faces:
     # (N, 2, 128, 128) uint8, 255 = lips, in the source face and in the synthesised one
     lips: Array | None = None
     restored: Array | None = None  # (N, 512, 512, 3) uint8
+    mesh: Array | None = None  # (N, POINTS, 2) float32, dense landmarks in the frame, see ``mesh``
+    pose: Array | None = None  # (N, 3) float32, degrees: yaw (+ = turned to image right), pitch (+ = up), roll
+    visible: Array | None = None  # (N,) float32 in [0, 1]: how sure the landmarks of the mouth are
+    target: Array | None = None  # (N, POINTS, 2) float32, frame: where the mesh is to be when the face says its speech
+    strength: Array | None = None  # (N,) float32 in [0, 1]: 0 = leave the face as it is, 1 = synthesise; fades between
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+@dataclass(frozen=True)
+class Mouths:
+    """Mouths that a face shows somewhere in its footage: K pictures with what is known of them, in order of time."""
+
+    number: Array  # (K,) int64, frame of the footage
+    picture: Array  # (K, 192, 240, 3) uint8: rows 272 to 464, columns 144 to 384 of the aligned 512 px face
+    mesh: Array  # (K, POINTS, 2) float32, in pixels of the aligned 512 px face
+    pose: Array  # (K, 3) float32, degrees as in ``Faces.pose``
+    light: Array  # (K,) float32, mean brightness of the picture in 8-bit steps
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+@dataclass(frozen=True)
+class References:
+    """Frames of a face with a closed or neutral mouth, for the generator to look at: K pictures, in order of time."""
+
+    number: Array  # (K,) int64, frame of the footage
+    picture: Array  # (K, 256, 256, 3) uint8: the face's box grown by 0.3 of its size on all sides, stretched
+    opening: Array  # (K,) float32, see ``mesh.opening``
+    pose: Array  # (K, 3) float32
+    light: Array  # (K,) float32
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+@dataclass(frozen=True)
+class TrackFacts:
+    """What the whole footage says about one face. Openings and widths: see ``mesh``, over the distance of the eyes."""
+
+    closed: float  # opening of its closed mouth: the 5th percentile
+    wide: float  # opening of its open mouth: the 95th percentile
+    spread: float  # standard deviation of its opening
+    neutral: Array  # (POINTS, 2) float32, in pixels of the aligned 512 px face: mean mesh of its most closed tenth
+    mouths: Mouths
+    references: References
 
 
 @dataclass(frozen=True)
@@ -73,11 +119,13 @@ class Chunk:
     frames: Array  # (T, H, W, 3) uint8 | uint16
     pts: tuple[Fraction, ...]  # exact presentation times in seconds, one a frame
     mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
+    phrase: Array | None = None  # (T, 80, 80) float32 in [-4, 4]: a second of the speech's mel around each frame
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
     alpha: Array | None = None  # (T, H, W) same dtype as frames
     # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = nobody looked
     boxes: tuple[Array | None, ...] | None = None
     faces: Faces | None = None
+    tracks: Mapping[int, TrackFacts] | None = None  # by track number; what is known of the chunk's faces
     active: Array | None = None  # (T,) bool: False = speech has ended or not begun, leave the frame untouched
 
     def __len__(self) -> int:
