@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from . import options
 from .errors import StageError, Wav2LipHQError, WiringError
 from .types import Chunk, Faces
 
@@ -40,6 +41,10 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
     adds: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Check the options against what their fields say. A stage with rules of its own calls this first."""
+        options.check(self)
 
     @property
     def lookahead(self) -> int:

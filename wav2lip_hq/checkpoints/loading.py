@@ -6,15 +6,15 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS, Arch, build, identify
 from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
 from .files import load_state, sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Entry | None, Path]:
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -> None:
+    import torch
+
     expected = module.state_dict()
     # Counters that inference never reads, absent from files older than PyTorch 0.4.1.
     lost = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
