@@ -41,6 +41,7 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
     adds: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
 
     def __post_init__(self) -> None:
         """Check the options against what their fields say. A stage with rules of its own calls this first."""
@@ -59,7 +60,7 @@ class Stage:
     def load(self, runtime: Runtime) -> None:
         """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
         for name in self.models:
-            runtime.model(name)
+            runtime.model(name, self.fits or None)
 
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         """Return ``chunk`` with the fields of ``adds`` filled in."""

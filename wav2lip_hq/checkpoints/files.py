@@ -28,6 +28,20 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def stated_arch(path: str | os.PathLike[str]) -> str:
+    """The architecture that a safetensors file of this project says it holds, read from its header; "" if it does not
+    say. Loads no tensors."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(9)
+            if not _looks_like_safetensors(head + b" "):
+                return ""
+            header = json.loads(head[8:] + stream.read(int.from_bytes(head[:8], "little") - 1))
+        return str(header.get("__metadata__", {}).get("arch", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A checkpoint's tensors under plain keys, and its metadata.
 

@@ -46,6 +46,7 @@ class Detect(Stage):
     name: ClassVar[str] = "detect"
     reads: ClassVar[tuple[str, ...]] = ("frames", "pts")
     adds: ClassVar[tuple[str, ...]] = ("boxes",)
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
     model: str = option(
         "embedded-detector", "The RetinaFace checkpoint that finds the faces: a name from `checkpoints list` or a file."

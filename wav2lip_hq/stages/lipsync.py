@@ -41,6 +41,7 @@ class LipSync(Stage):
         "faces.to512",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.synced96", "faces.synced")
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
     model: str = option(
         "embedded-generator",

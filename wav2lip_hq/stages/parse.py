@@ -56,6 +56,7 @@ class Parse(Stage):
         "faces.to512",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
+    fits: ClassVar[tuple[str, ...]] = ("bisenet_79999_iter",)
 
     model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
     region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam

@@ -50,11 +50,12 @@ class Restore(Stage):
     )
     optional: ClassVar[tuple[str, ...]] = ("faces.restored",)  # an earlier Restore's, in a chain
     adds: ClassVar[tuple[str, ...]] = ("faces.restored",)
+    fits: ClassVar[tuple[str, ...]] = ("codeformer", "gfpgan_clean", "srvgg", "rrdbnet")
 
     model: str | Restorer = option(
         "embedded-restorer",
-        "The restorer: embedded-restorer is small and works offline; a name from `checkpoints list`, a file, a function "
-        "or one of your own as package.module:name.",
+        "The restorer: embedded-restorer is small and works offline; a name from `checkpoints list`, a file, a "
+        "function, or one of your own as package.module:name.",
     )
     strength: float = option(
         1.0, "How much of the network's result is taken: 0 leaves the face unrestored, 1 takes all.", low=0, high=1
@@ -105,7 +106,7 @@ class Restore(Stage):
         assert isinstance(self.model, str)
 
         try:
-            model = runtime.model(self.model)
+            model = runtime.model(self.model, self.fits)
         except UnknownNetwork as error:
             from ._foreign import open_foreign
 
