@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from . import options
 from .errors import StageError, Wav2LipHQError, WiringError
 from .types import Chunk, Faces
 
@@ -44,6 +45,11 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
     adds: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
+
+    def __post_init__(self) -> None:
+        """Check the options against what their fields say. A stage with rules of its own calls this first."""
+        options.check(self)
 
     @property
     def lookahead(self) -> int:
@@ -63,7 +69,7 @@ class Stage:
     def load(self, runtime: Runtime) -> None:
         """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
         for name in self.models:
-            runtime.model(name)
+            runtime.model(name, self.fits or None)
 
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         """Return ``chunk`` with the fields of ``adds`` filled in."""

@@ -221,7 +221,10 @@ def convert(kind: Any, name: str, value: Any, label: str | None = None) -> Any:
 
 
 def make(kind: type[T], values: Mapping[str, Any], label: str | None = None) -> T:
-    """An instance of a dataclass from YAML or text values. Raises OptionError for a name, type or range."""
+    """An instance of a dataclass from YAML or text values. Raises OptionError: name, type, range, one missing."""
+    for one in listing(kind):
+        if one.default is MISSING and one.name not in values:
+            raise OptionError(f"{_label(kind) if label is None else label}{one.name} has to be given: {one.help}")
     return kind(**{name: convert(kind, name, value, label) for name, value in values.items()})
 
 

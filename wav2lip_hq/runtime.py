@@ -13,21 +13,23 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from . import checkpoints
 from .errors import OptionError, OutOfMemory
 from .models import ARCHS, Arch
 from .types import Array
 
+# torch takes seconds of CPU time to import: it is, where something is about to be computed, not to refuse an option.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as torch calls them
 logger = logging.getLogger("wav2lip_hq")
 logger.addHandler(logging.NullHandler())  # warnings are in every report; who wants them elsewhere adds a handler
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def keep_pages() -> None:
@@ -57,19 +59,21 @@ class Model:
         arch: Arch,
         *,
         name: str,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | None = None,
         options: dict[str, Any] | None = None,
         card: dict[str, Any] | None = None,
         sha256: str = "",
         licence: str = "",
     ) -> None:
+        import torch
+
         self.device = device or torch.device("cpu")
-        self.dtype = dtype
+        self.dtype = dtype or torch.float32
         self.arch, self.name, self.sha256, self.licence = arch, name, sha256, licence
         self.options, self.card = dict(options or {}), dict(card or {})
         module = module.eval().requires_grad_(False)
-        self.module = module.to(device=self.device, dtype=dtype)
+        self.module = module.to(device=self.device, dtype=self.dtype)
         for weight in (*self.module.parameters(), *self.module.buffers()):
             if weight.ndim == 4:  # asking this of the whole module fails on 5-D kernels (GFPGAN, SyncNet)
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -80,7 +84,9 @@ class Model:
         return int(self.options.get("scale", self.arch.scale) or 1)
 
     def _cast(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.is_floating_point():
+        import torch
+
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
             if value.ndim == 4:
                 return value.to(self.device, self.dtype, memory_format=torch.channels_last)
             return value.to(self.device, self.dtype)
@@ -94,7 +100,9 @@ class Model:
 
 
 def _float(value: Any) -> Any:
-    if isinstance(value, Tensor):
+    import torch
+
+    if isinstance(value, torch.Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, (tuple, list)):
         return type(value)(_float(v) for v in value)
@@ -103,6 +111,8 @@ def _float(value: Any) -> Any:
 
 def pick_device(name: str) -> torch.device:
     """ "auto" -> the best device here; otherwise check that ``name`` exists. Raises OptionError."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -117,6 +127,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def _cpu_has_bf16() -> bool:
+    import torch
+
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
 
@@ -134,9 +146,10 @@ class Runtime:
         if batch_size is not None and batch_size < 1:
             raise OptionError(f"batch size must be at least 1, not {batch_size}")
         keep_pages()
-        self.device = pick_device(device)
+        self._device = None if device in ("auto", "cpu") else pick_device(device)  # these two are always there
+        self._wanted = device
         self.precision = precision
-        self.batch_size = batch_size or (32 if self.device.type == "cuda" else 8)
+        self._batch_size = batch_size
         self.warnings: list[str] = []
         self._models: dict[str, Model] = {}
         self._others: dict[str, Any] = {}
@@ -149,6 +162,22 @@ class Runtime:
         own.warnings = []
         return own
 
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        if self._device is None:
+            self._device = pick_device(self._wanted)
+        return self._device
+
+    @property
+    def batch_size(self) -> int:
+        """Faces per micro-batch."""
+        return self._batch_size or (32 if self.device.type == "cuda" else 8)
+
+    @batch_size.setter
+    def batch_size(self, value: int | None) -> None:
+        self._batch_size = value
+
     def warn(self, text: str) -> None:
         """Add a warning for the run's report, once, and log it."""
         with self._lock:
@@ -159,8 +188,10 @@ class Runtime:
 
     def dtype(self, arch: Arch) -> torch.dtype:
         """The precision a network of this architecture computes in here."""
+        import torch
+
         if self.precision != "auto":
-            wanted = PRECISIONS[self.precision]
+            wanted: torch.dtype = getattr(torch, PRECISIONS[self.precision])
             if wanted is torch.float16 and not arch.half_safe:
                 return torch.bfloat16 if arch.bf16_safe else torch.float32
             if wanted is torch.bfloat16 and not arch.bf16_safe:
@@ -214,6 +245,8 @@ class Runtime:
         faces happen to be computed with it. Returns numpy arrays. Running out of memory halves the batch,
         for good; raises OutOfMemory when one item does not fit.
         """
+        import torch
+
         total = len(arrays[0])
         key = getattr(fn, "__qualname__", fn)
         size = min(batch or self.batch_size, self._limits.get(key, 1 << 30))
@@ -225,7 +258,7 @@ class Runtime:
                 with torch.inference_mode():
                     tensors = [torch.from_numpy(_filled(a[at : at + size], size)) for a in arrays]
                     out = fn(*(t.to(self.device, non_blocking=True) for t in tensors))
-                    single = isinstance(out, Tensor)
+                    single = isinstance(out, torch.Tensor)
                     parts.append(tuple(o[: total - at].cpu().numpy() for o in ((out,) if single else out)))
             except RuntimeError as error:
                 if not _is_oom(error):
@@ -258,5 +291,7 @@ def _filled(part: Array, size: int) -> Array:
 
 
 def _is_oom(error: BaseException) -> bool:
+    import torch
+
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text

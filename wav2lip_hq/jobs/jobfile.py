@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from ..config import suggestion
 from ..errors import InputError, OptionError
+from ..options import suggestion
 
 MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"}
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .layouts import LAYOUTS, identify, infer_width
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["ARCHS", "LAYOUTS", "Arch", "build", "identify", "infer_width"]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from .blocks import scale_channels
-
 
 class Shaped(Protocol):
     """Anything with a shape: a tensor, a numpy array, a header entry."""
@@ -35,6 +33,8 @@ def infer_width(observed: Mapping[int, int]) -> float | None:
     """
     if all(official == found for official, found in observed.items()):
         return 1.0
+    from .blocks import scale_channels
+
     low, high = 0.0, float("inf")
     for official, found in observed.items():
         if found % 8:

@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..types import Array
 from ._anchors import iou
@@ -217,6 +216,8 @@ class Tracker:
         taken: set[int] = set()
         kept: set[int] = set()
         if len(rows) and self._live:
+            from scipy.optimize import linear_sum_assignment
+
             guess = np.stack([t.predict(moment.time) for t in self._live])
             stay = np.stack([t.rows[-1] for t in self._live])
             # Moving on as before, or having stopped: whichever fits better.

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine import Stage
 from ..errors import InputError, OptionError
+from ..options import described, option
 from ..types import Array, Chunk, Faces, Reason
 from ._appearance import Embedding, appearance, crops, similarity
 from ._cuts import thumbnail
@@ -37,6 +38,7 @@ DOUBT = 24
 _Judged = tuple[int, Seen, Reason | None]  # track number, face, why it is left as it is
 
 
+@described
 @dataclass(frozen=True)
 class Track(Stage):
     """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones, and ``left``: the
@@ -56,24 +58,52 @@ class Track(Stage):
     reads: ClassVar[tuple[str, ...]] = ("frames", "pts", "boxes")
     adds: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.box", "faces.landmarks", "left")
 
-    faces: str | int = "largest"  # the speaker is nearly always the largest face
-    reference: str = ""  # picture of the person meant, for faces = "reference"
+    faces: str | int = option(
+        "largest",
+        "Which faces are dubbed: largest, all, a number (0 the largest, 1 the second largest, ...), left-to-right:N, "
+        "right-to-left:N or "
+        "reference, for the one that looks like the picture of that name.",
+    )
+    reference: str = option("", "A picture of the person meant, for faces = reference.")
     # Gaussian sigmas. Boxes only place the generator's crop, and their jitter shows as a trembling mouth: smooth more
     # than landmarks, which have to follow a nod.
-    smooth_ms: float = 120.0
-    landmarks_ms: float = 60.0
-    max_gap: float = 200.0  # ms without a detection that are bridged: a blink of the detector, not a turned head
-    min_face: float = 16.0  # shorter side in px; there is nothing to see of a mouth in smaller ones
-    detector: str = "embedded-detector"  # finds the face in the reference image
-    embedding: Embedding | None = None  # (N, 112, 112, 3) uint8 -> (N, D), compared by angle; None = ``appearance``
+    smooth_ms: float = option(
+        120.0,
+        "How widely boxes are smoothed over time; more is calmer, less follows quick movements.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    landmarks_ms: float = option(
+        60.0,
+        "How widely landmarks are smoothed over time; more is calmer, less follows a nod.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    max_gap: float = option(
+        200.0,
+        "The longest time without a detection that is bridged; more keeps a face that is hidden for a moment, less "
+        "ends the track of one that turns away.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    min_face: float = option(
+        16.0,
+        "The shorter side of the smallest face that is dubbed; there is little to see of a mouth in smaller ones.",
+        unit="px",
+        low=0,
+    )
+    detector: str = option("embedded-detector", "The checkpoint that finds the face in the reference picture.")
+    embedding: Embedding | None = option(
+        None,
+        "A function of your own that compares faces, from Python: (N, 112, 112, 3) uint8 to (N, D), compared by angle.",
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._choice()
-        for name in ("smooth_ms", "landmarks_ms", "max_gap"):
-            if not 0 <= getattr(self, name) <= 2000:
-                raise OptionError(f"track.{name} is a time in ms between 0 and 2000, not {getattr(self, name)}")
-        if self.min_face < 0:
-            raise OptionError(f"track.min_face is a size in pixels, not {self.min_face}")
         if self.faces == "reference" and not self.reference:
             raise OptionError("track.faces = reference needs a picture of the person: set track.reference to its path")
 
