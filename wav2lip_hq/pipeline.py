@@ -166,7 +166,7 @@ class HQPipeline:
             session = Session(reader, voices, chosen, self.runtime, keep=keep)
             session.prepare(survey, on_survey)
             if chosen.sync_offset == "auto":
-                session.sync_offset = self._trial(session)
+                session.sync_offset = self.trial(session)
             yield session
 
     def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
@@ -272,10 +272,10 @@ class HQPipeline:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
         a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short to tell."""
         with self._session(face, audio, _options(None, {**changes, "sync_offset": 0.0})) as session:
-            return self._trial(session)
+            return self.trial(session)
 
-    def _trial(self, session: Session) -> float:
-        """The offset of the first seconds; see ``measure_sync``."""
+    def trial(self, session: Session) -> float:
+        """The offset of a prepared session's first seconds; see ``measure_sync``."""
         if session.reader.once:
             raise OptionError('sync_offset = "auto" needs footage that can be read again, not an iterator')
         meter = OffsetMeter(session.runtime, session.voices[0].speech.wav)
