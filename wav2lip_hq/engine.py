@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Fields the reader delivers; everything else must be added by a stage before another reads it.
-SOURCE_FIELDS = frozenset({"frames", "pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"})
+SOURCE_FIELDS = frozenset(
+    {"frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"}
+)
 # Fields that outlive their last reader: they are the result.
-KEPT_FIELDS = frozenset({"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box"})
-KNOWN_FIELDS = SOURCE_FIELDS | {"boxes"} | {f"faces.{f.name}" for f in fields(Faces)}
+KEPT_FIELDS = frozenset(
+    {"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box", "left", "source_pts"}
+)
+KNOWN_FIELDS = SOURCE_FIELDS | {"boxes", "left"} | {f"faces.{f.name}" for f in fields(Faces)}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Stage:
     @property
     def lookahead(self) -> int:
         """Frames beyond a chunk's end that this stage waits for before it yields the chunk."""
+        return 0
+
+    @property
+    def context(self) -> int:
+        """Frames before a span that must be run through this stage so that the span comes out as in the whole clip."""
         return 0
 
     @property
@@ -77,9 +86,12 @@ class Stage:
             yield self.process(chunk, runtime)
 
 
-def check_wiring(stages: Sequence[Stage]) -> None:
-    """Raise WiringError if a stage reads something no earlier stage adds, or names a field that does not exist."""
-    have = set(SOURCE_FIELDS)
+def check_wiring(stages: Sequence[Stage], given: Iterable[str] = ()) -> None:
+    """Raise WiringError if a stage reads something no earlier stage adds, or names a field that does not exist.
+
+    given: fields that the chunks have already, besides the source's own.
+    """
+    have = {*SOURCE_FIELDS, *given}
     for position, stage in enumerate(stages):
         for name in (*stage.reads, *stage.optional, *stage.adds):
             if name not in KNOWN_FIELDS:
@@ -178,12 +190,14 @@ def run_stages(
     *,
     keep: Iterable[str] = (),
     clock: dict[str, float] | None = None,
+    given: Iterable[str] = (),
 ) -> Generator[Chunk, None, None]:
-    """Run ``stages`` over ``chunks`` lazily. ``keep`` names extra fields to leave in the result (previews, tests).
+    """Run ``stages`` over ``chunks`` lazily. ``keep`` names extra fields to leave in the result (previews, tests);
+    ``given`` those that the chunks bring along besides the source's own.
 
     ``clock`` is filled with wall seconds per stage. Closing the generator closes every stage and the source.
     """
-    check_wiring(stages)
+    check_wiring(stages, given)
     clock = {} if clock is None else clock
     opened: list[Any] = []
     stream: Iterator[Chunk] = iter(chunks)

@@ -11,6 +11,7 @@ from .errors import OptionError
 from .options import Option
 from .run_options import RunOptions
 from .stages import STAGES
+from .training.tasks import option_classes
 
 ENCODER = ("codec", "crf", "encoder_preset", "pix_fmt")  # the part of RunOptions that is shown by itself
 HEAD = """# Options
@@ -39,6 +40,8 @@ def sections() -> Iterator[Section]:
     fields = options.listing(RunOptions)
     yield Section("run", "A run", _summary(RunOptions), tuple(o for o in fields if o.name not in ENCODER))
     yield Section("encoder", "A run", "How the output is encoded.", tuple(o for o in fields if o.name in ENCODER))
+    for name, kind in option_classes().items():
+        yield Section(name, "Training", _summary(kind), options.listing(kind))
 
 
 def stage_section(stage: Any) -> Section:

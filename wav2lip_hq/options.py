@@ -58,7 +58,9 @@ class Rule:
         return " and ".join(said) + unit if said else ""
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value of the right type is in range. Of a sequence, every number has to be."""
+        """Whether a value of the right type is in range. Of a sequence or mapping, every value has to be."""
+        if isinstance(value, Mapping):
+            return all(self.accepts(v) for v in value.values())
         if isinstance(value, (tuple, list)):
             return all(self.accepts(v) for v in value)
         if value is None:  # the type says whether None is possible
@@ -112,7 +114,7 @@ def option(
     default: its value, a function without arguments that makes one (``dict``, ``list``), or ``dataclasses.MISSING`` if
     one has to be given. help: one sentence on what it does and what more or less of it brings. unit: "ms", "px".
     low and high: bounds that are themselves allowed; above and below: bounds that are not. choices: all there is.
-    finite: whether infinity and NaN are refused. Bounds hold for each number of a sequence.
+    finite: whether infinity and NaN are refused. Bounds hold for each number of a sequence or mapping.
     """
     rule = Rule(help, unit, low, high, above, below, tuple(choices), finite)
     metadata = {_KEY: rule}

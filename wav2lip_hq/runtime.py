@@ -5,8 +5,10 @@ Nobody else calls ``.to()``, ``.cuda()``, ``.half()`` or autocast.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as torch calls them
+logger = logging.getLogger("wav2lip_hq")
+logger.addHandler(logging.NullHandler())  # warnings are in every report; who wants them elsewhere adds a handler
 
 
 def keep_pages() -> None:
@@ -152,6 +156,12 @@ class Runtime:
         self._limits: dict[object, int] = {}  # batch that fitted after running out of memory, per function
         self._lock = threading.Lock()
 
+    def for_run(self) -> Runtime:
+        """This runtime with warnings of its own: the same device, networks and memory limits, for one more run."""
+        own = copy.copy(self)
+        own.warnings = []
+        return own
+
     @property
     def device(self) -> torch.device:
         """Where networks run."""
@@ -169,10 +179,12 @@ class Runtime:
         self._batch_size = value
 
     def warn(self, text: str) -> None:
-        """Add a warning for the report, once."""
+        """Add a warning for the run's report, once, and log it."""
         with self._lock:
-            if text not in self.warnings:
-                self.warnings.append(text)
+            if text in self.warnings:
+                return
+            self.warnings.append(text)
+        logger.warning(text)
 
     def dtype(self, arch: Arch) -> torch.dtype:
         """The precision a network of this architecture computes in here."""
@@ -228,7 +240,9 @@ class Runtime:
         """Apply ``fn`` to micro-batches of arrays with equal first dimension N > 0 and join the results.
 
         ``fn`` gets tensors of the arrays' own dtypes on the device, in inference mode, and returns a tensor or a
-        tuple of tensors with the same first dimension. Returns numpy arrays. Running out of memory halves the batch,
+        tuple of tensors with the same first dimension. Every micro-batch has the same size, the last one filled up
+        with copies: kernels differ in the last bit between batch sizes, and a face must look the same whatever
+        faces happen to be computed with it. Returns numpy arrays. Running out of memory halves the batch,
         for good; raises OutOfMemory when one item does not fit.
         """
         import torch
@@ -242,10 +256,10 @@ class Runtime:
         while at < total:
             try:
                 with torch.inference_mode():
-                    tensors = [torch.from_numpy(np.ascontiguousarray(a[at : at + size])) for a in arrays]
+                    tensors = [torch.from_numpy(_filled(a[at : at + size], size)) for a in arrays]
                     out = fn(*(t.to(self.device, non_blocking=True) for t in tensors))
                     single = isinstance(out, torch.Tensor)
-                    parts.append(tuple(o.cpu().numpy() for o in ((out,) if single else out)))
+                    parts.append(tuple(o[: total - at].cpu().numpy() for o in ((out,) if single else out)))
             except RuntimeError as error:
                 if not _is_oom(error):
                     raise
@@ -267,6 +281,13 @@ class Runtime:
         """Forget the loaded models."""
         self._models.clear()
         self._others.clear()
+
+
+def _filled(part: Array, size: int) -> Array:
+    """``part`` (n, ...) with copies of its last item up to ``size`` items."""
+    if len(part) < size:
+        part = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+    return np.ascontiguousarray(part)
 
 
 def _is_oom(error: BaseException) -> bool:

@@ -66,7 +66,7 @@ def _as_one(value: Any, kind: Any, parse: bool) -> Any:
     if origin in (tuple, list):
         return _sequence(value, origin, inner, parse)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return value if isinstance(value, Mapping) else NOTHING
+        return _mapping(value, inner, parse)
     if kind is bool:
         return value if isinstance(value, bool) else NOTHING
     if isinstance(value, bool):
@@ -97,6 +97,15 @@ def _sequence(value: Any, origin: Any, inner: tuple[Any, ...], parse: bool) -> A
     else:
         items = [as_type(v, inner[0] if inner else Any, parse) for v in value]
     return NOTHING if any(i is NOTHING for i in items) else origin(items)
+
+
+def _mapping(value: Any, inner: tuple[Any, ...], parse: bool) -> Any:
+    """A mapping whose keys and values are of the types asked for, as a dict of its own."""
+    if not isinstance(value, Mapping):
+        return NOTHING
+    key_type, value_type = inner or (Any, Any)
+    items = {as_type(k, key_type, parse): as_type(v, value_type, parse) for k, v in value.items()}
+    return NOTHING if any(k is NOTHING or v is NOTHING for k, v in items.items()) else items
 
 
 def _fraction(value: Any, parse: bool) -> Any:

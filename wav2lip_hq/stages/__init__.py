@@ -1,6 +1,7 @@
 """The stages, and STAGES, the table presets name them by."""
 
 from ..engine import Stage
+from .admit import Admit
 from .align import Align
 from .blend import Blend
 from .detect import Detect
@@ -9,6 +10,6 @@ from .parse import Parse
 from .restore import Restore
 from .track import Track
 
-STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Align, LipSync, Parse, Restore, Blend)}
+STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Admit, Align, LipSync, Parse, Restore, Blend)}
 
-__all__ = ["STAGES", "Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]
+__all__ = ["STAGES", "Admit", "Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]

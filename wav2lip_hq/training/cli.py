@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+
+from ..errors import OptionError
+from .tasks import TASKS, load_recipe, recipe_path, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,16 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--crf", type=int, default=20, help="x264 quality of the stored crops (default 20)")
     prepare.add_argument("--smallest", type=float, default=48, help="least face side in px (default 48)")
     prepare.add_argument("--detector", help="detector checkpoint (default: embedded)")
-    for task, text in (
-        ("expert", "the lip-sync expert"),
-        ("judge", "an independent sync network with SyncNet v2's layout"),
-        ("generator", "the lip-sync generator"),
-        ("lipgan", "the generator with LipGAN's discriminator, the papers' baseline"),
-        ("parser", "the face parser"),
-        ("restorer", "the face restorer"),
-        ("detector", "the face detector"),
-    ):
-        one = commands.add_parser(task, help=f"train {text}")
+    for task, entry in TASKS.items():
+        one = commands.add_parser(
+            task,
+            help=f"train {entry.title}",
+            description=f"Train {entry.title}. All options: wav2lip-hq options train.{task}",
+        )
         one.add_argument("recipe", nargs="?", default=task, help="recipe YAML or a packaged recipe's name")
         one.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE); an existing run continues")
         one.add_argument("--minutes", type=float, help="stop after this long; run again to continue")
@@ -64,24 +62,14 @@ def add_personalize(person: argparse.ArgumentParser) -> None:
     person.add_argument("--work", type=Path, help="folder for intermediate data (default runs/personal-NAME)")
 
 
-def settings(pairs: list[str]) -> dict[str, Any]:
-    """["lr=1e-4", "sync_weight=0"] -> {"lr": 0.0001, "sync_weight": 0}."""
-    import yaml
-
-    from ..errors import OptionError
-
-    out: dict[str, Any] = {}
+def settings(pairs: list[str]) -> dict[str, str]:
+    """["lr=1e-4", "sync_weight=0"] -> {"lr": "1e-4", "sync_weight": "0"}; the recipe knows what type each has."""
+    out: dict[str, str] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign:
             raise OptionError(f"--set wants KEY=VALUE, got '{pair}'")
-        parsed = yaml.safe_load(value)
-        if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
-            try:
-                parsed = float(parsed)
-            except ValueError:
-                pass
-        out[key] = parsed
+        out[key.strip()] = value.strip()
     return out
 
 
@@ -116,7 +104,7 @@ def main(args: argparse.Namespace) -> int:
         from . import talking
         from .evaluate import evaluate_generator
 
-        held = args.identities or talking.held_identities(args.data, {})
+        held = args.identities or talking.held_identities(args.data)
         clips = talking.load_clips(args.data, identities=held)[:: max(1, args.every)]
         judge = checkpoints.load(args.judge, "syncnet_v2").module
         print(json.dumps(evaluate_generator(checkpoints.load(args.model, "wav2lip").module, judge, clips), indent=1))
@@ -133,9 +121,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.what == "personalize":
         return personalize_main(args)
-    from .tasks import load_recipe, recipe_path, train
-
     recipe = load_recipe(args.recipe, settings(args.set))
+    if recipe.task != args.what:
+        raise OptionError(f"'{args.recipe}' is a recipe for another task: wav2lip-hq train {recipe.task} {args.recipe}")
     folder = args.out or Path("runs") / recipe_path(args.recipe).stem
     figures = train(recipe, folder, args.minutes)
     print(json.dumps({"run": str(folder), **figures}))

@@ -23,8 +23,9 @@ from ..errors import InputError, OptionError
 from ..geometry import box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
-from .loop import Recipe, Trainer
+from .loop import Trainer
 from .prepare import Options, prepare
+from .recipe import Recipe
 from .restorer import FACE, MARGIN, PADS
 from .tasks import build_task, load_recipe
 
@@ -165,9 +166,9 @@ def personalize(
         sharp = checkpoints.load(restorer)
         own = {k: v for k, v in (settings or {}).items() if k in ("steps", "batch_size", "validate_every", "warmup")}
         options = {
-            "images": [str(work / "portraits")],
+            "data": [str(work / "portraits")],
             "validation_last": {"portraits": held},
-            "resume_from": str(sharp.path),
+            "start": str(sharp.path),
             "arch": sharp.arch.name,
             "arch_options": sharp.options,
         }
