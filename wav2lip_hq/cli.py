@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | demo | batch | presets | checkpoints | doctor | train``.
+"""The command line: ``wav2lip-hq run | demo | batch | presets | options | checkpoints | doctor | train``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -40,12 +40,28 @@ damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted"""
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", "-p", default="default", help="preset name or YAML file (default: default)")
-    parser.add_argument("--set", action="append", default=[], metavar="STAGE.OPTION=VALUE", help="change an option")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.OPTION=VALUE", help="change an option; see `options`"
+    )
+    for flag, metavar, text in (
+        ("--replace", "NAME=STAGE", "put another stage in place of one: --replace parse=mymodule:Mask"),
+        ("--insert-after", "NAME=STAGE", "add a stage after one: --insert-after parse=mymodule:Logo"),
+        ("--insert-before", "NAME=STAGE", "add a stage before one"),
+        ("--without", "NAME", "leave a stage out"),
+    ):
+        parser.add_argument(flag, action=_Edit, dest="edits", default=[], metavar=metavar, help=text)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 (default auto)")
     parser.add_argument("--batch-size", type=int, help="faces per micro-batch (default: by device)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+class _Edit(argparse.Action):
+    """Collects changes of the pipeline in the order they were given: (flag, text)."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        namespace.edits = [*namespace.edits, (str(option_string), str(values))]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,6 +103,17 @@ def build_parser() -> argparse.ArgumentParser:
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
 
+    shown = commands.add_parser("options", help="every option of stages, runs, encoder, presets and training tasks")
+    shown.add_argument(
+        "topic",
+        nargs="?",
+        default="",
+        metavar="TOPIC",
+        help="a stage (also mymodule:Class), run, encoder, a training task, a preset, or one option: restore.strength",
+    )
+    shown.add_argument("--json", action="store_true")
+    shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")
+
     points = commands.add_parser("checkpoints", help="list, fetch, verify, import, where")
     what = points.add_subparsers(dest="what", required=True, metavar="WHAT")
     listing = what.add_parser("list", help="what there is and what is installed")
@@ -98,7 +125,10 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("name", nargs="?")
     take = what.add_parser("import", help="install a file you already have")
     take.add_argument("file", type=Path)
-    take.add_argument("--name", help="which checkpoint it is (default: by its hash or name)")
+    take.add_argument(
+        "--name", help="which checkpoint it is (default: by its hash or name), or a new name of your own for presets"
+    )
+    take.add_argument("--arch", help="what kind of network it has to be, say wav2lip or rrdbnet (default: any)")
     what.add_parser("where", help="folders that are searched")
 
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
@@ -119,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run": _run,
             "demo": _demo,
             "presets": _presets,
+            "options": _options,
             "checkpoints": _checkpoints,
             "doctor": _doctor,
             "batch": jobs_cli.main,
@@ -162,7 +193,24 @@ def _pipeline(args: argparse.Namespace) -> Any:
     from .pipeline import HQPipeline
 
     pipe = HQPipeline(args.preset, device=args.device, precision=args.precision, batch_size=args.batch_size)
+    for flag, text in args.edits:
+        pipe = _edited(pipe, flag, text)
     return pipe.set(*args.set) if args.set else pipe
+
+
+def _edited(pipe: Any, flag: str, text: str) -> Any:
+    """The pipeline after one of --replace, --insert-after, --insert-before, --without."""
+    from .config import parse_stage
+    from .errors import OptionError
+
+    if flag == "--without":
+        return pipe.without(text)
+    name, sign, stage = (part.strip() for part in text.partition("="))
+    if not name or not stage:
+        raise OptionError(f"{flag} wants NAME=STAGE, as in parse=mymodule:Mask, not '{text}'")
+    if flag == "--replace":
+        return pipe.replace(**{name: parse_stage(stage)})
+    return pipe.insert(parse_stage(stage), **{flag.removeprefix("--insert-"): name})
 
 
 def _offset(pipe: Any, args: argparse.Namespace) -> float:
@@ -295,6 +343,19 @@ def _presets(args: argparse.Namespace) -> int:
     return 0
 
 
+def _options(args: argparse.Namespace) -> int:
+    from . import manual
+
+    shown = manual.about(args.topic)
+    if args.json:
+        print(json.dumps(manual.plain(shown)))
+    elif args.markdown:
+        print(manual.markdown(shown), end="")
+    else:
+        print(manual.text(shown))
+    return 0
+
+
 def _checkpoints(args: argparse.Namespace) -> int:
     from . import checkpoints
 
@@ -308,7 +369,7 @@ def _checkpoints(args: argparse.Namespace) -> int:
             path = checkpoints.fetch(name, accept=True if args.accept else _ask, say=print)
             print(f"{name}: {path}")
     elif args.what == "import":
-        entry, path = checkpoints.import_file(args.file, args.name, say=print)
+        entry, path = checkpoints.import_file(args.file, args.name, say=print, arch=args.arch)
         print(f"{entry.name}: {path}")
     elif args.what == "verify":
         checks = checkpoints.verify(args.name)
@@ -350,6 +411,16 @@ def _list_checkpoints(as_json: bool) -> None:
             "installed": str(checkpoints.locate(name) or ""),
         }
         for name in checkpoints.EMBEDDED
+    ]
+    rows += [
+        {
+            "name": name,
+            "title": f"your own {checkpoints.stated_arch(path)}".rstrip(),
+            "licence": "yours to know",
+            "commercial": "unclear",
+            "installed": str(path),
+        }
+        for name, path in checkpoints.own_checkpoints().items()
     ]
     if as_json:
         print(json.dumps(rows))

@@ -66,6 +66,11 @@ class Stage:
         """Names of the checkpoints this stage needs with its present options."""
         return ()
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The user's own code it runs, as "package.module:name"."""
+        return ()
+
     def load(self, runtime: Runtime) -> None:
         """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
         for name in self.models:

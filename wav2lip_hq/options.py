@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from numbers import Real
@@ -149,21 +150,22 @@ def listing(kind: Any) -> tuple[Option, ...]:
     return tuple(made)
 
 
-def text(kind: Any, indent: str = "") -> str:
-    """The options of a dataclass as paragraphs for a terminal or a docstring."""
+def text(kind: Any, indent: str = "", values: str = "default") -> str:
+    """The options of a dataclass (or a listing) as paragraphs for a terminal or a docstring. values: what to call the
+    values shown."""
     lines = []
-    for one in listing(kind):
-        facts = [one.type, one.allowed or one.unit, f"default {one.default_text}"]
+    for one in kind if isinstance(kind, tuple) else listing(kind):
+        facts = [one.type, one.allowed or one.unit, f"{values} {one.default_text}"]
         lines.append(f"{indent}{one.name}: " + "; ".join(f for f in facts if f))
         if one.help:
-            lines.append(f"{indent}    {one.help}")
+            lines += textwrap.wrap(one.help, 100, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    ")
     return "\n".join(lines)
 
 
 def markdown(kind: Any) -> str:
-    """The options of a dataclass as a Markdown table."""
+    """The options of a dataclass (or a listing) as a Markdown table."""
     lines = ["| option | type | default | allowed | what it does |", "|---|---|---|---|---|"]
-    for one in listing(kind):
+    for one in kind if isinstance(kind, tuple) else listing(kind):
         cells = [f"`{one.name}`", one.type, f"`{one.default_text}`", one.allowed or one.unit, one.help]
         lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, checkpoints
+from .. import __version__, checkpoints, lookup
 from ..errors import InputError
 from ..pipeline import HQPipeline, who
 from .jobfile import Job, Span
@@ -62,6 +62,19 @@ def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str
     return found
 
 
+def own_code(job: Job, base: HQPipeline, store: Store) -> dict[str, str]:
+    """Sources of the user's own stages and restorers that a job runs through: module -> sha256."""
+    found: dict[str, str] = {}
+    for stage in (stage for pipe in pipelines(job, base) for stage in pipe.stages):
+        home = type(stage).__module__
+        foreign = [] if home.split(".")[0] == __package__.split(".")[0] else [f"{home}:{type(stage).__name__}"]
+        for reference in (*foreign, *stage.code):
+            path = lookup.source(reference)
+            if path is not None and path.is_file():
+                found[reference] = store.sha256(path)
+    return found
+
+
 def identity(job: Job, base: HQPipeline, store: Store) -> str:
     """64 hex digits. Raises InputError when an input does not exist, OSError when it cannot be read, CheckpointError
     when weights are missing."""
@@ -76,6 +89,8 @@ def identity(job: Job, base: HQPipeline, store: Store) -> str:
         "settings": settings(job),
         "weights": {name: fact["sha256"] for name, fact in sorted(weights(job, base, store).items())},
     }
+    if code := own_code(job, base, store):
+        facts["code"] = dict(sorted(code.items()))
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 

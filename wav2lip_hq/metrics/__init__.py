@@ -4,8 +4,8 @@
 
 Lip-sync: ``lip_sync_error`` (LSE-D, LSE-C, offset), ``syncnet_score``, ``tss``, ``off_sync_accuracy``. Pictures:
 ``psnr``, ``ssim``, ``Lpips``, ``FrechetDistance``, ``fid``. Faces: ``landmark_distance``, ``identity_similarity``. What
-the eye sees: ``flicker``, ``sharpness``, ``seam``, ``background_change``. Certainty: ``bootstrap``. Each docstring says
-what it takes, what is good and where it comes from. Names are imported when they are first used.
+the eye sees: ``flicker``, ``sharpness``, ``seam``, ``background_change``. Certainty: ``bootstrap``. Each says in its
+docstring what it takes, what is good and where it comes from. Names are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -72,6 +72,10 @@ class Restore(Stage):
         return (self.model,) if isinstance(self.model, str) and not self._own else ()
 
     @property
+    def code(self) -> tuple[str, ...]:
+        return (self.model,) if isinstance(self.model, str) and self._own else ()
+
+    @property
     def _own(self) -> bool:
         """Whether the model is code of the user's."""
         return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not Path(self.model).exists())
