@@ -295,15 +295,20 @@ class HQPipeline:
             session.runtime.warn("the offset cannot be told from the first seconds; none was applied")
         return offset or 0.0
 
-    def preview(self, face: Face, audio: Audio | Mapping[Any, Audio], count: int = 6, **changes: Any) -> Array:
+    def preview(
+        self,
+        face: Face,
+        audio: Audio | Mapping[Any, Audio],
+        count: int = 6,
+        *,
+        survey: Survey | None = None,
+        run: RunOptions | None = None,
+        **changes: Any,
+    ) -> Array:
         """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the speech, source above result, each as
         ``run`` makes it. Costs a survey and some frames, not the whole clip."""
-        survey = changes.pop("survey", None)
-        if not isinstance(survey, Survey):
-            changes |= {"survey": survey} if survey else {}
-            survey = None
         sheet = Sheet(360)
-        with self._session(face, audio, _options(None, changes), survey) as session:
+        with self._session(face, audio, _options(run, changes), survey) as session:
             if session.reader.once:
                 raise OptionError("a preview needs footage that can be read again, not an iterator")
             info = session.reader.info
