@@ -166,7 +166,7 @@ class HQPipeline:
             session = Session(reader, voices, chosen, self.runtime, keep=keep)
             session.prepare(survey, on_survey)
             if chosen.sync_offset == "auto":
-                session.sync_offset = self._trial(session)
+                session.sync_offset = self.trial(session)
             yield session
 
     def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
@@ -272,10 +272,10 @@ class HQPipeline:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
         a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short to tell."""
         with self._session(face, audio, _options(None, {**changes, "sync_offset": 0.0})) as session:
-            return self._trial(session)
+            return self.trial(session)
 
-    def _trial(self, session: Session) -> float:
-        """The offset of the first seconds; see ``measure_sync``."""
+    def trial(self, session: Session) -> float:
+        """The offset of a prepared session's first seconds; see ``measure_sync``."""
         if session.reader.once:
             raise OptionError('sync_offset = "auto" needs footage that can be read again, not an iterator')
         meter = OffsetMeter(session.runtime, session.voices[0].speech.wav)
@@ -295,15 +295,20 @@ class HQPipeline:
             session.runtime.warn("the offset cannot be told from the first seconds; none was applied")
         return offset or 0.0
 
-    def preview(self, face: Face, audio: Audio | Mapping[Any, Audio], count: int = 6, **changes: Any) -> Array:
+    def preview(
+        self,
+        face: Face,
+        audio: Audio | Mapping[Any, Audio],
+        count: int = 6,
+        *,
+        survey: Survey | None = None,
+        run: RunOptions | None = None,
+        **changes: Any,
+    ) -> Array:
         """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the speech, source above result, each as
         ``run`` makes it. Costs a survey and some frames, not the whole clip."""
-        survey = changes.pop("survey", None)
-        if not isinstance(survey, Survey):
-            changes |= {"survey": survey} if survey else {}
-            survey = None
         sheet = Sheet(360)
-        with self._session(face, audio, _options(None, changes), survey) as session:
+        with self._session(face, audio, _options(run, changes), survey) as session:
             if session.reader.once:
                 raise OptionError("a preview needs footage that can be read again, not an iterator")
             info = session.reader.info

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import audio, source
 from .engine import Stage, prefetch, run_stages
+from .errors import OptionError
 from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
@@ -82,6 +83,7 @@ class Session:
         self.tally = Tally()
         self.surveys: list[Survey | None] = [None] * len(self.voices)
         self.sync_offset = 0.0  # ms, applied to every voice
+        self.more = False  # whether the output goes on after the span that ``chunks`` gave last
 
     # ---- before
 
@@ -103,24 +105,39 @@ class Session:
         if survey is not None:
             self.surveys = [self._chosen(survey, voice) for voice in self.voices]
 
-    def survey(self, on_survey: Callable[[int, int | None], None] | None = None) -> Survey | None:
-        """A survey of as much of the footage as the voices need; None if the stages only render."""
+    @property
+    def survey_stages(self) -> tuple[Stage, ...]:
+        """The stages that survey the footage for every voice; none if the stages only render."""
         looks = [split_stages(v.stages)[0] for v in self.voices]
         if not all(looks):
-            return None
+            return ()
         stages = looks[0]
         if any(_without_choice(other) != _without_choice(stages) for other in looks):
-            self.runtime.warn("the voices look at the footage differently; the first one's stages survey it")
-        if len(set(map(_choice, looks))) > 1:  # one survey of all faces serves every voice
-            stages = tuple(replace(s, faces="all") if isinstance(s, Track) else s for s in stages)
-        end, length = max(v.over for v in self.voices), self.reader.info.duration
-        until = end + MARGIN if length is not None and length > end + MARGIN else None
+            raise OptionError(
+                "the voices look at the footage differently (detect, track and what follows them may differ in "
+                "track.faces and track.reference alone); make them one after the other"
+            )
+        if len({_choice(one) for one in looks}) > 1:  # one survey of all faces serves every voice
+            stages = tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
+        return stages
+
+    @property
+    def survey_end(self) -> Fraction | None:
+        """Seconds of the footage up to which it is surveyed; None = all of it."""
+        end, length = self._longest, self.reader.info.duration
+        return end + MARGIN if length is not None and length > end + MARGIN else None
+
+    def survey(self, on_survey: Callable[[int, int | None], None] | None = None) -> Survey | None:
+        """A survey of as much of the footage as the voices need; None if the stages only render."""
+        stages = self.survey_stages
+        if not stages:
+            return None
         began = time.perf_counter()
         made = survey_footage(
             self.reader,
             stages,
             self.runtime,
-            until=until,
+            until=self.survey_end,
             chunk_size=self.options.chunk_size,
             clock=self.clock,
             on_progress=on_survey,
@@ -148,7 +165,7 @@ class Session:
 
     def chunks(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> Generator[Chunk, None, None]:
         """The output's frames from ``start`` to ``end`` seconds, numbered from 0. Close the generator."""
-        self.tally = Tally()
+        self.tally, self.more = Tally(), False
         stages = [s for v in self.voices for s in (split_stages(v.stages)[1] if self.surveys[0] else v.stages)]
         before, after = sum(s.context for s in stages), sum(s.lookahead for s in stages)
         frames = self._frames(start, end, before, after)
@@ -185,6 +202,7 @@ class Session:
             while held:
                 yield held.popleft()
             if end is not None and item.time >= end:
+                self.more = True
                 after -= 1
                 if after < 0:
                     return
