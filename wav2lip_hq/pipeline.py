@@ -158,8 +158,8 @@ class HQPipeline:
         keep: Iterable[str] = (),
         on_survey: Progress | None = None,
     ) -> Iterator[Session]:
-        voices = self._voices(given)
         with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
+            voices = self._voices(given)
             if survey is None and chosen.survey:
                 survey = load_survey(chosen.survey)
                 belongs(survey, reader.info.path, chosen.survey)
