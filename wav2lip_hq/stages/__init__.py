@@ -4,11 +4,12 @@ from ..engine import Stage
 from .align import Align
 from .blend import Blend
 from .detect import Detect
+from .landmarks import Landmarks
 from .lipsync import LipSync
 from .parse import Parse
 from .restore import Restore
 from .track import Track
 
-STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Align, LipSync, Parse, Restore, Blend)}
+STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Landmarks, Align, LipSync, Parse, Restore, Blend)}
 
-__all__ = ["STAGES", "Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]
+__all__ = ["STAGES", "Align", "Blend", "Detect", "Landmarks", "LipSync", "Parse", "Restore", "Stage", "Track"]

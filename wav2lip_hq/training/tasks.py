@@ -18,6 +18,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "expert": ("expert", "ExpertTask"),
     "judge": ("judge", "JudgeTask"),
     "generator": ("generator", "GeneratorTask"),
+    "landmarks": ("landmarks", "LandmarksTask"),
     "lipgan": ("lipgan", "LipGanTask"),
     "parser": ("parser", "ParserTask"),
     "restorer": ("restorer", "RestorerTask"),
