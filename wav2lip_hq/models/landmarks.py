@@ -55,6 +55,7 @@ class Landmarks(nn.Module):
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
+        self.width = width
         first, second, last = 16, 2 * width, 8 * -(-width // 3)
         self.stem = nn.Sequential(nn.Conv2d(3, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
         self.stage4, self.stage8 = _stage(first, width, 2), _stage(width, second, 3)

@@ -51,4 +51,4 @@ def head_pose(points: Array, face: Array) -> Array:
     yaw = np.arcsin(np.clip(r[:, 2, 0], -1, 1))
     pitch = -np.arctan2(r[:, 2, 1], r[:, 2, 2])
     roll = np.arctan2(r[:, 1, 0], r[:, 0, 0])
-    return np.degrees(np.stack([yaw, pitch, roll], -1)).astype(np.float32)
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], -1)), np.float32)

@@ -53,7 +53,8 @@ class Options:
             raise OptionError(f"landmarks: unknown option '{unknown[0]}'; there are {', '.join(sorted(known))}")
         if "pack" not in options:
             raise OptionError("landmarks: 'pack' names the folder of labelled faces; set it")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        return cls(**values)
 
 
 class LandmarksTask(Task):
@@ -135,15 +136,19 @@ class LandmarksTask(Task):
         optimise(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
-    def _losses(self, points: Tensor, lips: Tensor, pose: Tensor, logit: Tensor, batch: dict[str, Tensor]) -> Any:
+    def _losses(
+        self, points: Tensor, lips: Tensor, pose: Tensor, logit: Tensor, batch: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         truth = batch["mesh"]
         eyes = (truth[:, _EYES[0]] - truth[:, _EYES[1]]).norm(dim=-1).clamp(min=8)
         # What cannot be seen is guessed: less is asked of it.
         sure = batch["face"] * (0.3 + 0.7 * batch["visible"])
         count = sure.sum().clamp(min=1)
 
+        share = sure / (eyes * count)
+
         def mean(x: Tensor) -> Tensor:
-            return (x * sure / eyes).sum() / count
+            return (x * share).sum()
 
         final = torch.cat([points[:, : LIPS.start], lips, points[:, LIPS.stop :]], 1)
         fine = mean(((final - truth).norm(dim=-1) * self.weights.to(truth.device)).sum(1))

@@ -81,7 +81,7 @@ class Writer:
         depth = points[..., 2:] * np.hypot(maps[:, 0, 0], maps[:, 1, 0])[:, None, None]
         label = np.concatenate([placed, depth], -1)[:, list(mesh.INDICES)].astype(np.float32)
         marks = geometry.apply(maps, five).astype(np.float32)
-        for n in np.flatnonzero(sure > LEAST):
+        for n in np.flatnonzero(sure > LEAST).tolist():
             if self.count == len(self.crops):
                 raise InputError(f"more than {self.count} faces; raise the pack's 'most'")
             self.crops[self.count] = geometry.eight_bits(geometry.sample(images[n], maps[n], SIZE))
