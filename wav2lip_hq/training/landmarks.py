@@ -42,7 +42,7 @@ class Options:
     photos: float = 0.35  # share of the training pictures that are photographs: most people, fewest mouths
     width: int = 48  # channels at a quarter of the input's side; 48 makes 0.3 M parameters
     lips: float = 3.0  # weight of a point of the lips; others have 1
-    shape: float = 2.0  # weight of opening and width of the mouth, in the same unit
+    shape: float = 3.0  # weight of opening and width of the mouth, in the same unit
     resume_from: str = ""  # weights to start from
 
     @classmethod
@@ -78,7 +78,9 @@ class LandmarksTask(Task):
         photo = np.char.startswith(pack.identity[train], "photo-")
         # People count by the root of how much there is of them, so that nobody rules and short clips are not worn out.
         people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(counts[which])
+        # Wide open mouths are rare: shown more often, else the network learns to open them too little.
+        gap = mesh.opening(pack.mesh[train][..., :2])
+        weight = (0.5 + np.minimum(gap / gap.mean(), 4)) / np.sqrt(counts[which])
         for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
             weight[part] *= share / max(weight[part].sum(), 1e-12)
         self.train, self.chances = train, np.cumsum(weight / weight.sum())
@@ -157,7 +159,7 @@ class LandmarksTask(Task):
         shape = mean(gap + 0.5 * wide)
         turn = ((pose - batch["pose"]).abs().mean(1) / 30 * sure).sum() / count
         seen = F.binary_cross_entropy_with_logits(logit, batch["visible"])
-        loss = fine + 0.3 * coarse + self.options.shape * shape + 0.2 * turn + 0.05 * seen
+        loss = fine + 0.3 * coarse + self.options.shape * shape + 0.2 * turn + 0.15 * seen
         return {"loss": loss, "fine": fine, "coarse": coarse, "shape": shape, "turn": turn, "seen": seen}
 
     # ---- held-out figures
