@@ -22,6 +22,7 @@ EXTENSIONS = (".safetensors", ".pth", ".pt", ".model")
 EMBEDDED = (
     "embedded-detector",
     "embedded-generator",
+    "embedded-landmarks",
     "embedded-parser",
     "embedded-restorer",
     "embedded-expert",

@@ -201,6 +201,11 @@ def _facemesh(state: State) -> Options | None:
     return {} if last is not None and last[0] == 1404 and "conf_head.4.weight" in state else None
 
 
+def _landmarks(state: State) -> Options | None:
+    first = _shape(state, "lips4.weight", 4)
+    return {"width": first[0]} if first is not None and "shape.1.weight" in state else None
+
+
 LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "wav2lip": _wav2lip,
     "lipsync_expert": _expert,
@@ -212,6 +217,7 @@ LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "retinaface_resnet50": _retinaface("body.layer1.0.conv1.weight"),
     "rrdbnet": _rrdbnet,
     "srvgg": _srvgg,
+    "landmarks": _landmarks,
     "facemesh468": _facemesh,
     "gfpgan_clean": _gfpgan,
 }
