@@ -196,6 +196,11 @@ def _gfpgan(state: State) -> Options | None:
     }
 
 
+def _facemesh(state: State) -> Options | None:
+    last = _shape(state, "coord_head.6.weight", 4)
+    return {} if last is not None and last[0] == 1404 and "conf_head.4.weight" in state else None
+
+
 LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "wav2lip": _wav2lip,
     "lipsync_expert": _expert,
@@ -207,5 +212,6 @@ LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "retinaface_resnet50": _retinaface("body.layer1.0.conv1.weight"),
     "rrdbnet": _rrdbnet,
     "srvgg": _srvgg,
+    "facemesh468": _facemesh,
     "gfpgan_clean": _gfpgan,
 }
