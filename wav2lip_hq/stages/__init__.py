@@ -2,6 +2,7 @@
 
 from ..engine import Stage
 from .align import Align
+from .articulate import Articulate
 from .blend import Blend
 from .detect import Detect
 from .lipsync import LipSync
@@ -9,6 +10,6 @@ from .parse import Parse
 from .restore import Restore
 from .track import Track
 
-STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Align, LipSync, Parse, Restore, Blend)}
+STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Align, Articulate, LipSync, Parse, Restore, Blend)}
 
-__all__ = ["STAGES", "Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]
+__all__ = ["STAGES", "Align", "Articulate", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]

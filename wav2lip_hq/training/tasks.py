@@ -14,6 +14,7 @@ from .loop import Recipe, Task, Trainer
 
 # task -> module and class; imported when asked for, so that `--help` stays fast
 TASKS: dict[str, tuple[str, str]] = {
+    "articulation": ("articulation", "ArticulationTask"),
     "detector": ("detector", "DetectorTask"),
     "expert": ("expert", "ExpertTask"),
     "judge": ("judge", "JudgeTask"),
