@@ -26,11 +26,12 @@ class _Block(nn.Module):
         self.conv = nn.Conv1d(channels, channels, kernel, dilation=dilation)
         self.mix = nn.Conv1d(channels, channels, 1)
         self.norm = nn.GroupNorm(1, channels, affine=True)
+        self.drop = nn.Dropout(0.3)
         self.cut = (kernel - 1) * dilation // 2
 
     def forward(self, x: Tensor) -> Tensor:
         skip = x[..., self.cut : x.shape[-1] - self.cut]
-        return skip + self.mix(F.gelu(self.conv(_normed(self.norm, x))))
+        return skip + self.mix(self.drop(F.gelu(self.conv(_normed(self.norm, x)))))
 
 
 def _normed(norm: nn.GroupNorm, x: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class Articulate(Stage):
         heard = np.unique(faces.frame)  # faces of one frame hear the same
         said = np.zeros((len(chunk), articulation.COEFFICIENTS))
         said[heard] = self.coefficients(chunk, heard, runtime)
-        space = runtime.once(f"articulation space of {self.model}", lambda: self._space(runtime))
+        space = self._space(runtime)
         target = np.empty(faces.mesh.shape, np.float32)
         people: dict[int, tuple[Array, float]] = {}
         tracks = chunk.tracks or {}

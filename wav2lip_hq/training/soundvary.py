@@ -45,6 +45,10 @@ def vary(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
     if rng.random() < 0.5:
         loud = float(np.percentile(out.mean(0), 90))
         out = add(out, noise((out.shape[0], out.shape[1]), loud - rng.uniform(6, 40) / DB, rng))
+    for _ in range(int(rng.integers(0, 3))):  # bands nobody hears (SpecAugment, Park et al. 2019)
+        first, count = int(rng.integers(0, 76)), int(rng.integers(2, 11))
+        out = out.copy()
+        out[first : first + count] = float(rng.uniform(-4, -1))
     if rng.random() < 0.15:  # a telephone, a poor codec
         out = out.copy()
         out[int(rng.integers(45, 76)) :] = -4
