@@ -27,6 +27,7 @@ EMBEDDED = (
     "embedded-restorer",
     "embedded-expert",
     "embedded-syncnet",
+    "embedded-articulation",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -3,6 +3,7 @@
 from ..engine import Stage
 from .admit import Admit
 from .align import Align
+from .articulate import Articulate
 from .blend import Blend
 from .detect import Detect
 from .landmarks import Landmarks
@@ -12,13 +13,14 @@ from .restore import Restore
 from .track import Track
 
 STAGES: dict[str, type[Stage]] = {
-    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, LipSync, Parse, Restore, Blend)
+    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend)
 }
 
 __all__ = [
     "STAGES",
     "Admit",
     "Align",
+    "Articulate",
     "Blend",
     "Detect",
     "Landmarks",
