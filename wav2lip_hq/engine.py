@@ -47,6 +47,11 @@ class Stage:
         return 0
 
     @property
+    def context(self) -> int:
+        """Frames before a span's first frame that must have been run so that it comes out as in an undisturbed run."""
+        return 0
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the checkpoints this stage needs with its present options."""
         return ()
