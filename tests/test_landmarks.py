@@ -13,7 +13,7 @@ import torch
 
 from wav2lip_hq import checkpoints, geometry, mesh, models
 from wav2lip_hq.engine import Stage, run_stages
-from wav2lip_hq.errors import CheckpointError, InputError, OptionError
+from wav2lip_hq.errors import CheckpointError, InputError
 from wav2lip_hq.metrics.facemesh import measure_mesh, next_crops
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages.landmarks import BATCH, FIVE, Landmarks, find_mesh
@@ -152,15 +152,6 @@ def test_pose_is_that_of_a_head_turned_on_purpose() -> None:
     nose = turn(2, 0) @ turn(1, -20) @ turn(0, -10) @ np.array([0, 0, -1.0])
     assert nose[0] > 0 and nose[1] < 0
     assert head_pose(seen[None], head[RIGID])[0] == pytest.approx([20, 10, 15], abs=1e-3)
-
-
-def test_the_recipe_refuses_what_it_does_not_know() -> None:
-    from wav2lip_hq.training.landmarks import Options
-
-    with pytest.raises(OptionError, match="colour"):
-        Options.read({"pack": "x", "colour": 1})
-    with pytest.raises(OptionError, match="pack"):
-        Options.read({})
 
 
 def test_measuring_wants_five_points() -> None:
