@@ -74,8 +74,8 @@ class ArticulationTask(Task):
         self.talks = [t for t in rest if not tuned(t.identity, o.tuning)]
         if not (self.talks and self.tuning and held):
             raise InputError(
-                f"{len(self.talks)} clips to train on, {len(self.tuning)} to tune, {len(held)} held out; more people are "
-                "needed, or other ones in 'validation' (none: those of split.json)"
+                f"{len(self.talks)} clips to train on, {len(self.tuning)} to tune, {len(held)} held out; it takes more "
+                "people, or other ones in 'validation' (none: those of split.json)"
             )
         count: dict[str, int] = {}
         for talk in self.talks:
