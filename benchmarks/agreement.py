@@ -37,15 +37,19 @@ def _kept(task: Any) -> tuple[Array, Array]:
 
 
 def agreement(a: tuple[Array, Array], b: tuple[Array, Array]) -> dict[str, Any] | None:
-    """Correlation of two results' openings, each (times (T,), openings (T,)), frames of the same time side by side.
-    None for different frame rates or too few common frames."""
-    steps = [float(np.median(np.diff(time))) if len(time) > 1 else 0.0 for time, _ in (a, b)]
+    """Correlation of two results' openings, each (times (T,), openings (T,)), at the same times of the speech.
+    None for different frame rates (by more than a hundredth) or too few common frames."""
+    steps = [float(np.ptp(time)) / (len(time) - 1) if len(time) > 1 else 0.0 for time, _ in (a, b)]
     if not min(steps) or abs(steps[0] / steps[1] - 1) > 0.01:
         return None
-    shift = round((b[0][0] - a[0][0]) / steps[0])  # frames by which b begins later
-    x, y = a[1][max(0, shift) :], b[1][max(0, -shift) :]
-    length = min(len(x), len(y))
-    value, near = leakage.correlation(x[:length], y[:length]), leakage.lagged(x[:length], y[:length])
+    # Timestamps may tremble, so b is read between its frames where a's times fall there.
+    x, y = a[1], np.interp(a[0], *b, left=np.nan, right=np.nan)
+    value, near = leakage.correlation(x, y), leakage.lagged(x, y)
     if value is None or near is None:
         return None
-    return {"agreement": round(value, 4), "agreement_lag": round(near[0], 4), "lag": near[1], "frames": length}
+    return {
+        "agreement": round(value, 4),
+        "agreement_lag": round(near[0], 4),
+        "lag": near[1],
+        "frames": int(np.isfinite(x + y).sum()),
+    }
