@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 ARCHITECTURES = ("articulation",)
+TOGETHER = 8  # frames the network hears at once
 STILL = (0.25, 0.6)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
 
 
@@ -79,8 +80,10 @@ class Articulate(Stage):
             out: Tensor = model(phrase)
             return out
 
-        # One by one: what a frame's mouth does must not depend, even in its last bit, on which frames come with it.
-        out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=1).astype(np.float64) * self.expression
+        # Always as many at a time: what a frame's mouth does must not depend, even in its last bit, on the others.
+        filled = np.resize(frames, -(-len(frames) // TOGETHER) * TOGETHER)
+        out = runtime.map(run, chunk.phrase[filled].astype(np.float32), batch=TOGETHER)[: len(frames)]
+        out = out.astype(np.float64) * self.expression
         if self.silence and chunk.speech is not None:
             speaks = chunk.speech[frames].astype(np.float64)
             out *= (speaks * speaks * (3 - 2 * speaks))[:, None]
