@@ -11,6 +11,7 @@ import pytest
 from wav2lip_hq import manual
 from wav2lip_hq.cli import main
 from wav2lip_hq.stages import STAGES, Detect
+from wav2lip_hq.training.tasks import option_classes
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "options.md"
 
@@ -49,8 +50,25 @@ def test_one_stage_one_option_a_preset(capsys):
     assert {row["option"] for row in json.loads(capsys.readouterr().out)} >= {"extend", "trim", "mark"}
 
 
+def test_training_and_one_task_of_it(capsys):
+    assert main(["options", "train", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["of"] for row in rows} == {f"train.{name}" for name in option_classes()}
+    assert main(["options", "train.generator"]) == 0
+    text = capsys.readouterr().out
+    assert "sync_weight: float; between 0 and 1; default 0.03" in text and "batch_size" not in text
+    assert main(["options", "train.recipe.schedule"]) == 0
+    assert "schedule: str; constant, cosine or plateau; default constant" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("topic", "message"), [("restor", "did you mean 'restore'"), ("restore.strenght", "did you mean 'strength'")]
+    ("topic", "message"),
+    [
+        ("train.generatr", "did you mean 'train.generator'"),
+        ("generator", "'train.generator'"),
+        ("restor", "did you mean 'restore'"),
+        ("restore.strenght", "did you mean 'strength'"),
+    ],
 )
 def test_unknown_topics(topic, message, capsys):
     assert main(["options", topic]) == 2

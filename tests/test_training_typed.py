@@ -21,7 +21,7 @@ from test_training_loop import Line, recipe  # noqa: E402
 from wav2lip_hq import checkpoints  # noqa: E402
 from wav2lip_hq.cli import main  # noqa: E402
 from wav2lip_hq.errors import InputError, OptionError  # noqa: E402
-from wav2lip_hq.training import loop  # noqa: E402
+from wav2lip_hq.training import loop, prepare  # noqa: E402
 from wav2lip_hq.training.detector import held_names  # noqa: E402
 from wav2lip_hq.training.loop import Trainer  # noqa: E402
 from wav2lip_hq.training.options.pictures import DetectorOptions  # noqa: E402
@@ -87,6 +87,16 @@ def test_a_run_speaks_while_it_works_and_while_it_validates(tmp_path, monkeypatc
     assert any(re.fullmatch(pattern, line) for line in lines)
     assert any(", validating" in line for line in lines)
     assert lines[-1].startswith("line step 60/60 (")
+
+
+def test_prepare_counts_files_without_a_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare, "Heartbeat", functools.partial(Heartbeat, every=0.05))
+    monkeypatch.setattr(prepare, "prepare_file", lambda *given: (time.sleep(0.2), ([], ["no face"]))[1])
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").touch()
+    with pytest.raises(InputError, match="no face"):
+        prepare.prepare(tmp_path, tmp_path / "out", runtime=object())
+    assert re.search(r"^prepare: 1/2 files, [\d.]+ files/min, about \d+ s left$", capsys.readouterr().out, re.M)
 
 
 def test_lines_leave_at_once_without_a_terminal(monkeypatch, tmp_path):

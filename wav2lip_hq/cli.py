@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (also mymodule:Class), run, encoder, a training task, a preset, or one option: restore.strength",
+        help="a stage (also mymodule:Class), run, encoder, train, train.generator, a preset, or restore.strength",
     )
     shown.add_argument("--json", action="store_true")
     shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")

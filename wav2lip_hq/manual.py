@@ -26,7 +26,7 @@ stage's options are set with `--set STAGE.OPTION=VALUE`; in presets, beside its 
 class Section:
     """The options of one thing."""
 
-    name: str  # "restore", "run", "encoder", "generator"
+    name: str  # "restore", "run", "encoder", "train.generator"
     group: str  # "Stages", "A run", "Training"
     title: str
     options: tuple[Option, ...]
@@ -41,7 +41,7 @@ def sections() -> Iterator[Section]:
     yield Section("run", "A run", _summary(RunOptions), tuple(o for o in fields if o.name not in ENCODER))
     yield Section("encoder", "A run", "How the output is encoded.", tuple(o for o in fields if o.name in ENCODER))
     for name, kind in option_classes().items():
-        yield Section(name, "Training", _summary(kind), options.listing(kind))
+        yield Section(f"train.{name}", "Training", _summary(kind), options.listing(kind))
 
 
 def stage_section(stage: Any) -> Section:
@@ -51,17 +51,18 @@ def stage_section(stage: Any) -> Section:
 
 
 def about(topic: str) -> list[Section]:
-    """Sections of a topic: "" for all, a stage (also ``module:Class``), "run", "encoder", a training task, a preset, or
-    one option like "restore.strength". Raises OptionError for anything else."""
+    """Sections of a topic: "" for all, a stage (also ``module:Class``), "run", "encoder", "train" for all of
+    training, "train.generator", a preset, or one option like "restore.strength". Raises OptionError for another."""
     if lookup.is_reference(topic):
         return [stage_section(config.stage_kind(topic))]
     there = list(sections())
     if not topic:
         return there
-    name, _, option = topic.partition(".")
-    found = [s for s in there if s.name == name]
-    if found and not option:
+    found = [s for s in there if s.name == topic or s.name.startswith(f"{topic}.")]
+    if found:
         return found
+    name, _, option = topic.rpartition(".")
+    found = [s for s in there if s.name == name]
     if found:
         known = [o.name for o in found[0].options]
         if option not in known:

@@ -22,10 +22,12 @@ EXTENSIONS = (".safetensors", ".pth", ".pt", ".model")
 EMBEDDED = (
     "embedded-detector",
     "embedded-generator",
+    "embedded-landmarks",
     "embedded-parser",
     "embedded-restorer",
     "embedded-expert",
     "embedded-syncnet",
+    "embedded-articulation",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from ..engine import Stage
-from ..errors import OptionError
-from ..types import Array, Chunk
+from ..errors import OptionError, StageError
+from ..types import Array, Chunk, Faces
+from ._outline import beard, lower_face, on_canvas
 from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ REGIONS = {
     "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
 }
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it.
-WANTED, OVER, ALIEN = 1, 2, 4
+# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it, hair.
+WANTED, OVER, ALIEN, GROWN = 1, 2, 4, 8
 LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures have it, too
 REACH = 2  # frames to either side over which the mask is averaged
 
@@ -38,22 +39,23 @@ REACH = 2  # frames to either side over which the mask is averaged
 @dataclass(frozen=True)
 class Parse(Stage):
     """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
-    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty without a parser).
+    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty where they are not needed).
 
-    The union of the region in the source's and in the synthesised face, so that a lowered jaw is covered either way,
-    inside what the generator painted, without what lies over the face in the source (hair, glasses, hat, hands and
-    microphones as far as the classes show them), feathered and averaged over neighbouring frames of the track.
+    Where landmarks say how the face is to look (``faces.target``), the lower face's own outline, as it is and as it is
+    to be. Otherwise the union of the region in the source's and in the synthesised face, so that a lowered jaw is
+    covered either way, inside what the generator painted. Without what lies over the face in the source (hair,
+    glasses, hat, hands and microphones as far as the classes show them), feathered and averaged over neighbouring
+    frames of the track.
     """
 
     name: ClassVar[str] = "parse"
-    reads: ClassVar[tuple[str, ...]] = (
-        "faces.frame",
-        "faces.track",
-        "faces.aligned",
+    reads: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.aligned", "faces.to512")
+    optional: ClassVar[tuple[str, ...]] = (
+        "faces.mesh",
+        "faces.target",
         "faces.synced",
         "faces.synced96",
         "faces.to96",
-        "faces.to512",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
     fits: ClassVar[tuple[str, ...]] = ("bisenet_79999_iter",)
@@ -78,6 +80,11 @@ class Parse(Stage):
     @property
     def lookahead(self) -> int:
         """Frames the temporal average waits for."""
+        return REACH
+
+    @property
+    def context(self) -> int:
+        """Frames before a span that the temporal average looks at."""
         return REACH
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
@@ -114,45 +121,84 @@ class Parse(Stage):
     def _masks(self, chunk: Chunk, runtime: Runtime) -> tuple[Array, Array]:
         """(N, 512, 512) uint8 masks of single frames, and the lips."""
         faces = chunk.faces
-        assert faces is not None and faces.aligned is not None and faces.synced is not None
-        assert faces.to96 is not None and faces.to512 is not None and faces.synced96 is not None
-        if not len(faces):
-            return np.zeros((0, CANVAS, CANVAS), np.uint8), np.zeros((0, 2, LIPS, LIPS), np.uint8)
+        assert faces is not None and faces.aligned is not None and faces.to512 is not None
         lips = np.zeros((len(faces), 2, LIPS, LIPS), np.uint8)
-        if self.model:
-            before, after = (classes(x, runtime, self.model, self.size) for x in (faces.aligned, faces.synced))
+        if not len(faces):
+            return np.zeros((0, CANVAS, CANVAS), np.uint8), lips
+        before = classes(faces.aligned, runtime, self.model, self.size) if self.model else None
+        if before is None:
+            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
+        if faces.mesh is not None and faces.target is not None:
+            return self._outlines(faces, before), lips
+        if faces.synced is None or faces.synced96 is None or faces.to96 is None:
+            raise StageError("stage 'parse' has neither landmarks with a target nor a generated face to look at")
+        if before is not None:
+            after = classes(faces.synced, runtime, self.model, self.size)
             shape, lips = self._shapes(before, after), _lips(before, after)
         else:
-            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
             shape = np.broadcast_to(default_shape(), (len(faces), CANVAS, CANVAS))
         masks = np.zeros(shape.shape, np.uint8)
         for n, matrix in enumerate(to_canvas(faces.to96, faces.to512)):
             area, where = painted_part(matrix, faces.synced96.shape[1])
             if where.size:
-                masks[n][area] = np.round(255 * _feather(shape[n], self.feather, area) * where)
+                masks[n][area] = np.round(255 * feathered(shape[n], self.feather, area) * where)
         return masks, lips
+
+    def _outlines(self, faces: Faces, before: Array | None) -> Array:
+        """(N, 512, 512) uint8 masks from landmarks; ``before``: the source's classes, to leave out what is over it."""
+        assert faces.mesh is not None and faces.target is not None and faces.to512 is not None
+        out = np.zeros((len(faces), CANVAS, CANVAS), np.uint8)
+        for n, to512 in enumerate(faces.to512):
+            mesh, target = (on_canvas(m[n], to512) for m in (faces.mesh, faces.target))
+            if not (np.isfinite(mesh).all() and np.isfinite(target).all()):
+                continue
+            shape = lower_face(mesh, target)
+            if before is not None:
+                shape = shape & ~self._over(before[n], beard(mesh))
+            area = _span(np.flatnonzero(shape.any(1))), _span(np.flatnonzero(shape.any(0)))
+            out[n][area] = np.round(255 * feathered(shape, self.feather, area))
+        return out
 
     def _shapes(self, before: Array, after: Array) -> Array:
         """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesised faces."""
-        table = np.zeros(256, np.uint8)
-        table[list(REGIONS[self.region])] |= WANTED
-        table[[HAIR, GLASSES, HAT]] |= OVER
-        table[[BACKGROUND, CLOTH]] |= ALIEN
-        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        wanted = np.zeros(256, np.uint8)
+        wanted[list(REGIONS[self.region])] = 1
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
         out = np.empty((len(before), CANVAS, CANVAS), np.uint8)
         for n in range(len(before)):
-            old, new = cv2.LUT(before[n], table), cv2.LUT(after[n], table)
-            # Background or cloth enclosed by the face is a hand, a cup, a microphone.
-            hull = _closed(old & WANTED, CANVAS // 4, 17)
-            alien = np.where(old & ALIEN, _scaled(hull, self.size), 0).astype(np.uint8)
-            over = (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
             # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
-            region = _scaled(_closed((old | new) & WANTED, CANVAS // 2, 15), CANVAS)
+            both = cv2.LUT(before[n], wanted) | cv2.LUT(after[n], wanted)
+            region = _scaled(_closed(both, CANVAS // 2, 15), CANVAS)
             if self.region == "mouth":
                 region = cv2.dilate(region, wide)
-            out[n] = region & ~cv2.dilate(_scaled(over, CANVAS), near)
+            out[n] = region & ~self._over(before[n])
         return out
+
+    def _over(self, source: Array, grown: Array | None = None) -> Array:
+        """(512, 512) uint8 in {0, 1}: what lies over the face, from the source's classes (S, S).
+
+        grown: (512, 512) in {0, 1}, where hair is a beard.
+        """
+        table = np.zeros(256, np.uint8)
+        table[list(REGIONS[self.region])] |= WANTED
+        table[HAIR] |= GROWN
+        table[[GLASSES, HAT]] |= OVER
+        table[[BACKGROUND, CLOTH]] |= ALIEN
+        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        old = cv2.LUT(source, table)
+        # Background or cloth enclosed by the face is a hand, a cup, a microphone.
+        hull = _closed(old & WANTED, CANVAS // 4, 17)
+        alien = np.where(old & ALIEN, _scaled(hull, self.size), 0).astype(np.uint8)
+        hair = (old & GROWN) // GROWN
+        if grown is not None:
+            hair &= 1 - cv2.resize(grown, hair.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        over = hair | (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
+        return np.asarray(cv2.dilate(_scaled(over, CANVAS), near))
+
+
+def _span(used: Array) -> slice:
+    """The first to the last of ``used`` rows or columns; empty when there are none."""
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def _lips(before: Array, after: Array) -> Array:
@@ -193,7 +239,7 @@ def _closed(mask: Array, side: int, width: int) -> Array:
     return np.asarray(cv2.morphologyEx(_scaled(mask, side), cv2.MORPH_CLOSE, disc))
 
 
-def _feather(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
+def feathered(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
     """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px. Float32, of the ``area``."""
     if width <= 0:
         return np.asarray(mask[area], np.float32)

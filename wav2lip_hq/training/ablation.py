@@ -17,6 +17,7 @@ from .. import checkpoints
 from ..errors import OptionError
 from ..options import suggestion
 from .expert import ExpertTask
+from .progress import Heartbeat
 from .recipe import Recipe
 from .tasks import TASKS, load_recipe, train
 
@@ -104,7 +105,7 @@ def accuracy(file: Path, settings: dict[str, Any]) -> float:
     recipe = load_recipe("expert", {**settings, **model.options})
     task = ExpertTask(recipe)
     task.modules["expert"] = model.module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), Heartbeat(lambda: f"ablation: measuring {file}"):
         return task.validate(torch.device("cpu"))["off_sync_accuracy"]
 
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 from ..errors import OptionError
+from ..options import listing, make
+from .options.prepare import PrepareOptions
 from .tasks import TASKS, load_recipe, recipe_path, train
 
 
@@ -17,9 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("source", type=Path, help="folder of clips (plain, GRID, LRS2/3, LRW) or a list file")
     prepare.add_argument("target", type=Path, help="folder for the prepared clips")
     prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    prepare.add_argument("--size", type=int, default=144, help="side of the stored crops in px (default 144)")
-    prepare.add_argument("--crf", type=int, default=20, help="x264 quality of the stored crops (default 20)")
-    prepare.add_argument("--smallest", type=float, default=48, help="least face side in px (default 48)")
+    for option in listing(PrepareOptions):
+        if option.name != "stages":
+            facts = ", ".join(f for f in (option.unit, f"default {option.default_text}") if f)
+            text = f"{option.help.rstrip('.')} ({facts})"
+            prepare.add_argument(f"--{option.name}", metavar=option.name.upper(), help=text.replace("%", "%%"))
     prepare.add_argument("--detector", help="detector checkpoint (default: embedded)")
     for task, entry in TASKS.items():
         one = commands.add_parser(
@@ -33,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe value")
     embed = commands.add_parser("embed", help="put a trained checkpoint among the embedded weights, with a model card")
     embed.add_argument("source", type=Path, help="a run's best.safetensors")
-    embed.add_argument("name", help="detector, generator, parser, restorer, expert or syncnet")
+    embed.add_argument("name", help="detector, generator, articulation, parser, restorer, expert or syncnet")
     embed.add_argument(
         "--mean", type=Path, nargs="+", default=[], help="embed the mean of SOURCE and these checkpoints"
     )
@@ -84,10 +88,11 @@ def personalize_main(args: argparse.Namespace) -> int:
 def main(args: argparse.Namespace) -> int:
     """Run the chosen sub-command; errors are for the caller to print."""
     if args.what == "prepare":
-        from .prepare import Options, prepare
+        given = {option.name: getattr(args, option.name, None) for option in listing(PrepareOptions)}
+        given["stages"] = {"detect": {"model": args.detector}} if args.detector else {}
+        options = make(PrepareOptions, {name: value for name, value in given.items() if value is not None})
+        from .prepare import prepare
 
-        stages = {"detect": {"model": args.detector}} if args.detector else {}
-        options = Options(size=args.size, crf=args.crf, smallest=args.smallest, stages=stages)
         done = prepare(args.source, args.target, options, workers=args.workers)
         print(
             f"{done.clips} clips, {done.seconds:.0f} s, {done.identities} identities, {done.bytes / 2**20:.1f} MiB "

@@ -150,8 +150,9 @@ def finished(folder: Path, recipe: Recipe, on_log: Callable[[str], None] = say) 
     saved = _saved(folder, mmap=True)  # a number is wanted, not the weights
     if saved is None or saved["step"] < recipe.steps:
         return None
+    at = f"step {saved['step']} of {recipe.steps}" if saved["step"] == recipe.steps else f"step {saved['step']}"
     on_log(
-        f"{recipe.task}: already at step {saved['step']} of {recipe.steps} in {folder}; to go on give more steps "
+        f"{recipe.task}: already at {at} in {folder}; to go on give more steps "
         "(--set steps=N), to begin anew another folder (--out FOLDER)"
     )
     path = folder / "log.csv"

@@ -24,7 +24,9 @@ from ..geometry import box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
 from .loop import Trainer
-from .prepare import Options, prepare
+from .options.prepare import PrepareOptions
+from .prepare import prepare
+from .progress import Heartbeat
 from .recipe import Recipe
 from .restorer import FACE, MARGIN, PADS
 from .tasks import build_task, load_recipe
@@ -135,7 +137,7 @@ def personalize(
         raise OptionError(f"'{name}' is already a checkpoint ({taken}); choose another name")
     work = work or Path("runs") / f"personal-{name}"
     cut, clips = work / "prepared", work / "clips"
-    prepare(footage, cut, Options(size=192, crf=14), runtime=runtime)
+    prepare(footage, cut, PrepareOptions(size=192, crf=14), runtime=runtime)
     clips.mkdir(parents=True, exist_ok=True)
     for path in sorted(cut.glob("*.npz")):
         if not any(clips.glob(f"*__{path.stem}.npz")):
@@ -207,7 +209,7 @@ def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[bool, dict[str
     task = build_task(dataclasses.replace(recipe))
     for module in task.modules.values():
         module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), Heartbeat(lambda: f"{recipe.task}: measuring where it starts"):
         before = task.validate(torch.device("cpu"))
     Trainer(task, folder).run(minutes)
     _, card = checkpoints.load_state(folder / "best.safetensors")

@@ -16,6 +16,7 @@ from ..errors import InputError, OptionError
 from ..options import convert, make, suggestion
 from .options.common import TaskOptions
 from .options.pictures import DetectorOptions, ParserOptions, RestorerOptions
+from .options.prepare import PrepareOptions
 from .options.talking import ExpertOptions, GeneratorOptions, JudgeOptions, LipGanOptions
 from .progress import Heartbeat, say
 from .recipe import Recipe
@@ -48,8 +49,8 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def option_classes() -> dict[str, type]:
-    """ "recipe" (what steers the loop, the same for all) and each task -> the dataclass of its options."""
-    return {"recipe": Recipe, **{name: entry.options for name, entry in TASKS.items()}}
+    """ "recipe" (what steers the loop, the same for all), "prepare" and each task -> the dataclass of its options."""
+    return {"recipe": Recipe, "prepare": PrepareOptions, **{name: entry.options for name, entry in TASKS.items()}}
 
 
 def recipe_path(name: str | Path) -> Path:
