@@ -219,3 +219,19 @@ def test_mistakes_on_the_command_line(mine, capsys, args, message):
     write_wav(mine / "speech.wav", 0.2)
     assert main(["run", "face.png", "speech.wav", "out.mp4", *args]) == 2
     assert message in capsys.readouterr().err and not (mine / "out.mp4").exists()
+
+
+def test_batch_jobs_see_that_own_code_has_changed(mine):
+    from wav2lip_hq import HQPipeline
+    from wav2lip_hq.jobs import Job, Span, Store
+    from wav2lip_hq.jobs.identity import own_code
+
+    (mine / "jobs.yaml").write_text("jobs: []\n")
+    base = HQPipeline().set("restore.model=mine:red").insert(parse_stage("mine:Corner"), after="blend")
+    job = Job(face="face.mp4", output=mine / "out.mp4", spans=(Span(mine / "speech.wav"),))
+    before = own_code(job, base, Store(mine / "jobs.yaml"))
+    assert set(before) == {"mine:red", "mine:Corner"}
+    (mine / "mine.py").write_text(CODE + "\nchanged = True\n")
+    after = own_code(job, base, Store(mine / "jobs.yaml"))
+    assert all(after[name] != before[name] for name in before)
+    assert own_code(job, HQPipeline(), Store(mine / "jobs.yaml")) == {}
