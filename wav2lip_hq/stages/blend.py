@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import cv2
 import numpy as np
 
 from .. import mesh as points
@@ -196,7 +197,9 @@ def _wanted(faces: Faces, n: int, target: Array) -> Wanted:
     """The mouth that face ``n`` is to show. target: (POINTS, 2), on the canvas."""
     assert faces.aligned is not None
     pose = np.zeros(3) if faces.pose is None else faces.pose[n].astype(np.float64)
-    return Wanted(shapes(target[None])[0], float(points.opening(target)), pose, float(faces.aligned[n][WINDOW].mean()))
+    return Wanted(
+        shapes(target[None])[0], float(points.opening(target)), pose, sum(cv2.mean(faces.aligned[n][WINDOW])) / 3
+    )
 
 
 def _masks(chunk: Chunk) -> Array:
