@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..engine import Stage
 from ..errors import OptionError, StageError
@@ -19,6 +17,8 @@ from ._outline import lower_face, on_canvas, within
 from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 # Classes of CelebAMask-HQ in the order of the widely used BiSeNet weights (zllrunning's 79999_iter).
@@ -58,6 +58,7 @@ class Parse(Stage):
         "faces.to96",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
+    fits: ClassVar[tuple[str, ...]] = ("bisenet_79999_iter",)
 
     model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
     region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam
@@ -264,6 +265,8 @@ def default_shape() -> Array:
 
 def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
     """(N, size, size) uint8 class of every pixel of faces (N, 512, 512, 3) uint8 RGB."""
+    import torch
+
     model = runtime.model(name, expect="bisenet_79999_iter")
     small = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 

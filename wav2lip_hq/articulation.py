@@ -1,0 +1,158 @@
+"""What a mouth does, apart from whose it is and where the head looks.
+
+A face is a body (POINTS, 3) in its own coordinates: x to image right, y down, z away from the camera, the unit is the
+distance of the outer corners of the eyes. It is seen from afar by a camera (2, 4): image = camera[:, :3] @ body +
+camera[:, 3] (scaled orthography). Articulation is what is added to a person's neutral body, its mouth closed:
+
+    body = neutral + sum over k of reach[k] * coefficient[k] * basis[k]
+
+Coefficient 0 is the opening (``mesh.opening``), counted from the person's closed mouth in units of the person's own
+spread; coefficient 1 the width, counted from the closed mouth's; the others are principal components of what lips, jaw,
+chin and skin do besides. People who open their mouths twice as far do the rest 1.4 times as far (``reach``; measured). Training and rendering share this file, so that what was taught is what is shown.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import mesh
+from .mesh import at
+from .types import Array
+
+COEFFICIENTS = 16
+UPPER, LOWER = at(191, 80, 81, 82, 13, 312, 311, 310, 415), at(95, 88, 178, 87, 14, 317, 402, 318, 324)  # pairs
+# Points that do not move when a mouth speaks, for finding the head: corners of the eyes, nose, forehead.
+RIGID = [*at(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 97, 326, 327), *at(10, 67, 297, 54, 284, 127, 356)]
+_TRUST = np.array([1.0] * 4 + [1.0] * 12 + [0.3] * 7)  # the forehead is often hair
+_ANCHOR = at(4, 1, 2, 98, 97, 326, 327)  # the nose above the mouth
+# How far a point belongs to the mouth. The jaw's line follows at the chin and stays at the ears.
+_JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0, 8)])
+
+
+def _moving() -> Array:
+    weight = np.zeros(mesh.POINTS)
+    weight[mesh.LIPS], weight[mesh.SKIN] = 1.0, 1.0
+    weight[at(50, 280)] = 0.3  # high on the cheeks
+    weight[at(205, 425, 187, 411, 207, 427)] = 0.7
+    weight[mesh.JAW] = _JAW_MOVES
+    return weight
+
+
+MOVING: Array = _moving()  # (POINTS,) float64 in [0, 1]
+
+
+def opening(body: Array) -> Array:
+    """(...,) how far the lips of bodies (..., POINTS, 3) are apart: as ``mesh.opening``, which a turned head shrinks."""
+    upper, lower = body[..., at(13, 82, 312), :], body[..., at(14, 87, 317), :]
+    return np.asarray(np.linalg.norm(upper - lower, axis=-1).mean(-1))
+
+
+def width(body: Array) -> Array:
+    """(...,) distance of the inner corners of the mouth of bodies (..., POINTS, 3)."""
+    a, b = at(78, 308)
+    return np.asarray(np.linalg.norm(body[..., a, :] - body[..., b, :], axis=-1))
+
+
+def reach(spread: float, usual: float, count: int = COEFFICIENTS) -> Array:
+    """(K,) how far a person with this spread of the opening goes; ``usual``: the mean person's."""
+    out = np.full(count, np.sqrt(spread * usual))
+    out[0] = spread
+    return out
+
+
+def upright(points: Array, template: Array) -> Array:
+    """Meshes in three dimensions (N, POINTS, 3), in any place, size and pose, as bodies in the template's coordinates.
+
+    The rigid points are laid onto those of the template (POINTS, 3) by rotation, scale and shift (Umeyama 1991).
+    """
+    p, w = np.asarray(points, np.float64), (_TRUST / _TRUST.sum())[:, None]
+    source, goal = p[:, RIGID], np.asarray(template, np.float64)[RIGID]
+    middle, centre = (source * w).sum(1, keepdims=True), (goal * w).sum(0)
+    a, b = source - middle, goal - centre
+    u, s, vt = np.linalg.svd(np.swapaxes(a * w, 1, 2) @ b)
+    sign = np.ones((len(p), 3))
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    turn = (u * sign[:, None]) @ vt
+    scale = (s * sign).sum(1) / np.maximum((a**2 * w).sum((1, 2)), 1e-12)
+    return np.asarray(((p - middle) @ turn) * scale[:, None, None] + centre)
+
+
+def camera(seen: Array, body: Array, steps: int = 6) -> Array:
+    """(2, 4) camera that shows the rigid points of ``body`` (POINTS, 3) where a mesh (POINTS, 2) has them.
+
+    Scaled orthography, least squares by Gauss-Newton from the view of a face that looks into the camera.
+    """
+    x = np.asarray(body, np.float64)[RIGID]
+    y = np.asarray(seen, np.float64)[RIGID]
+    w = _TRUST / _TRUST.sum()
+    xm, ym = w @ x, w @ y
+    x, y = x - xm, y - ym
+    root = np.sqrt(w)
+    # The start: a similarity in the image plane.
+    z, v = x[:, 0] + 1j * x[:, 1], y[:, 0] + 1j * y[:, 1]
+    first = (w * v * np.conj(z)).sum() / max(float((w * np.abs(z) ** 2).sum()), 1e-12)
+    scale, roll = max(abs(first), 1e-9), float(np.angle(first))
+    turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1.0]])
+    for _ in range(steps):
+        shown = x @ turn.T
+        miss = (y - scale * shown[:, :2]) * root[:, None]
+        # Columns: log of the scale, small turns about x, y, z.
+        jx = scale * np.stack([shown[:, 0], np.zeros(len(x)), shown[:, 2], -shown[:, 1]], 1)
+        jy = scale * np.stack([shown[:, 1], -shown[:, 2], np.zeros(len(x)), shown[:, 0]], 1)
+        jacobian = np.concatenate([jx * root[:, None], jy * root[:, None]])
+        normal = jacobian.T @ jacobian
+        normal[np.diag_indices(4)] *= 1 + 1e-6
+        step = np.linalg.solve(normal + 1e-12 * np.eye(4), jacobian.T @ miss.T.reshape(-1))
+        step = np.clip(step, -0.6, 0.6)
+        scale *= float(np.exp(step[0]))
+        turn = _rotation(step[1:]) @ turn
+    linear = scale * turn[:2]
+    return np.concatenate([linear, (ym - linear @ xm)[:, None]], 1)
+
+
+def _rotation(vector: Array) -> Array:
+    """(3, 3) rotation by |vector| radians about vector (Rodrigues)."""
+    angle = float(np.sqrt((vector**2).sum()))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k))
+
+
+def show(view: Array, body: Array) -> Array:
+    """(POINTS, 2) where a camera (2, 4) shows a body (POINTS, 3)."""
+    return np.asarray(body @ view[:, :3].T + view[:, 3])
+
+
+def person(neutral: Array, template: Array) -> Array:
+    """(POINTS, 3) body of a person from the mesh (POINTS, 2) of the closed mouth, in any similar coordinates.
+
+    Depth is the template's (POINTS, 3); in the image the body lies exactly where the mesh does.
+    """
+    view = camera(neutral, template)
+    linear = view[:, :3]
+    miss = np.asarray(neutral, np.float64) - show(view, template)
+    return np.asarray(template + miss @ (linear / (linear[0] @ linear[0])))
+
+
+def articulate(neutral: Array, offset: Array) -> Array:
+    """(POINTS, 3) the neutral body with an offset (POINTS, 3) added; lips touch at most, they never cross."""
+    body = neutral + offset
+    gap = body[LOWER, 1] - body[UPPER, 1]
+    least = np.minimum(neutral[LOWER, 1] - neutral[UPPER, 1], 0.01)  # where they touch in the neutral face
+    more = np.maximum(least - gap, 0) / 2
+    body[LOWER, 1] += more
+    body[UPPER, 1] -= more
+    return np.asarray(body)
+
+
+def place(seen: Array, neutral: Array, body: Array) -> Array:
+    """(POINTS, 2) a mesh (POINTS, 2) whose mouth, jaw, chin and skin are those of ``body`` (POINTS, 3), seen in the
+    mesh's pose, which is found with the person's ``neutral`` body. Other points stay as they are."""
+    seen = np.asarray(seen, np.float64)
+    view = camera(seen, neutral)
+    shown = show(view, body)
+    # What a rigid head does not explain, at the nose, is true of the mouth below it, too.
+    shown = shown + (seen[_ANCHOR] - show(view, neutral)[_ANCHOR]).mean(0)
+    return np.asarray(seen + MOVING[:, None] * (shown - seen))

@@ -1,0 +1,115 @@
+"""Articulate: where the face's points are to be when it says its speech."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from .. import articulation
+from ..engine import Stage
+from ..errors import OptionError
+from ..types import Array, Chunk, TrackFacts
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+ARCHITECTURES = ("articulation",)
+STILL = (0.25, 0.6)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
+
+
+@dataclass(frozen=True)
+class Articulate(Stage):
+    """Say where each face's mesh is to be (``faces.target``): lips, jaw, chin and skin have the shape that the speech
+    of the frame gives this person's own mouth, in the pose of the frame; all other points are the mesh's.
+
+    Two faces that hear the same speech do the same, each by its own measure: nothing of what the mouth does in the
+    footage gets in. What is known of a person (the closed mouth, how far it opens) comes from ``chunk.tracks``; a face
+    nothing is known of, and one that never speaks in its footage, goes as far as the mean person.
+    """
+
+    name: ClassVar[str] = "articulate"
+    reads: ClassVar[tuple[str, ...]] = ("phrase", "speech", "faces.frame", "faces.track", "faces.mesh")
+    optional: ClassVar[tuple[str, ...]] = ("tracks",)
+    adds: ClassVar[tuple[str, ...]] = ("faces.target",)
+
+    model: str = "embedded-articulation"
+    expression: float = 1.0  # how far the mouth goes: 0 = it stays closed, 1 = as the person's own, up to 2
+    silence: bool = True  # in pauses the mouth closes, whatever breath and room noise there is
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.expression <= 2:
+            raise OptionError(f"articulate.expression lies between 0 and 2, not {self.expression}")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
+        faces = chunk.faces
+        assert faces is not None and faces.mesh is not None and chunk.phrase is not None
+        if not len(faces):
+            return chunk.with_faces(target=faces.mesh)
+        heard = np.unique(faces.frame)  # faces of one frame hear the same
+        said = np.zeros((len(chunk), articulation.COEFFICIENTS))
+        said[heard] = self.coefficients(chunk, heard, runtime)
+        space = self._space(runtime)
+        target = np.empty(faces.mesh.shape, np.float32)
+        people: dict[int, tuple[Array, float]] = {}
+        tracks = chunk.tracks or {}
+        for n, (frame, mesh) in enumerate(zip(faces.frame.tolist(), faces.mesh, strict=True)):
+            track = int(faces.track[n]) if faces.track is not None else -1
+            if track not in people:
+                people[track] = measure(tracks.get(track), space, mesh)
+            body, spread = people[track]
+            if track not in tracks:
+                del people[track]  # made from this frame alone
+            offset = np.tensordot(articulation.reach(spread, space.spread) * said[frame], space.basis, 1)
+            target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
+        return chunk.with_faces(target=target)
+
+    def coefficients(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:
+        """(n, K) float64 coefficients of some frames of a chunk, after ``expression`` and ``silence``."""
+        assert chunk.phrase is not None
+        model = runtime.model(self.model, expect=ARCHITECTURES)
+
+        def run(phrase: Tensor) -> Tensor:
+            out: Tensor = model(phrase)
+            return out
+
+        # One by one: what a frame's mouth does must not depend, even in its last bit, on which frames come with it.
+        out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=1).astype(np.float64) * self.expression
+        if self.silence and chunk.speech is not None:
+            speaks = chunk.speech[frames].astype(np.float64)
+            out *= (speaks * speaks * (3 - 2 * speaks))[:, None]
+        return np.asarray(out)
+
+    def _space(self, runtime: Runtime) -> Space:
+        net = runtime.model(self.model, expect=ARCHITECTURES).module
+        values = [getattr(net, name).double().cpu().numpy() for name in ("neutral", "basis", "unit")]
+        return Space(values[0], values[1], float(values[2][0]))
+
+
+@dataclass(frozen=True)
+class Space:
+    """neutral (POINTS, 3) and basis (K, POINTS, 3) float64, see ``articulation``; the mean person's spread."""
+
+    neutral: Array
+    basis: Array
+    spread: float
+
+
+def measure(facts: TrackFacts | None, space: Space, mesh: Array) -> tuple[Array, float]:
+    """(body with the mouth closed, spread of the opening) of a person: what the footage says, else the mean person's.
+
+    mesh: the frame's, for a face nothing is known of: the mean person's mouth in the proportions of that face.
+    """
+    if facts is None:
+        return space.neutral, space.spread
+    low, high = STILL
+    talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
+    own = float(np.clip(facts.spread, 0.4 * space.spread, 2.5 * space.spread))
+    return articulation.person(facts.neutral, space.neutral), talker * own + (1 - talker) * space.spread
+
