@@ -62,6 +62,10 @@ class Library:
         gap = np.abs(np.subtract.outer(mouths.number, mouths.number))
         self.leap = np.where(gap <= ALIKE, 0.0, LEAP * (1 + apart / DIFFERENCE))
 
+    def holds(self, mouths: Mouths) -> bool:
+        """Whether these are the mouths it was made of."""
+        return self.mouths is mouths or np.array_equal(self.mouths.number, mouths.number)
+
     def costs(self, wanted: Wanted) -> Array:
         """(K,) how unlike the one wanted each mouth is."""
         shape = ((self.shapes - wanted.shape.ravel()) ** 2).sum(1) / (20 * SHAPE**2)

@@ -35,11 +35,14 @@ def lower_face(mesh: Array, target: Array) -> Array:
     return out
 
 
-def beard(mesh: Array) -> Array:
-    """(512, 512) uint8 in {0, 1}: where hair grows on a face rather than hangs over it."""
-    jaw, middle = mesh[_JAW], mesh[_MIDDLE].mean(0)
-    shape = middle + 0.85 * (np.concatenate([jaw[1:-1], mesh[_TOP]]) - middle)
-    shape[:, 1] += np.where(shape[:, 1] > middle[1], 0.5 * (shape[:, 1] - middle[1]), 0)
+def within(mesh: Array, share: float, beard: float = 0.0) -> Array:
+    """(512, 512) uint8 in {0, 1}: the lower face, shrunk to a ``share`` of its size around the mouth.
+
+    beard: how far the area reaches further down, in distances from the mouth.
+    """
+    middle = mesh[_MIDDLE].mean(0)
+    shape = middle + share * (np.concatenate([mesh[_JAW][1:-1], mesh[_TOP]]) - middle)
+    shape[:, 1] += beard * np.maximum(shape[:, 1] - middle[1], 0)
     out = np.zeros((CANVAS, CANVAS), np.uint8)
     cv2.fillPoly(out, [np.round(cv2.convexHull(shape.astype(np.float32))[:, 0]).astype(np.int32)], 1)
     return out

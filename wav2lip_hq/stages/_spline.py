@@ -13,21 +13,21 @@ SCALE = 100.0  # px: keeps the equations' numbers near one
 STIFF = 2e-4  # gives way to noise of a fraction of a pixel, and copes with points that coincide
 
 
-def spread(points: Array, values: Array, area: Area, stiff: float = STIFF) -> Array:
-    """(h, w, C) float32 on the coarse cells of ``area``: the smoothest field that has ``values`` at ``points``.
+def spread(points: Array, values: Array, area: Area, unit: int = UNIT) -> Array:
+    """(h, w, C) float32 on the cells of ``area``: the smoothest field that has ``values`` at ``points``.
 
-    points: (n, 2) x and y on the canvas, values: (n, C); area: whole cells of UNIT px.
+    points: (n, 2) x and y on the canvas, values: (n, C); area: whole cells of ``unit`` px.
     """
     at = np.asarray(points, np.float64) / SCALE
     n = len(at)
     system = np.zeros((n + 3, n + 3))
-    system[:n, :n] = _bend(((at[:, None] - at) ** 2).sum(-1)) + stiff * np.eye(n)
+    system[:n, :n] = _bend(((at[:, None] - at) ** 2).sum(-1)) + STIFF * np.eye(n)
     system[:n, n], system[:n, n + 1 :] = 1, at
     system[n:, :n] = system[:n, n:].T
     wanted = np.concatenate([np.asarray(values, np.float64), np.zeros((3, np.shape(values)[1]))])
     # OpenCV's solver: numpy's goes parallel, which for a system as small takes longer than the work.
     weights = cv2.solve(system, wanted, flags=cv2.DECOMP_LU)[1].astype(np.float32)
-    rows, columns = (((np.arange(s.start, s.stop, UNIT) + (UNIT - 1) / 2) / SCALE).astype(np.float32) for s in area)
+    rows, columns = (((np.arange(s.start, s.stop, unit) + (unit - 1) / 2) / SCALE).astype(np.float32) for s in area)
     px, py = at.T.astype(np.float32)
     apart = ((rows[:, None] - py) ** 2)[:, None] + ((columns[:, None] - px) ** 2)[None]
     out = cv2.gemm(_bend(apart.reshape(-1, n)), weights[:n], 1, None, 0)

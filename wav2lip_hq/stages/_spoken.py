@@ -13,11 +13,12 @@ from ._coarse import UNIT, cells, coarsened
 from ._interior import Mouth, depth, sampled
 from ._paste import CANVAS
 from ._place import Place
-from ._warp import INNER, OUTER, flaps, outlined, side
+from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
 
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 EDGE = 0.25  # mask up to which the moved face fades in; the movement itself takes the whole mask
 AROUND = 20  # px of skin around the lips that are looked at
+AJAR = 3.0  # px: lips closer than that show less of what is behind them
 SOFT, LIPS_SOFT = 1.2, 4.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
 
 
@@ -39,18 +40,19 @@ def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, st
     mouth: another picture's, to be seen with a share of ``recall`` where it can be; strength: share of everything
     between the lips that is not the frame's own.
     """
-    area = _whole(np.flatnonzero(face.mask.any(1))), _whole(np.flatnonzero(face.mask.any(0)))
+    left, top, width, height = cv2.boundingRect(face.mask)
+    area = _whole(top, height), _whole(left, width)
     place = Place(area, face.to512, frame.shape[:2])
     if min(place.size) < 2:
         return
     soft = face.mask[area].astype(np.float32) / 255
     tame = cv2.resize(soft, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     upper, lower = (field * tame for field in flaps(face.mesh, face.target, area))
-    below = side(face.target, area, 0.5 / place.scale)
+    below = side(face.target, area)
     there, other = place.in_frame(upper), place.in_frame(lower)
-    there += place.placed(below, 1)[..., None] * (other - there)
+    there += _share(place.placed(below, 1)) * (other - there)
     made = cv2.remap(frame, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    under = cv2.resize(below, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
+    under = cv2.resize(_share(below), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     _fill(made, place, face, upper + under * (lower - upper), mouth, recall, strength)
     part = frame[place.slices]
     change = (made - part) * cv2.min(place.placed(soft, 1) / EDGE, 1)[..., None]
@@ -77,11 +79,17 @@ def _fill(
     if min(near.size) < 2:
         return
     local = moved[cells((_from(rows, place.area[0]), _from(columns, place.area[1])), UNIT)]
-    skin = sampled(coarsened(face.aligned.astype(np.float32)), (slice(0, CANVAS), slice(0, CANVAS)), local, area)
+    wider = (
+        _whole(rows.start - 2 * GRID, rows.stop - rows.start + 4 * GRID),
+        _whole(columns.start - 2 * GRID, columns.stop - columns.start + 4 * GRID),
+    )
+    skin = sampled(coarsened(face.aligned[wider].astype(np.float32)), wider, local, area)
     step = np.float32(257 if face.deep else 1)
     (x, y), (px, py) = near.corner, place.corner
     part = made[y - py : y - py + near.size[1], x - px : x - px + near.size[0]]
+    gap = (face.target[LOWER_INNER] - face.target[UPPER_INNER])[1:-1, 1].mean()
     hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)[..., None]
+    hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
     share = np.float32(strength)
     part += share * hole * (near.placed(depth(skin, face.target, area), UNIT) * step - part)
     if mouth is None or not recall:
@@ -99,10 +107,16 @@ def _from(part: slice, whole: slice) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
+def _share(below: Array) -> Array:
+    """(h, w, 1): how far a pixel hangs on the lower lip, see ``side``."""
+    t = np.clip(below / 2 + np.float32(0.5), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))[..., None]
+
+
 def _soft(shape: Array, width: float) -> Array:
     return np.asarray(cv2.GaussianBlur(shape, (0, 0), width))
 
 
-def _whole(used: Array) -> slice:
-    """The first to the last of ``used`` rows or columns of the canvas, widened to the GRID."""
-    return slice(int(used[0]) // GRID * GRID, min(CANVAS, -(-(int(used[-1]) + 1) // GRID) * GRID))
+def _whole(start: int, length: int) -> slice:
+    """Some rows or columns of the canvas, widened to the GRID."""
+    return slice(max(0, start // GRID * GRID), min(CANVAS, -(-(start + length) // GRID) * GRID))

@@ -12,11 +12,13 @@ import numpy as np
 
 from .. import mesh as points
 from ..types import Array
+from ._coarse import UNIT
 from ._paste import Area
 from ._spline import spread
 
-NEAR, WIDEN = 0.75, 0.35  # px: half width of the border between the flaps, and how it widens beyond the corners
-INTO, DEEPEST = 0.2, 0.3  # how far into the lips their edge is looked for: of what they close by, and of the lip
+NEAR, WIDEN = 0.02, 0.35  # px: half width of the border between the flaps, and how it widens beyond the corners
+# How far into the lips their edge is looked for: px, of what they close by, of the lip.
+LEAST, INTO, DEEPEST = 1.0, 0.2, 0.3
 BEYOND = 1.5  # how far out from the mouth, in distances of the jaw from it, nothing moves any more
 
 
@@ -52,11 +54,19 @@ def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
     border = middle + BEYOND * (jaw - middle)
     still = np.concatenate([mesh[_STILL], border])
     mesh = _parted(mesh, target)
-    out = []
-    for rows in (UPPER, LOWER):
-        at = np.concatenate([target[rows], still])
-        out.append(spread(at, np.concatenate([mesh[rows] - target[rows], np.zeros_like(still)]), area))
-    return out[0], out[1]
+    size = tuple((s.stop - s.start) // UNIT for s in reversed(area))
+    upper, lower = (
+        spread(
+            np.concatenate([target[rows], still]),
+            np.concatenate([mesh[rows] - target[rows], np.zeros_like(still)]),
+            area,
+            2 * UNIT,
+        )
+        for rows in (UPPER, LOWER)
+    )
+    return cv2.resize(upper, size, interpolation=cv2.INTER_CUBIC), cv2.resize(
+        lower, size, interpolation=cv2.INTER_CUBIC
+    )
 
 
 def _parted(mesh: Array, target: Array) -> Array:
@@ -68,12 +78,16 @@ def _parted(mesh: Array, target: Array) -> Array:
     for inner, outer in ((UPPER_INNER, OUTER[:11]), (LOWER_INNER, [OUTER[0], *OUTER[:9:-1]])):
         edge, lip = mesh[inner[1:-1]], mesh[outer[1:-1]] - mesh[inner[1:-1]]
         thick = np.maximum(np.hypot(*lip.T), 1e-6)
-        out[inner[1:-1]] = edge + lip * (np.minimum(INTO * closing, DEEPEST * thick) / thick)[:, None]
+        into = np.minimum(np.minimum(closing, LEAST + INTO * closing), DEEPEST * thick)
+        out[inner[1:-1]] = edge + lip * (into / thick)[:, None]
     return out
 
 
-def side(target: Array, area: Area, least: float = 0) -> Array:
-    """(h, w) float32 in [0, 1], a value a pixel of ``area``: 1 = below the line between the lips, 0 = above."""
+def side(target: Array, area: Area) -> Array:
+    """(h, w) float32, a value a pixel of ``area``: up to -1 = above the line between the lips, from 1 on = below.
+
+    Between the corners hardly any pixel is in between: halfway from lip to lip is the inside of the mouth.
+    """
     left, right = target[INNER[0]], target[INNER[10]]
     line = (target[UPPER_INNER] + target[LOWER_INNER]) / 2
     x = np.arange(area[1].start, area[1].stop, dtype=np.float64)
@@ -82,10 +96,9 @@ def side(target: Array, area: Area, least: float = 0) -> Array:
     y = np.interp(x, line[order, 0], line[order, 1])
     beyond = np.maximum(np.maximum(left[0] - x, x - right[0]), 0)
     y = y + np.clip(slope, -1, 1) * np.where(x < left[0], x - left[0], np.where(x > right[0], x - right[0], 0))
-    half = (max(NEAR, least) + WIDEN * beyond).astype(np.float32)
+    half = (NEAR + WIDEN * beyond).astype(np.float32)
     rows = np.arange(area[0].start, area[0].stop, dtype=np.float32)[:, None]
-    t = np.clip((rows - y.astype(np.float32)) / (2 * half) + 0.5, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    return np.asarray((rows - y.astype(np.float32)) / half, np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -89,9 +89,7 @@ class Admit(Stage):
                     break
         keep = reason == 0
         admitted = replace(faces.take(keep), strength=strength[keep])
-        refused = replace(
-            Faces(faces.frame, faces.track, faces.box, faces.landmarks), score=faces.score, reason=reason
-        )
+        refused = replace(Faces(faces.frame, faces.track, faces.box, faces.landmarks), score=faces.score, reason=reason)
         others = refused.take(~keep)
         return replace(chunk, faces=admitted, left=others if chunk.left is None else chunk.left.joined(others))
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import cv2
 import numpy as np
 
 from .. import mesh as points
@@ -36,7 +37,9 @@ class _Seen:
     """What is known of a face from its own frame alone."""
 
     target: Array | None = None  # (POINTS, 2), the mesh it is to have, on the canvas
-    costs: Array | None = None  # (K,), how unlike that each mouth of the library is
+    wanted: Wanted | None = None
+    library: Library | None = None  # the mouths to choose from, and (K,) how unlike the one wanted each is
+    costs: Array | None = None
     picture: Picture | None = None  # of a face made by a generator
 
 
@@ -141,8 +144,10 @@ class Blend(Stage):
                             self._paint(frames[i], faces, n, now.picture, pictures)
                         elif now.target is not None:
                             window = [*recent[-REACH:], *[s[track] for s in after if track in s]]
-                            self._speak(frames[i], faces, n, libraries.get(track), window, len(recent[-REACH:]))
+                            self._speak(frames[i], faces, n, window, len(recent[-REACH:]))
                     past.append(seen.popleft())
+                for track in [t for t in libraries if not any(t in frame for frame in (*past, *seen))]:
+                    del libraries[track]  # films have thousands
                 yield replace(chunk, frames=frames)
 
         for chunk in chunks:
@@ -174,11 +179,14 @@ class Blend(Stage):
             target = on_canvas(targets[n], faces.to512[n])
             if not np.isfinite(target).all():
                 continue
-            facts = None if chunk.tracks is None else chunk.tracks.get(track)
-            if facts is not None and len(facts.mouths) and self.recall and track not in libraries:
+            wanted = _wanted(faces, n, target)
+            facts = None if chunk.tracks is None or not self.recall else chunk.tracks.get(track)
+            if facts is None or not len(facts.mouths):
+                out[i][track] = _Seen(target, wanted)
+                continue
+            if track not in libraries or not libraries[track].holds(facts.mouths):
                 libraries[track] = Library(facts.mouths)
-            costs = libraries[track].costs(_wanted(faces, n, target)) if track in libraries else None
-            out[i][track] = _Seen(target, costs)
+            out[i][track] = _Seen(target, wanted, libraries[track], libraries[track].costs(wanted))
         return out
 
     def _paint(self, frame: Array, faces: Faces, n: int, now: Picture, before: Sequence[Picture]) -> None:
@@ -189,7 +197,7 @@ class Blend(Stage):
         made = weighted(made, mask) if self.method == "feather" else bands(made, mask)
         transfer(frame, made, now.area, faces.to512[n])
 
-    def _speak(self, frame: Array, faces: Faces, n: int, library: Library | None, window: list[_Seen], at: int) -> None:
+    def _speak(self, frame: Array, faces: Faces, n: int, window: list[_Seen], at: int) -> None:
         """Move the face in ``frame`` to its target. window: the track's frames around it, which is number ``at``."""
         assert faces.mesh is not None and faces.to512 is not None and faces.aligned is not None
         target, mask = window[at].target, faces.mask
@@ -198,9 +206,11 @@ class Blend(Stage):
         mesh = on_canvas(faces.mesh[n], faces.to512[n])
         if strength <= 0 or not mask[n].any() or not np.isfinite(mesh).all():
             return
-        mouth = None
+        mouth, library = None, window[at].library
         if library is not None:
-            chosen = library.chosen([s.costs for s in window if s.costs is not None], at)
+            # Footage that is read once gives a library that grows: then all are weighed against the present one.
+            costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
+            chosen = library.chosen([c for c in costs if c is not None], at)
             mouth = Mouth(library.mouths.picture[chosen], WINDOW, library.mouths.mesh[chosen])
         target = mesh + strength * (target - mesh)
         face = Face(faces.aligned[n], mask[n], mesh, target, faces.to512[n], frame.dtype == np.uint16)
@@ -211,7 +221,9 @@ def _wanted(faces: Faces, n: int, target: Array) -> Wanted:
     """The mouth that face ``n`` is to show. target: (POINTS, 2), on the canvas."""
     assert faces.aligned is not None
     pose = np.zeros(3) if faces.pose is None else faces.pose[n].astype(np.float64)
-    return Wanted(shapes(target[None])[0], float(points.opening(target)), pose, float(faces.aligned[n][WINDOW].mean()))
+    return Wanted(
+        shapes(target[None])[0], float(points.opening(target)), pose, sum(cv2.mean(faces.aligned[n][WINDOW])) / 3
+    )
 
 
 def _masks(chunk: Chunk) -> Array:

@@ -14,7 +14,7 @@ from ..engine import Stage
 from ..errors import StageError
 from ..options import described, option
 from ..types import Array, Chunk, Faces
-from ._outline import beard, lower_face, on_canvas
+from ._outline import lower_face, on_canvas, within
 from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
@@ -167,8 +167,9 @@ class Parse(Stage):
                 continue
             shape = lower_face(mesh, target)
             if before is not None:
-                shape = shape & ~self._over(before[n], beard(mesh))
-            area = _span(np.flatnonzero(shape.any(1))), _span(np.flatnonzero(shape.any(0)))
+                shape = shape & ~self._over(before[n], mesh)
+            x, y, width, height = cv2.boundingRect(shape)
+            area = slice(y, y + height), slice(x, x + width)
             out[n][area] = np.round(255 * feathered(shape, self.feather, area))
         return out
 
@@ -187,10 +188,12 @@ class Parse(Stage):
             out[n] = region & ~self._over(before[n])
         return out
 
-    def _over(self, source: Array, grown: Array | None = None) -> Array:
+    def _over(self, source: Array, mesh: Array | None = None) -> Array:
         """(512, 512) uint8 in {0, 1}: what lies over the face, from the source's classes (S, S).
 
-        grown: (512, 512) in {0, 1}, where hair is a beard.
+        mesh: (POINTS, 2) on the canvas, where it is known: it tells beards from hair that hangs down, and hands and
+        microphones (background or cloth to a parser) from what is behind the face. Otherwise what the face encloses
+        is taken for a hand.
         """
         table = np.zeros(256, np.uint8)
         table[list(REGIONS[self.region])] |= WANTED
@@ -199,19 +202,16 @@ class Parse(Stage):
         table[[BACKGROUND, CLOTH]] |= ALIEN
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         old = cv2.LUT(source, table)
-        # Background or cloth enclosed by the face is a hand, a cup, a microphone.
-        hull = _closed(old & WANTED, CANVAS // 4, 17)
-        alien = np.where(old & ALIEN, _scaled(hull, self.size), 0).astype(np.uint8)
         hair = (old & GROWN) // GROWN
-        if grown is not None:
-            hair &= 1 - cv2.resize(grown, hair.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        if mesh is None:
+            face = _scaled(_closed(old & WANTED, CANVAS // 4, 17), self.size)
+        else:
+            face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
+            face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
+            hair &= 1 - beard
+        alien = np.where(old & ALIEN, face, 0).astype(np.uint8)
         over = hair | (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
         return np.asarray(cv2.dilate(_scaled(over, CANVAS), near))
-
-
-def _span(used: Array) -> slice:
-    """The first to the last of ``used`` rows or columns; empty when there are none."""
-    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def _lips(before: Array, after: Array) -> Array:
