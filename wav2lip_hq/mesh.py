@@ -53,7 +53,7 @@ _CORNERS = at(78, 308)
 def eye_distance(mesh: Array) -> Array:
     """(N,) distance of the outer corners of the eyes (33, 263), the unit of ``opening`` and ``width``."""
     a, b = (np.asarray(mesh, np.float64)[..., i, :] for i in _EYES)
-    return np.maximum(np.linalg.norm(a - b, axis=-1), 1e-6)
+    return np.asarray(np.maximum(np.linalg.norm(a - b, axis=-1), 1e-6))
 
 
 def opening(mesh: Array) -> Array:

@@ -150,7 +150,8 @@ class LandmarksTask(Task):
         share = sure / (eyes * count)
 
         def mean(x: Tensor) -> Tensor:
-            return (x * share).sum()
+            total: Tensor = (x * share).sum()
+            return total
 
         final = torch.cat([points[:, : LIPS.start], lips, points[:, LIPS.stop :]], 1)
         fine = mean(((final - truth).norm(dim=-1) * self.weights.to(truth.device)).sum(1))
