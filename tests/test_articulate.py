@@ -163,9 +163,7 @@ def test_expression_is_how_far_the_mouth_goes(runtime):
 def test_a_person_who_opens_wide_does_so_again(runtime):
     given = chunk([turned(body(0.1))] * 8, tracks={0: facts(turned(body()), 0.03)})
     small = mesh.opening(targets(STAGE, given, runtime)).std()
-    large = mesh.opening(
-        targets(STAGE, replace(given, tracks={0: facts(turned(body()), 0.06)}), runtime)
-    ).std()
+    large = mesh.opening(targets(STAGE, replace(given, tracks={0: facts(turned(body()), 0.06)}), runtime)).std()
     assert large == pytest.approx(2 * small, rel=0.05)
 
 

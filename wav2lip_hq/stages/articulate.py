@@ -115,4 +115,3 @@ def measure(facts: TrackFacts | None, space: Space, mesh: Array) -> tuple[Array,
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
     own = float(np.clip(facts.spread, 0.4 * space.spread, 2.5 * space.spread))
     return articulation.person(facts.neutral, space.neutral), talker * own + (1 - talker) * space.spread
-

@@ -40,7 +40,8 @@ class Options:
     """data: prepared clips; labels: their meshes, made where missing; mesh: the network that makes them; validation:
     people never trained on; tuning: share of the others kept for choosing weights and for the calibration; shifts: clip
     or person -> frames the sound is late; exclude: clips or people left out; width: channels; seconds: of a sample;
-    augment: how much the sound is varied; velocity, agreement, closure: weights of the losses beside the distance;
+    augment: how much the sound is varied; velocity, agreement, life, closure: weights of the losses beside the
+    distance;
     silence: share of the samples in which the sound stops."""
 
     data: str = "runs/data"
@@ -56,6 +57,7 @@ class Options:
     augment: float = 1.0
     velocity: float = 1.0
     agreement: float = 0.5
+    life: float = 0.1
     closure: float = 1.0
     silence: float = 0.25
 
@@ -87,7 +89,8 @@ class ArticulationTask(Task):
         try:
             self.options = o = Options(**recipe.options)
         except TypeError as error:
-            raise OptionError(f"articulation: {error}; options are {', '.join(Options.__dataclass_fields__)}") from error
+            known = ", ".join(Options.__dataclass_fields__)
+            raise OptionError(f"articulation: {error}; options are {known}") from error
         meshes.label(Path(o.data), Path(o.labels), Runtime(), o.mesh)
         self.space, talks = load(o)
         held = [t for t in talks if t.identity in o.validation]
@@ -103,9 +106,9 @@ class ArticulationTask(Task):
         weight = np.array([len(t) / np.sqrt(count[t.identity]) for t in self.talks])
         self.share = weight / weight.sum()
         net = models.build("articulation", width=o.width, coefficients=o.coefficients)
-        net.neutral.copy_(torch.from_numpy(self.space.neutral))  # type: ignore[operator, union-attr]
-        net.basis.copy_(torch.from_numpy(self.space.basis))  # type: ignore[operator, union-attr]
-        net.unit.copy_(torch.tensor([self.space.spread, self.space.closed]))  # type: ignore[operator, union-attr]
+        net.neutral.copy_(torch.from_numpy(self.space.neutral))  # type: ignore[operator]
+        net.basis.copy_(torch.from_numpy(self.space.basis))  # type: ignore[operator]
+        net.unit.copy_(torch.tensor([self.space.spread, self.space.closed]))  # type: ignore[operator]
         self.modules = {"articulation": net}
         size = torch.from_numpy(np.sqrt((self.space.basis**2).sum(-1).mean(-1))).float()
         size[0] *= 2  # the eye looks at the opening first
@@ -169,8 +172,9 @@ class ArticulationTask(Task):
         change = F.smooth_l1_loss(made.diff(dim=1), truth.diff(dim=1), reduction="none", beta=0.25) * weight
         velocity = (change.mean(-1) * both).sum() / both.sum().clamp(min=1)
         agreement = 1 - correlation(made[..., 0], truth[..., 0], sure).mean()
-        loss = distance + o.velocity * velocity + o.agreement * agreement
-        return {"loss": loss, "distance": distance, "velocity": velocity, "agreement": agreement}
+        life = F.relu(liveliness(truth[..., 0], sure) - liveliness(made[..., 0], sure)).mean()
+        loss = distance + o.velocity * velocity + o.agreement * agreement + o.life * life
+        return {"loss": loss, "distance": distance, "velocity": velocity, "agreement": agreement, "life": life}
 
     # ---- held-out figures
 
@@ -318,6 +322,16 @@ def correlation(a: Tensor, b: Tensor, sure: Tensor) -> Tensor:
     power = (b**2).sum(1)
     value = (a * b).sum(1) / torch.sqrt((a**2).sum(1) * power + 1e-2)
     return torch.where(power > 0.05 * n[:, 0], value, torch.ones_like(value))
+
+
+def liveliness(a: Tensor, sure: Tensor) -> Tensor:
+    """(N,) log of the mean second difference of (N, T) sequences over their spread: low where a mouth is mumbling."""
+    n = sure.sum(1).clamp(min=1)
+    mean = (a * sure).sum(1, keepdim=True) / n[:, None]
+    spread = torch.sqrt((((a - mean) * sure) ** 2).sum(1) / n + 0.04)
+    all_three = sure[:, 2:] * sure[:, 1:-1] * sure[:, :-2]
+    jumps = (a.diff(n=2, dim=1).abs() * all_three).sum(1) / all_three.sum(1).clamp(min=1)
+    return torch.log((jumps + 0.05) / spread)
 
 
 def corr(a: Array, b: Array) -> float:
