@@ -10,7 +10,8 @@ from pathlib import Path
 from wav2lip_hq.errors import Wav2LipHQError
 
 FRECHET = ("auto", "inception", "parser", "none")
-PROTOCOLS = ("reconstruction", "pairs", "dubbed", "random", "tts")
+PROTOCOLS = ("reconstruction", "pairs", "dubbed", "random", "tts", "leakage")
+SETUPS = ("matched", "mismatched", "silent", "covered")
 SWEEPS = ("length", "resolution", "batch", "precision", "faces")
 CHAINS = ("wav2lip-hq", "gfpgan")
 
@@ -32,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     quality.add_argument("--seconds", type=float, default=10.0, help="of each clip (default 10)")
     quality.add_argument("--frechet", choices=FRECHET, default="auto", help="features of the Frechet distance")
     quality.add_argument("--identity", type=Path, help="ONNX face embedding (112 px, ArcFace alignment)")
+    quality.add_argument("--trials", metavar="LIST", help="leakage: quick, full, or a list like leakage.yaml here")
+    quality.add_argument("--setups", nargs="+", choices=SETUPS, default=SETUPS[:3], help="leakage: what is said")
+    quality.add_argument("--clips", type=int, metavar="N", help="leakage: the first N clips only")
+    quality.add_argument("--lse", action="store_true", help="leakage: ask the sync network too")
     quality.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     quality.add_argument("--out", type=Path, default=Path("build/quality"), help="a run found there continues")
     pairs = commands.add_parser("pairs", help="make a fixed list of speech and footage, as the papers use")

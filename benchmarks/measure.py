@@ -92,7 +92,7 @@ def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Fa
     """Judge a result. wav: the driving speech, (n,) float32 16 kHz. own: it should look like the source."""
     means = {name: Mean() for name in FIGURES}
     meter = OffsetMeter(ruler.runtime, wav)
-    sync = _Sync(wav)
+    sync = Sync(wav)
     mouths: list[tuple[Array, Array]] = []
     faces_kept: list[tuple[Array, Array]] = []  # every FACE_EVERY, smaller
     columns: list[Array] = []
@@ -162,13 +162,14 @@ def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Fa
         if ruler.features is not None:
             outcome.real, outcome.made = ruler.features(real), ruler.features(made)
     row |= {"peak_mb": peak_memory() >> 20, "note": facts.note or None}
-    outcome.row = {k: _tidy(v) for k, v in row.items()}
+    outcome.row = {k: tidy(v) for k, v in row.items()}
     outcome.sheet = _sheet(columns)
     outcome.worst = _sheet([picture for _, _, picture in sorted(worst, key=lambda w: -w[0])])
     return outcome
 
 
-def _tidy(value: Any) -> Any:
+def tidy(value: Any) -> Any:
+    """A figure as it is kept: rounded; None when it is not a number."""
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value
@@ -177,7 +178,7 @@ def _tidy(value: Any) -> Any:
 # ---- parts
 
 
-class _Sync:
+class Sync:
     """SyncNet's crops on a grid of 25 frames a second."""
 
     def __init__(self, wav: Array) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -62,26 +62,39 @@ def preset(pipe: HQPipeline, item: Item, wav: Array, facts: Facts) -> Iterator[S
 def finished(looking: HQPipeline, item: Item, wav: Array, video: Path, facts: Facts) -> Iterator[Seen]:
     """Read a finished video. looking: detect, track and align. Frames are matched by time; another size is brought to
     the source's."""
-    made = _frames(video)
-    now, later = next(made, None), next(made, None)
-    if now is None:
-        raise InputError(f"{video} has no frame")
-    lasts = later[0] - now[0] if later is not None else Fraction(1, 25)  # how long a frame is shown
+    film = Film(video)
     with looking.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
         for chunk in chunks:
-            results: list[Array] = []
-            for pts in chunk.pts:
-                while later is not None and abs(later[0] - pts) <= abs(now[0] - pts):
-                    lasts = later[0] - now[0] or lasts
-                    now, later = later, next(made, None)
-                if later is None and pts - now[0] > Fraction(3, 4) * lasts:  # it has ended
-                    break
-                results.append(_fit(now[1], chunk.frames.shape[1:3], facts))
+            results = list(film.frames(chunk.pts, chunk.frames.shape[1:3], facts))
             facts.short += len(chunk) - len(results)
             if not results:
                 continue
             few = _first(chunk, len(results))
             yield Seen(replace(few, frames=np.stack(results)), tuple(few.frames))
+
+
+class Film:
+    """A finished video, asked for its frames by time. Raises InputError for a file without a frame."""
+
+    def __init__(self, video: Path) -> None:
+        self.made = _frames(video)
+        self.now, self.later = next(self.made, None), next(self.made, None)
+        if self.now is None:
+            raise InputError(f"{video} has no frame")
+        # How long a frame is shown
+        self.lasts = self.later[0] - self.now[0] if self.later is not None else Fraction(1, 25)
+
+    def frames(self, times: Iterable[Fraction | float], size: tuple[int, int], facts: Facts) -> Iterator[Array]:
+        """The frames nearest to ``times`` (seconds, ascending from call to call), brought to ``size`` (height, width)
+        if need be; fewer when the video ends before."""
+        for when in times:
+            assert self.now is not None
+            while self.later is not None and abs(self.later[0] - when) <= abs(self.now[0] - when):
+                self.lasts = self.later[0] - self.now[0] or self.lasts
+                self.now, self.later = self.later, next(self.made, None)
+            if self.later is None and when - self.now[0] > Fraction(3, 4) * self.lasts:  # it has ended
+                return
+            yield _fit(self.now[1], size, facts)
 
 
 def looking(pipe: HQPipeline) -> HQPipeline:

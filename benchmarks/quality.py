@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -71,17 +71,21 @@ class Task:
             files.append(observe.prediction(self.method.folder, self.item, self.number))
         stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         facts = {k: str(v) for k, v in asdict(self).items() if k not in ("folder", "number")}
-        text = json.dumps([facts, stats, wav2lip_hq.__version__, judge(), _weights()], sort_keys=True)
+        text = json.dumps([facts, stats, wav2lip_hq.__version__, judge(), weights()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def main(args: argparse.Namespace) -> int:
     """Judge and write the tables and the page. Returns 1 when not a single clip could be judged."""
+    if args.protocol == "leakage":
+        from . import leakage
+
+        return leakage.main(args)
     protocol = args.protocol or ("pairs" if args.pairs else "random" if args.speech else "reconstruction")
     found = items.collect(protocol, args.data, args.speech, args.pairs)
     presets = args.presets or ([] if args.predictions else [SOURCE, "default"])
     methods = [Method(name, settings=tuple(args.set)) for name in presets]
-    methods += [_predictions(text) for text in args.predictions]
+    methods += [predictions(text) for text in args.predictions]
     names = [m.name for m in methods]
     if len(set(names)) < len(names):
         raise OptionError(f"two methods have the same name: {', '.join(names)}; use --predictions NAME=DIR")
@@ -138,7 +142,7 @@ def _made_here(method: Method) -> bool:
     return method.folder is None and method.name != SOURCE
 
 
-def _predictions(text: str) -> Method:
+def predictions(text: str) -> Method:
     """NAME=DIR or DIR."""
     name, sign, folder = text.partition("=")
     path = Path(folder if sign else text)
@@ -156,7 +160,7 @@ def _frechet(wanted: str) -> str:
 
 
 @functools.cache
-def _weights() -> str:
+def weights() -> str:
     """The embedded weights' sizes and times: figures of older ones do not count."""
     files = [checkpoints.locate(name) for name in checkpoints.EMBEDDED]
     return str([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f is not None])
@@ -165,9 +169,12 @@ def _weights() -> str:
 # ---- running
 
 
-def run(tasks: list[Task], workers: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:
+def run(
+    tasks: Sequence[Any], workers: int = 1, judged: Callable[[Any], dict[str, Any]] | None = None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Tasks with their rows, as they come; what was judged before is read. A process that dies takes down only the
-    clips it was at."""
+    clips it was at. judged: a module's function, task -> row (default: ``judge_clip``)."""
+    judged = judged or judge_clip
     left = []
     for task in tasks:
         row = _kept(task)
@@ -177,15 +184,15 @@ def run(tasks: list[Task], workers: int = 1) -> Iterator[tuple[Task, dict[str, A
             yield task, row
     if workers <= 1:
         for task in left:
-            yield task, judge_clip(task)
+            yield task, judged(task)
         return
-    blame: dict[Task, int] = {}
+    blame: dict[Any, int] = {}
     while left:
         doing, left = left, []
         with ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=_share, initargs=(workers,)
         ) as pool:
-            futures = {pool.submit(judge_clip, task): task for task in doing}
+            futures = {pool.submit(judged, task): task for task in doing}
             for future in as_completed(futures):
                 task = futures[future]
                 try:
@@ -197,14 +204,14 @@ def run(tasks: list[Task], workers: int = 1) -> Iterator[tuple[Task, dict[str, A
             workers = 1 if workers > 1 else workers  # one by one, so that the guilty one is known
             while left and blame[left[0]] > 1:
                 task = left.pop(0)
-                yield task, _keep(task, {"error": "the process died while judging this clip (out of memory?)"})
+                yield task, keep(task, {"error": "the process died while judging this clip (out of memory?)"})
 
 
 def _share(workers: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
-def _kept(task: Task) -> dict[str, Any] | None:
+def _kept(task: Any) -> dict[str, Any] | None:
     try:
         kept = json.loads(task.place.with_suffix(".json").read_text(encoding="utf-8"))
         same = kept["key"] == task.key() and not kept["row"].get("error")
@@ -213,7 +220,7 @@ def _kept(task: Task) -> dict[str, Any] | None:
         return None
 
 
-def _keep(task: Task, row: dict[str, Any], series: dict[str, list[float]] | None = None) -> dict[str, Any]:
+def keep(task: Any, row: dict[str, Any], series: dict[str, list[float]] | None = None) -> dict[str, Any]:
     """Write a row; whole or not at all."""
     task.place.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -241,16 +248,16 @@ def judge_clip(task: Task) -> dict[str, Any]:
             seen = observe.preset(pipe, task.item, wav, facts)
         outcome = measure.measure(seen, wav, task.item.own, ruler, facts)
     except Wav2LipHQError as error:
-        return _keep(task, {"error": str(error)})
+        return keep(task, {"error": str(error)})
     except Exception as error:  # a fault of ours or of the file: told, and the others go on
-        return _keep(task, {"error": f"{type(error).__name__}: {error}"})
+        return keep(task, {"error": f"{type(error).__name__}: {error}"})
     task.place.parent.mkdir(parents=True, exist_ok=True)
     for picture, name in ((outcome.sheet, "sheet"), (outcome.worst, "worst")):
         if picture is not None:
             write_png(task.place.with_name(f"{task.item.name}.{name}.png"), picture)
     if outcome.real is not None and outcome.made is not None:
         np.savez(task.place.with_suffix(".npz"), real=outcome.real, made=outcome.made)
-    return _keep(task, outcome.row, outcome.series)
+    return keep(task, outcome.row, outcome.series)
 
 
 @functools.lru_cache(maxsize=4)

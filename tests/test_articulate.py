@@ -249,6 +249,11 @@ def test_a_face_nothing_is_known_of_gets_the_mean_persons_mouth(runtime):
     assert mesh.opening(targets(STAGE, still, runtime))[1] == pytest.approx(mesh.opening(out)[1], abs=0.02)
 
 
+def test_a_photographed_smile_can_close(runtime):
+    given = chunk([turned(body(0.2))] * 2, tracks={0: facts(turned(body(0.2)), 0.0)}, speech=[0, 0])
+    assert mesh.opening(targets(STAGE, given, runtime)).max() < 0.06
+
+
 def test_runs_in_a_pipeline_and_frees_what_it_read(runtime):
     given = chunk([turned(body(0.3))] * 3, tracks={0: facts(turned(body()))})
     (out,) = run_stages([replace_reads(STAGE)], [given], runtime, keep=["faces.target"])

@@ -70,7 +70,7 @@ def test_checkpoints_list_and_where(capsys):
         (["run", "a.mp4", "a.wav", "out.mp4", "--set", "restor.strength=1"], 2, "did you mean 'restore'"),
         (["run", "a.mp4", "a.wav", "out.mp4", "--device", "tpu"], 2, "not usable here"),
         (["run", "a.mp4", "a.wav", "out.mp4", "--precision", "int4"], 2, "unknown precision"),
-        (["run", "a.mp4", "a.wav", "out.mp4", "--sync-offset", "soon"], 2, "milliseconds or auto"),
+        (["run", "a.mp4", "a.wav", "out.mp4", "--sync-offset", "soon"], 2, 'a time in ms, or "auto"'),
         (["checkpoints", "fetch", "wav2lip_gun"], 2, "did you mean"),
     ],
 )

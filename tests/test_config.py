@@ -82,6 +82,19 @@ def test_set_changes_one_option_and_leaves_the_stage_it_came_from_alone():
     assert {s.name: s for s in before}["restore"].strength == 1.0
 
 
+def test_settings_are_applied_together(tmp_path):
+    settings = ["track.faces=reference", f"track.reference={tmp_path / 'anna.png'}", "restore.strength=0.1"]
+    assert set_options(load_preset("default"), settings) == set_options(load_preset("default"), settings[::-1])
+    track = next(s for s in set_options(load_preset("default"), settings) if s.name == "track")
+    assert track.faces == "reference" and track.reference.endswith("anna.png")
+    path = tmp_path / "own.yaml"
+    path.write_text("stages: [detect, {stage: track, faces: reference, reference: anna.png}]")
+    assert load_preset(path)[1].reference == "anna.png"
+    with pytest.raises(OptionError, match="needs a picture"):
+        set_options(load_preset("default"), settings[:1])
+    assert set_options([Detect()], ["detect.every=2", "detect.every=3"])[0].every == 3
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -93,7 +106,7 @@ def test_set_changes_one_option_and_leaves_the_stage_it_came_from_alone():
         ("restore.strength=true", "restore.strength is float"),
         ("detect.every=1.5", "detect.every is int"),
         ("blend.color=3", "blend.color is bool"),
-        ("parse.region=ears", "parse.region is mouth, lower-face, face"),
+        ("parse.region=ears", "parse.region is mouth, lower-face,? (or )?face"),
     ],
 )
 def test_wrong_settings_are_explained(setting, message):

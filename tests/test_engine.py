@@ -57,7 +57,7 @@ def test_the_wrong_order_names_who_would_have_delivered():
     with pytest.raises(WiringError, match="track adds it but comes later"):
         check_wiring([Detect(), Align(), Track(), LipSync(), Blend()])
     with pytest.raises(WiringError, match="no stage in this pipeline adds it"):
-        check_wiring([Detect(), Track(), Align(), Blend()])
+        check_wiring([Detect(), Track(), Align(), Restore(), Blend()])
 
 
 def test_a_field_that_does_not_exist_is_refused():

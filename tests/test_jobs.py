@@ -121,7 +121,7 @@ def test_csv_rows_of_one_reel_are_its_segments(desk):
         "ben.mp4,anna.wav,out/reel.mp4,fast,1.6,1.9,,\n"
     )
     one, reel = jobs.read_jobs(path)
-    assert not one.reel and one.crf == 20
+    assert not one.reel and one.run.crf == 20
     assert reel.reel and [s.audio.name for s in reel.spans] == ["ben.wav", "anna.wav"]
     assert reel.spans[0].start == "00:00:00:05" and reel.spans[0].who == "left-to-right:1"
 

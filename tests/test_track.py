@@ -21,7 +21,7 @@ from wav2lip_hq.stages._ranking import HOLD, Ranking
 from wav2lip_hq.stages._tracker import frames_of, smooth
 from wav2lip_hq.stages.detect import Detect
 from wav2lip_hq.stages.track import Track
-from wav2lip_hq.types import Array, Chunk, Faces
+from wav2lip_hq.types import Array, Chunk, Faces, Reason
 
 RUNTIME = Runtime("cpu", "fp32")
 WEIGHTS = "data/weights/retinaface_mobilenet0.25_biubug6.pth"
@@ -299,7 +299,10 @@ def test_single_frames_and_empty_footage() -> None:
 def test_small_faces_are_left_out() -> None:
     rows = [stack(face(10, 10, 30), face(200, 10, 60))] * 5
     assert ids(follow(Track(faces="all"), rows)) == [[0, 1]] * 5
-    assert ids(follow(Track(faces="all", min_face=40), rows)) == [[0]] * 5
+    large = follow(Track(faces="all", min_face=40), rows)
+    assert ids(large) == [[1]] * 5
+    (left,) = [c.left for c in Track(faces="all", min_face=40).run(chunks(rows), RUNTIME)]
+    assert left is not None and left.reason is not None and set(left.reason.tolist()) == {Reason.TOO_SMALL}
 
 
 def test_waits_for_no_more_than_it_declares() -> None:

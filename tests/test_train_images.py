@@ -282,7 +282,7 @@ def options_of(task: str, folder: Path) -> dict[str, Any]:
     if task == "parser":
         return {"data": str(folder), "order": "bisenet", "width": 0.125, "size": 64, "validation_last": 2}
     return {
-        "images": [str(folder / "images")],
+        "data": [str(folder / "images")],
         "validation_last": {"images": 4},
         "arch_options": {"num_feat": 8, "num_conv": 2},
         "patch": 24,
@@ -302,8 +302,8 @@ def options_of(task: str, folder: Path) -> dict[str, Any]:
 def test_a_few_steps_learn_and_the_export_loads(task: str, kind: Any, figure: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     steps = 24
-    recipe = Recipe(task, steps, 4, lr=2e-3, clip=5.0, validate_every=steps // 2, precision="32-true")
-    recipe.options = options_of(task, tmp_path)
+    options = options_of(task, tmp_path)
+    recipe = Recipe(task, steps, 4, lr=2e-3, clip=5.0, validate_every=steps // 2, precision="32-true", options=options)
     run = tmp_path / "run"
     figures = Trainer(kind(recipe), run).run(on_log=lambda s: None)
     assert np.isfinite(list(figures.values())).all() and figure in figures

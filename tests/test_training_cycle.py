@@ -92,8 +92,7 @@ def test_from_footage_to_a_result(footage, tmp_path):
     before, after, rows = train(
         "restorer",
         tmp_path / "restorer",
-        images=[str(pictures)],
-        pack=None,
+        data=[str(pictures)],
         validation_last={"pictures": 1},
         steps=100,
         batch_size=4,

@@ -20,7 +20,8 @@ from wav2lip_hq.training.expert import ExpertTask  # noqa: E402
 from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
 from wav2lip_hq.training.tasks import build_task, load_recipe  # noqa: E402
 
-TINY = {"width": 0.125, "validation": ["id0"], "validation_windows": 2, "validation_clips": 2, "augment": 0.2}
+TINY = {"width": 0.125, "validation": ["id0"], "augment": 0.2}
+CLIPS, WINDOWS = {"validation_clips": 2}, {"validation_windows": 2}  # the expert's and the generator's
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_late_clips_are_corrected_and_unexplained_ones_left_out(data, tmp_path):
         batch_size=48,
         lr=2e-3,
         validate_every=90,
-        options={"data": str(data), "windows": 12, **TINY},
+        options={"data": str(data), "windows": 12, **TINY, **CLIPS},
     )
     Trainer(ExpertTask(recipe), tmp_path / "run").run(on_log=lambda text: None)
     talker(tmp_path, "late", 11, seconds=6.0, late=6)
@@ -70,7 +71,8 @@ def test_late_clips_are_corrected_and_unexplained_ones_left_out(data, tmp_path):
 
 def test_lipgan_trains_both_networks_and_exports_both(data, tmp_path):
     recipe = load_recipe(
-        "lipgan", {"data": str(data), "steps": 30, "batch_size": 12, "lr": 2e-3, "warmup": 0, "ema": 0.0, **TINY}
+        "lipgan",
+        {"data": str(data), "steps": 30, "batch_size": 12, "lr": 2e-3, "warmup": 0, "ema": 0.0, **TINY, **WINDOWS},
     )
     task = build_task(recipe)
     first = {k: v.clone() for k, v in task.modules["critic"].state_dict().items()}
@@ -86,7 +88,7 @@ def test_lipgan_trains_both_networks_and_exports_both(data, tmp_path):
 
 
 def test_table_3_is_one_command(data, tmp_path):
-    settings = {"data": str(data), "steps": 3, "batch_size": 12, "windows": 6, **TINY}
+    settings = {"data": str(data), "steps": 3, "batch_size": 12, "windows": 6, **TINY, **CLIPS, **WINDOWS}
     rows = ablation(tmp_path, settings)
     assert [(r.frames, r.along) for r in rows] == [(1, 0), (1, 1), (3, 0), (3, 1), (5, 0), (5, 1), (1, 1)]
     assert all(0 <= r.accuracy <= 1 for r in rows)

@@ -82,7 +82,7 @@ def test_no_identity_in_two_splits(data):
 
 def test_split_is_required(data):
     with pytest.raises(InputError, match="validation"):
-        talking.held_identities(data, {})
+        talking.held_identities(data)
 
 
 def test_broken_clip_is_named(tmp_path):

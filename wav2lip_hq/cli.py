@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | demo | batch | presets | checkpoints | doctor | train``.
+"""The command line: ``wav2lip-hq run | survey | demo | batch | presets | options | checkpoints | doctor | train``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed: ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, run_cli
 from .errors import Wav2LipHQError
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -34,20 +33,6 @@ PACKAGES = (
     "scikit-image",
     "safetensors",
 )
-EXIT_CODES = """exit codes: 0 done, 2 wrong option, 3 unusable input, 4 unusable output, 5 checkpoint missing or
-damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted"""
-
-
-def _run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", "-p", default="default", help="preset name or YAML file (default: default)")
-    parser.add_argument("--set", action="append", default=[], metavar="STAGE.OPTION=VALUE", help="change an option")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 (default auto)")
-    parser.add_argument("--batch-size", type=int, help="faces per micro-batch (default: by device)")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser("wav2lip-hq", description="High-resolution lip-sync for real footage.")
@@ -55,37 +40,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser(
-        "run",
-        help="lip-sync footage to speech",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("face", help="video, picture, folder of pictures or pattern like shot/%%06d.png")
-    run.add_argument("audio", help="any audio or video file with the speech")
-    run.add_argument("output", help="file to write (.mp4, .mov, .mkv, ...), or a new folder for --codec png")
-    _run_options(run)
-    run.add_argument("--codec", help="h264 (default), hevc, prores_422hq, prores_4444, ffv1, png")
-    run.add_argument("--crf", type=int, help="quality of h264 and hevc; lower is better (default: visually lossless)")
-    run.add_argument("--encoder-preset", help="speed of h264 and hevc, ultrafast ... veryslow (default medium)")
-    run.add_argument("--pix-fmt", help="pixel format, say yuv422p10le (default: by codec and source)")
-    run.add_argument("--extend", default="loop", help="speech longer than footage: loop, pingpong, hold, stop")
-    run.add_argument("--trim", action="store_true", help="end with the speech (default: keep the rest untouched)")
-    run.add_argument(
-        "--sync-offset", default="0", metavar="MS", help="let the mouth follow later sound by this much; auto measures"
-    )
-    run.add_argument("--fps", type=float, help="frame rate of pictures (default 25)")
-    run.add_argument("--deinterlace", action="store_true", help="rebuild full frames of interlaced footage")
-    run.add_argument("--compare", action="store_true", help="write source and result side by side")
-    run.add_argument("--preview", type=int, metavar="N", help="only a contact sheet of N frames: OUTPUT as .png")
-    run.add_argument("--no-mark", action="store_true", help="no notice of synthesis in the metadata")
-
-    demo = commands.add_parser("demo", help="a real face, a spoken sentence: see that everything works")
-    _run_options(demo)
-    demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder (default build/demo)")
+    run_cli.add_run(commands)
+    run_cli.add_survey(commands)
+    run_cli.add_demo(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
+
+    shown = commands.add_parser("options", help="every option of stages, runs, encoder, presets and training tasks")
+    shown.add_argument(
+        "topic",
+        nargs="?",
+        default="",
+        metavar="TOPIC",
+        help="a stage (also mymodule:Class), run, encoder, train, train.generator, a preset, or restore.strength",
+    )
+    shown.add_argument("--json", action="store_true")
+    shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")
 
     points = commands.add_parser("checkpoints", help="list, fetch, verify, import, where")
     what = points.add_subparsers(dest="what", required=True, metavar="WHAT")
@@ -98,7 +69,10 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("name", nargs="?")
     take = what.add_parser("import", help="install a file you already have")
     take.add_argument("file", type=Path)
-    take.add_argument("--name", help="which checkpoint it is (default: by its hash or name)")
+    take.add_argument(
+        "--name", help="which checkpoint it is (default: by its hash or name), or a new name of your own for presets"
+    )
+    take.add_argument("--arch", help="what kind of network it has to be, say wav2lip or rrdbnet (default: any)")
     what.add_parser("where", help="folders that are searched")
 
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
@@ -116,9 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         handler = {
-            "run": _run,
-            "demo": _demo,
+            "run": run_cli.run,
+            "survey": run_cli.survey,
+            "demo": run_cli.demo,
             "presets": _presets,
+            "options": _options,
             "checkpoints": _checkpoints,
             "doctor": _doctor,
             "batch": jobs_cli.main,
@@ -137,126 +113,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `wav2lip-hq checkpoints list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
-
-
-# ---- run
-
-
-class _Bar:
-    """Progress with rate and remaining time."""
-
-    def __init__(self, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self.bar: Any = tqdm(unit="frame", disable=True if quiet else None, dynamic_ncols=True)
-
-    def __call__(self, done: int, total: int | None) -> None:
-        self.bar.total = total
-        self.bar.update(done - self.bar.n)
-
-    def close(self) -> None:
-        self.bar.close()
-
-
-def _pipeline(args: argparse.Namespace) -> Any:
-    from .pipeline import HQPipeline
-
-    pipe = HQPipeline(args.preset, device=args.device, precision=args.precision, batch_size=args.batch_size)
-    return pipe.set(*args.set) if args.set else pipe
-
-
-def _offset(pipe: Any, args: argparse.Namespace) -> float:
-    from .errors import OptionError
-
-    if args.sync_offset == "auto":
-        return float(pipe.measure_sync(args.face, args.audio, fps=args.fps, deinterlace=args.deinterlace))
-    try:
-        return float(args.sync_offset)
-    except ValueError as error:
-        raise OptionError(f"--sync-offset wants milliseconds or auto, not '{args.sync_offset}'") from error
-
-
-def _run(args: argparse.Namespace) -> int:
-    pipe = _pipeline(args)
-    offset = _offset(pipe, args)
-    if args.preview is not None:
-        return _preview(pipe, args, offset)
-    bar = _Bar(args.quiet or args.json)
-    try:
-        report = pipe.run(
-            args.face,
-            args.audio,
-            args.output,
-            bar,
-            codec=args.codec,
-            crf=args.crf,
-            encoder_preset=args.encoder_preset,
-            pix_fmt=args.pix_fmt,
-            extend=args.extend,
-            trim=args.trim,
-            sync_offset=offset,
-            fps=args.fps,
-            deinterlace=args.deinterlace,
-            mark=not args.no_mark,
-            compare=args.compare,
-        )
-    finally:
-        bar.close()
-    _print_report(report, args.json)
-    return 0
-
-
-def _preview(pipe: Any, args: argparse.Namespace, offset: float) -> int:
-    from .errors import OptionError
-    from .video import write_png
-
-    if args.preview < 1:
-        raise OptionError("--preview wants the number of frames")
-    sheet = pipe.preview(
-        args.face, args.audio, args.preview, fps=args.fps, deinterlace=args.deinterlace, sync_offset=offset
-    )
-    path = Path(args.output).with_suffix(".png")
-    write_png(path, sheet)
-    print(f"contact sheet, source above result: {path}")
-    return 0
-
-
-def _print_report(report: Any, as_json: bool) -> None:
-    if as_json:
-        row = dataclasses.asdict(report)
-        row["output"], row["duration"] = str(report.output), float(report.duration)
-        print(json.dumps(row))
-        return
-    offset = "not measured" if report.offset_ms is None else f"{report.offset_ms:+.0f} ms"
-    print(
-        f"{report.output}: {report.frames} frames ({float(report.duration):.2f} s), {report.faces} faces in "
-        f"{report.tracks} tracks, {report.frames_without_face} frames without one, {report.fps:.1f} frames/s, "
-        f"audio-video offset {offset}, peak memory {report.peak_memory / 2**30:.2f} GiB"
-    )
-    for text in report.warnings:
-        print(f"warning: {text}", file=sys.stderr)
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from skimage import data
-
-    from .video import write_png
-
-    speech = Path(__file__).parent / "_data" / "demo" / "speech.wav"
-    args.out.mkdir(parents=True, exist_ok=True)
-    face, output = args.out / "astronaut.png", args.out / "astronaut.mp4"
-    write_png(face, data.astronaut())
-    pipe = _pipeline(args)
-    bar = _Bar(args.quiet or args.json)
-    try:
-        report = pipe.run(face, speech, output, bar)
-    finally:
-        bar.close()
-    write_png(args.out / "astronaut-sheet.png", pipe.preview(face, speech, 6))
-    _print_report(report, args.json)
-    if not args.json:
-        print(f"watch {output}; the frames beside the photograph are in {args.out / 'astronaut-sheet.png'}")
-    return 0
 
 
 # ---- presets, checkpoints, doctor
@@ -295,6 +151,19 @@ def _presets(args: argparse.Namespace) -> int:
     return 0
 
 
+def _options(args: argparse.Namespace) -> int:
+    from . import manual
+
+    shown = manual.about(args.topic)
+    if args.json:
+        print(json.dumps(manual.plain(shown)))
+    elif args.markdown:
+        print(manual.markdown(shown), end="")
+    else:
+        print(manual.text(shown))
+    return 0
+
+
 def _checkpoints(args: argparse.Namespace) -> int:
     from . import checkpoints
 
@@ -308,7 +177,7 @@ def _checkpoints(args: argparse.Namespace) -> int:
             path = checkpoints.fetch(name, accept=True if args.accept else _ask, say=print)
             print(f"{name}: {path}")
     elif args.what == "import":
-        entry, path = checkpoints.import_file(args.file, args.name, say=print)
+        entry, path = checkpoints.import_file(args.file, args.name, say=print, arch=args.arch)
         print(f"{entry.name}: {path}")
     elif args.what == "verify":
         checks = checkpoints.verify(args.name)
@@ -350,6 +219,16 @@ def _list_checkpoints(as_json: bool) -> None:
             "installed": str(checkpoints.locate(name) or ""),
         }
         for name in checkpoints.EMBEDDED
+    ]
+    rows += [
+        {
+            "name": name,
+            "title": f"your own {checkpoints.stated_arch(path)}".rstrip(),
+            "licence": "yours to know",
+            "commercial": "unclear",
+            "installed": str(path),
+        }
+        for name, path in checkpoints.own_checkpoints().items()
     ]
     if as_json:
         print(json.dumps(rows))

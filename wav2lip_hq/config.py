@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
-import types
-import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import lookup, options
 from .engine import Stage, check_wiring
 from .errors import InputError, OptionError
+from .options import suggestion
 from .stages import STAGES
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -40,13 +37,6 @@ def folders() -> list[Path]:
 def preset_names() -> list[str]:
     """Names of the packaged presets."""
     return sorted(p.stem for folder in folders() for p in folder.glob("*.yaml"))
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'restore'?" or the list of what there is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; there is {', '.join(names)}"
 
 
 def read_preset(preset: str | os.PathLike[str]) -> Preset:
@@ -75,86 +65,75 @@ def load_preset(preset: str | os.PathLike[str]) -> tuple[Stage, ...]:
     return read_preset(preset).stages
 
 
-def _stage(item: Any, path: Path) -> Stage:
+def _stage(item: Any, path: Path | str) -> Stage:
     if isinstance(item, str):
         item = {"stage": item}
     if not isinstance(item, dict) or "stage" not in item:
         raise OptionError(f"{path}: each stage is a name or a mapping with 'stage', not {item!r}")
-    options = dict(item)
-    name = str(options.pop("stage"))
-    if name not in STAGES:
-        raise OptionError(f"{path}: unknown stage '{name}'{suggestion(name, STAGES)}")
-    return make_stage(name, options)
+    values = dict(item)
+    name = str(values.pop("stage"))
+    try:
+        return make_stage(name, values)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
 
 
-def make_stage(name: str, options: dict[str, Any]) -> Stage:
-    """A stage with options, checked against its fields. Raises OptionError."""
-    kind = STAGES[name]
-    return kind(**{key: _value(kind, key, value) for key, value in options.items()})
+def parse_stage(text: str) -> Stage:
+    """A stage as one writes it on the command line: a name, ``module:Class``, or a mapping with options, as in YAML
+    presets: ``{stage: mymodule:Mask, softness: 3}``. Raises OptionError."""
+    try:
+        item = yaml.safe_load(text) if text.lstrip().startswith("{") else text.strip()
+    except yaml.YAMLError as error:
+        raise OptionError(
+            f"'{text}' is neither a stage's name nor a mapping like {{stage: NAME, option: 1}}"
+        ) from error
+    return _stage(item, text)
+
+
+def stage_kind(name: str) -> type[Stage]:
+    """The class of a stage: one of the project's, one that an installed package offers in the entry point group
+    ``wav2lip_hq.stages``, or a class of your own as ``package.module:Class``. Raises OptionError."""
+    if name in STAGES:
+        return STAGES[name]
+    offered = offered_stages()
+    if name in offered:
+        try:
+            kind = offered[name].load()
+        except Exception as error:
+            raise OptionError(f"the stage '{name}' of an installed package fails to load: {error}") from error
+    elif lookup.is_reference(name):
+        kind = lookup.find(name)
+    else:
+        raise OptionError(f"unknown stage '{name}'{suggestion(name, [*STAGES, *offered])}")
+    if not isinstance(kind, type) or not issubclass(kind, Stage):
+        raise OptionError(f"'{name}' is no stage: a stage is a frozen dataclass derived from wav2lip_hq.Stage")
+    if not kind.name:
+        raise OptionError(f"'{name}' has no name: give the class one, as in name: ClassVar[str] = \"mask\"")
+    return kind
+
+
+def offered_stages() -> dict[str, Any]:
+    """Entry points of installed packages in the group ``wav2lip_hq.stages``, by name."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group="wav2lip_hq.stages")}
+
+
+def make_stage(name: str, values: Mapping[str, Any]) -> Stage:
+    """A stage by name (see ``stage_kind``) with options, checked against its fields. Raises OptionError."""
+    return options.make(stage_kind(name), values)
 
 
 def set_options(stages: Sequence[Stage], settings: Sequence[str]) -> tuple[Stage, ...]:
-    """Stages with "stage.option=value" settings applied. A stage that occurs twice is changed everywhere."""
-    changed = list(stages)
+    """Stages with "stage.option=value" settings applied, all together: their order does not matter, except that the
+    last of two for one option counts. A stage that occurs twice is changed everywhere. Raises OptionError."""
+    wanted: dict[str, dict[str, str]] = {}
     for setting in settings:
         target, sign, text = setting.partition("=")
         name, dot, option = target.strip().partition(".")
         if not sign or not dot:
             raise OptionError(f"'{setting}' is not of the form stage.option=value")
-        at = [i for i, stage in enumerate(changed) if stage.name == name]
-        if not at:
-            raise OptionError(f"this pipeline has no stage '{name}'{suggestion(name, [s.name for s in changed])}")
-        for i in at:
-            changed[i] = dataclasses.replace(changed[i], **{option: _value(type(changed[i]), option, text)})
-    return tuple(changed)
-
-
-@cache
-def _fields(kind: type[Stage]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind, vars(__import__("sys").modules[kind.__module__]))
-    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
-
-
-def _value(kind: type[Stage], option: str, value: Any) -> Any:
-    """``value`` (YAML or text) as the field's type. Raises OptionError."""
-    known = _fields(kind)  # type: ignore[arg-type]  # a class is hashable
-    if option not in known:
-        raise OptionError(f"stage '{kind.name}' has no option '{option}'{suggestion(option, known)}")
-    expected = known[option]
-    choices = typing.get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
-    if isinstance(value, str) and choices != (str,):
-        parsed = yaml.safe_load(value) if value.strip() else ""
-        try:
-            parsed = float(value) if isinstance(parsed, str) else parsed
-        except ValueError:
-            pass
-    else:
-        parsed = value
-    for choice in choices:
-        result = _as(parsed, choice)
-        if result is not None:
-            return result
-    if type(None) in choices and parsed is None:
-        return None
-    if str in choices:
-        return str(value)
-    names = " or ".join(getattr(c, "__name__", str(c)) for c in choices)
-    raise OptionError(f"{kind.name}.{option} is {names}, not {value!r}")
-
-
-def _as(value: Any, kind: Any) -> Any:
-    """``value`` as ``kind`` where that loses nothing, else None."""
-    origin = typing.get_origin(kind)
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(value)
-    if kind is bool:
-        return value if isinstance(value, bool) else None
-    if isinstance(value, bool):
-        return None
-    if kind is int:
-        return int(value) if isinstance(value, (int, float)) and float(value).is_integer() else None
-    if kind is float:
-        return float(value) if isinstance(value, (int, float)) else None
-    if kind is str:
-        return value if isinstance(value, str) else None
-    return None
+        if name not in (names := [stage.name for stage in stages]):
+            raise OptionError(f"this pipeline has no stage '{name}'{suggestion(name, names)}")
+        wanted.setdefault(name, {})[option] = text
+    return tuple(options.update(s, wanted[s.name]) if s.name in wanted else s for s in stages)

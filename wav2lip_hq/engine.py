@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from . import options
 from .errors import StageError, Wav2LipHQError, WiringError
 from .types import Chunk, Faces
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Fields the reader delivers; everything else must be added by a stage before another reads it.
-SOURCE_FIELDS = frozenset({"frames", "pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"})
+SOURCE_FIELDS = frozenset(
+    {"frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"}
+)
 # Fields that outlive their last reader: they are the result.
-KEPT_FIELDS = frozenset({"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box"})
-KNOWN_FIELDS = SOURCE_FIELDS | {"boxes"} | {f"faces.{f.name}" for f in fields(Faces)}
+KEPT_FIELDS = frozenset(
+    {"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box", "left", "source_pts"}
+)
+KNOWN_FIELDS = SOURCE_FIELDS | {"boxes", "left"} | {f"faces.{f.name}" for f in fields(Faces)}
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
     adds: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
+
+    def __post_init__(self) -> None:
+        """Check the options against what their fields say. A stage with rules of its own calls this first."""
+        options.check(self)
 
     @property
     def lookahead(self) -> int:
@@ -47,14 +57,24 @@ class Stage:
         return 0
 
     @property
+    def context(self) -> int:
+        """Frames before a span that must be run through this stage so that the span comes out as in the whole clip."""
+        return 0
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the checkpoints this stage needs with its present options."""
+        return ()
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The user's own code it runs, as "package.module:name"."""
         return ()
 
     def load(self, runtime: Runtime) -> None:
         """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
         for name in self.models:
-            runtime.model(name)
+            runtime.model(name, self.fits or None)
 
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         """Return ``chunk`` with the fields of ``adds`` filled in."""
@@ -66,9 +86,12 @@ class Stage:
             yield self.process(chunk, runtime)
 
 
-def check_wiring(stages: Sequence[Stage]) -> None:
-    """Raise WiringError if a stage reads something no earlier stage adds, or names a field that does not exist."""
-    have = set(SOURCE_FIELDS)
+def check_wiring(stages: Sequence[Stage], given: Iterable[str] = ()) -> None:
+    """Raise WiringError if a stage reads something no earlier stage adds, or names a field that does not exist.
+
+    given: fields that the chunks have already, besides the source's own.
+    """
+    have = {*SOURCE_FIELDS, *given}
     for position, stage in enumerate(stages):
         for name in (*stage.reads, *stage.optional, *stage.adds):
             if name not in KNOWN_FIELDS:
@@ -167,12 +190,14 @@ def run_stages(
     *,
     keep: Iterable[str] = (),
     clock: dict[str, float] | None = None,
+    given: Iterable[str] = (),
 ) -> Generator[Chunk, None, None]:
-    """Run ``stages`` over ``chunks`` lazily. ``keep`` names extra fields to leave in the result (previews, tests).
+    """Run ``stages`` over ``chunks`` lazily. ``keep`` names extra fields to leave in the result (previews, tests);
+    ``given`` those that the chunks bring along besides the source's own.
 
     ``clock`` is filled with wall seconds per stage. Closing the generator closes every stage and the source.
     """
-    check_wiring(stages)
+    check_wiring(stages, given)
     clock = {} if clock is None else clock
     opened: list[Any] = []
     stream: Iterator[Chunk] = iter(chunks)

@@ -46,6 +46,33 @@ def fit_similarity(source: Array, target: Array) -> Array:
     return out
 
 
+def fit_upright(landmarks: Array, template: Array) -> Array:
+    """(N, 2, 3) similarities that set faces upright by their five landmarks (N, 5, 2), after a frontal template (5, 2).
+
+    Both hold eyes, nose and corners of the mouth. Turned by all five; as large as the wider of the distances eye to eye
+    and eyes to mouth wants, so that a face turned sideways, whose eyes are close together, still fits; the middle
+    between eyes and mouth comes where the template has it.
+    """
+    points, aim = np.asarray(landmarks, np.float64), np.asarray(template, np.float64)
+
+    def facts(five: Array) -> tuple[Array, Array, Array]:
+        eyes, mouth = five[..., :2, :].mean(-2), five[..., 3:, :].mean(-2)
+        wide = np.linalg.norm(five[..., 0, :] - five[..., 1, :], axis=-1)
+        return (eyes + mouth) / 2, np.linalg.norm(eyes - mouth, axis=-1), wide
+
+    (middle, tall, wide), (to, tall0, wide0) = facts(points), facts(aim)
+    fit = fit_similarity(points, aim)[:, :, :2]
+    turn = fit / np.maximum(np.hypot(fit[:, 0, 0], fit[:, 1, 0]), 1e-9)[:, None, None]
+    linear = turn / np.maximum(np.maximum(tall / tall0, wide / wide0), 1e-6)[:, None, None]
+    return np.concatenate([linear, (to - np.einsum("nij,nj->ni", linear, middle))[..., None]], -1)
+
+
+def apply(matrices: Array, points: Array) -> Array:
+    """Points (N, K, 2) through maps (N, 2, 3); float64."""
+    m = np.asarray(matrices, np.float64)
+    return np.asarray(np.einsum("nij,nkj->nki", m[:, :, :2], np.asarray(points, np.float64)) + m[:, None, :, 2])
+
+
 def invert(matrices: Array) -> Array:
     """Inverse maps of (..., 2, 3) matrices."""
     m = np.asarray(matrices, np.float64)

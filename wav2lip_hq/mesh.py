@@ -53,7 +53,7 @@ _CORNERS = at(78, 308)
 def eye_distance(mesh: Array) -> Array:
     """(N,) distance of the outer corners of the eyes (33, 263), the unit of ``opening`` and ``width``."""
     a, b = (np.asarray(mesh, np.float64)[..., i, :] for i in _EYES)
-    return np.maximum(np.linalg.norm(a - b, axis=-1), 1e-6)
+    return np.asarray(np.maximum(np.linalg.norm(a - b, axis=-1), 1e-6))
 
 
 def opening(mesh: Array) -> Array:
@@ -71,3 +71,24 @@ def width(mesh: Array) -> Array:
     points = np.asarray(mesh, np.float64)
     gap = np.linalg.norm(points[..., _CORNERS[0], :] - points[..., _CORNERS[1], :], axis=-1)
     return np.asarray(gap / eye_distance(points))
+
+
+def _mirror() -> tuple[int, ...]:
+    """For each row the row that holds the same point of the mirrored face."""
+    rows = list(range(POINTS))
+    for ring, top in ((INNER_LIPS, 10), (OUTER_LIPS, 10)):
+        rows[ring] = [ring.start + (top - i) % 20 for i in range(20)]
+    for line in (JAW, FOREHEAD, BROWS):
+        rows[line] = reversed(range(line.start, line.stop))
+    rows[LEFT_EYE] = [RIGHT_EYE.start + (8 - i) % 16 for i in range(16)]
+    rows[RIGHT_EYE] = [LEFT_EYE.start + (8 - i) % 16 for i in range(16)]
+    pairs = [(129, 358), (98, 327), (97, 326)]
+    pairs += zip(_SKIN[1:19:2], _SKIN[2:19:2], strict=True)
+    pairs += zip(_SKIN[23::2], _SKIN[24::2], strict=True)
+    for a, b in pairs:
+        left, right = at(a, b)
+        rows[left], rows[right] = right, left
+    return tuple(rows)
+
+
+MIRROR = _mirror()

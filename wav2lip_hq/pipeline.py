@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -16,17 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, geometry, source, video
-from .engine import Stage, check_wiring, prefetch, run_stages
+from . import audio, config, options, video
+from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
+from .machine import peak_memory
 from .metrics.offset import OffsetMeter
+from .run_options import RunOptions
 from .runtime import Runtime
+from .session import Session, Voice, described
+from .sheet import Sheet
+from .soundtrack import soundtrack
 from .source import Speech
-from .types import Array, Chunk, Report, VideoInfo
+from .survey import Survey, footage_hash, survey_footage
+from .survey import load as load_survey
+from .survey.collector import split_stages
+from .types import Array, Chunk, Reason, Report
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
 Progress = Callable[[int, int | None], None]
+TRIAL = 8  # seconds of speech in which the offset is measured for sync_offset = "auto"
 
 
 class HQPipeline:
@@ -99,241 +105,281 @@ class HQPipeline:
         for stage in self.stages:
             stage.load(self.runtime)
 
-    def _mel_offset(self, sync_offset: float) -> float:
-        """Milliseconds by which a frame's mel window is moved: what the generator was trained with, and the user's."""
-        offset = 0.0
-        for stage in self.stages:
-            ask = getattr(stage, "mel_offset_ms", None)
-            if ask is not None:
-                offset += float(ask(self.runtime)) + float(getattr(stage, "sync_offset", 0.0) or 0.0)
-        return offset + sync_offset
+    def survey(self, face: Face, *, on_progress: Progress | None = None, **changes: Any) -> Survey:
+        """Survey footage: what ``run`` finds out before it renders, to look at, to edit, to save and to use again.
+
+        changes: ``fps`` and ``deinterlace`` as in ``run``. Follow all faces (``set("track.faces=all")``) to choose
+        among them afterwards. Raises OptionError for footage that can be read only once, or stages that do not begin
+        with detect and track.
+        """
+        chosen = _options(None, changes)
+        with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
+            stages = split_stages(self.stages)[0]
+            if not stages or reader.once:
+                raise OptionError("only footage that can be read again, through stages that find faces, is surveyed")
+            for stage in stages:
+                stage.load(self.runtime)
+            made = survey_footage(
+                reader, stages, self.runtime, chunk_size=chosen.chunk_size, on_progress=on_progress,
+                made=described(stages),
+            )  # fmt: skip
+            path = reader.info.path
+        return replace(made, footage=footage_hash(path) if path else "")
 
     @contextmanager
     def open(
         self,
         face: Face,
-        audio: Audio,
+        audio: Audio | Mapping[Any, Audio],
         *,
-        extend: str = "loop",
-        trim: bool = False,
-        sync_offset: float = 0.0,
-        fps: float | Fraction | None = None,
-        deinterlace: bool = False,
-        chunk_size: int | None = None,
+        survey: Survey | None = None,
         keep: Iterable[str] = (),
+        run: RunOptions | None = None,
+        **changes: Any,
     ) -> Iterator[Generator[Chunk, None, None]]:
-        """Context manager around a generator of finished chunks: bounded memory, numpy out. Options as in ``run``."""
-        speech = load_speech(audio)
-        with video.open_video(face, fps=fps, deinterlace=deinterlace) as reader:
-            self.load()
-            frames = source.schedule(reader, speech.seconds, extend, trim)
-            stream = self._stream(frames, speech, sync_offset, chunk_size, keep, {})
+        """Context manager around a generator of finished chunks: bounded memory, numpy out. ``run`` and ``changes``
+        as in ``run``; survey: one made before; keep: further fields to leave in the chunks ("faces.mask")."""
+        chosen = _options(run, changes)
+        with self._session(face, audio, chosen, survey, keep=keep) as session:
+            stream = session.chunks()
             try:
                 yield stream
             finally:
                 stream.close()
 
-    def _stream(
+    @contextmanager
+    def _session(
         self,
-        frames: Iterator[source.Frame],
-        speech: Speech,
-        sync_offset: float,
-        chunk_size: int | None,
-        keep: Iterable[str],
-        clock: dict[str, float],
-        watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] | None = None,
-    ) -> Generator[Chunk, None, None]:
-        made = prefetch(source.chunks(frames, speech, self._mel_offset(sync_offset), chunk_size), depth=2)
-        chunks = made if watch is None else watch(made)
-        return run_stages(self.stages, chunks, self.runtime, keep=keep, clock=clock)
-
-    def synthesise(
-        self,
-        frames: Iterator[source.Frame],
-        speech: Speech,
+        face: Face,
+        given: Audio | Mapping[Any, Audio],
+        chosen: RunOptions,
+        survey: Survey | None = None,
         *,
-        start: Fraction = Fraction(0),
-        sync_offset: float = 0.0,
-        clock: dict[str, float] | None = None,
-    ) -> Generator[Chunk, None, None]:
-        """Finished chunks of frames (seconds, pixels, alpha) in which the speech begins at ``start`` seconds.
+        keep: Iterable[str] = (),
+        on_survey: Progress | None = None,
+    ) -> Iterator[Session]:
+        with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
+            voices = self._voices(given)
+            if survey is None and chosen.survey:
+                survey = load_survey(chosen.survey)
+                belongs(survey, reader.info.path, chosen.survey)
+            session = Session(reader, voices, chosen, self.runtime, keep=keep)
+            session.prepare(survey, on_survey)
+            if chosen.sync_offset == "auto":
+                session.sync_offset = self.trial(session)
+            yield session
 
-        For callers with a timeline of their own; the frames keep their times. Load first. Close the generator.
-        """
-        moved = ((time - start, frame, alpha) for time, frame, alpha in frames)
-        stream = self._stream(moved, speech, sync_offset, None, (), {} if clock is None else clock)
-        try:
-            for chunk in stream:
-                yield replace(chunk, pts=tuple(time + start for time in chunk.pts))
-        finally:
-            stream.close()
+    def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
+        """One voice, or one a face."""
+        if not isinstance(given, Mapping):
+            return [Voice(load_speech(given), self.stages, name=_name(given))]
+        if not given:
+            raise OptionError("no speech was given: audio is a file, samples with their rate, or a mapping of faces")
+        return [
+            Voice(load_speech(sound), config.set_options(self.stages, who(choice)), name=_name(sound))
+            for choice, sound in given.items()
+        ]
 
     def run(
         self,
         face: Face,
-        audio: Audio,
+        audio: Audio | Mapping[Any, Audio],
         output: str | os.PathLike[str],
         on_progress: Progress | None = None,
         *,
-        codec: str | None = None,
-        crf: int | None = None,
-        encoder_preset: str | None = None,
-        pix_fmt: str | None = None,
-        extend: str = "loop",
-        trim: bool = False,
-        sync_offset: float = 0.0,
-        fps: float | Fraction | None = None,
-        deinterlace: bool = False,
-        mark: bool = True,
-        compare: bool = False,
-        chunk_size: int | None = None,
-        measure: bool = True,
+        survey: Survey | None = None,
+        on_survey: Progress | None = None,
+        run: RunOptions | None = None,
+        **changes: Any,
     ) -> Report:
         """Lip-sync ``face`` to ``audio`` and write ``output``.
 
         face: video file, still image, folder of images, ``%06d.png`` pattern, array (T, H, W, 3) or iterator of
-        frames. audio: any audio or video file, or (samples, rate). output: file (its ending chooses the container) or,
-        for a PNG sequence, a folder. codec: h264 (default), hevc, prores_422hq, prores_4444, ffv1, png; crf,
-        encoder_preset and pix_fmt override its defaults. extend: what to do when the speech is longer than the
-        footage: loop, pingpong, hold (the last frame) or stop. trim: end with the speech instead of keeping the rest
-        of the footage untouched. sync_offset: ms; positive lets the mouth follow later sound. fps: of images and
-        arrays. deinterlace: rebuild full frames. mark: say in the metadata that the lip movement is synthetic.
-        compare: source and result side by side. on_progress(done, total): after every chunk; total may be None.
-        measure: measure the audio-video offset of the result when a sync network is installed.
+        frames. audio: any audio or video file, or (samples, rate); for several speakers a mapping from faces to
+        theirs: {"left": a, "right": b}, with "left", "right" or any choice that ``track.faces`` takes. output: file
+        (its ending chooses the container) or, for a PNG sequence, a folder. on_progress(done, total): after every
+        chunk; total may be None; on_survey: the same while the footage is surveyed, which comes first. survey: one
+        made before (``survey``), perhaps edited. run and changes: ``RunOptions``, whole or by name (``crf=18``).
 
         Nothing is left under the output's name unless the run succeeds. Raises InputError, NoFaceError, OptionError,
         OutputError, CheckpointError, StageError, OutOfMemory.
         """
+        chosen = _options(run, changes)
         began = time.perf_counter()
-        inputs = [p for p in (face, audio) if isinstance(p, (str, os.PathLike))]
-        codec = video.check_output(output, inputs, codec)
-        self.runtime.warnings.clear()
-        speech = load_speech(audio)
-        if _silent(speech):
-            self.runtime.warn("the speech is silent: the mouth will stay closed")
-        clock: dict[str, float] = {}
-        with video.open_video(face, fps=fps, deinterlace=deinterlace) as reader:
-            info = reader.info
-            if info.interlaced:
-                self.runtime.warn(f"{info.path} is interlaced; use --deinterlace for clean frames")
-            self.load()
-            total = source.expected(reader, speech.seconds, extend, trim)
-            until = sound_end(reader.info, speech, extend)
-            size = (2 * info.width, info.height) if compare else None
-            tally = _Tally()
-            meter = OffsetMeter(self.runtime, speech.wav) if measure else None
-            originals: deque[Array] = deque()
-
-            def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-                while True:
-                    t0 = time.perf_counter()
-                    chunk = next(chunks, None)
-                    clock["read"] = clock.get("read", 0.0) + time.perf_counter() - t0
-                    if chunk is None:
-                        return
-                    if compare:
-                        originals.append(chunk.frames)
-                    yield chunk
-
+        codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
+        with self._session(face, audio, chosen, survey, on_survey=on_survey) as session:
+            if chosen.compare and session.reader.once:
+                raise OptionError("compare needs footage that can be read again, not an iterator")
+            reader, info, clock = session.reader, session.reader.info, session.clock
+            total = session.frames
+            meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
+            sound, until = soundtrack(reader, session.voices, chosen, given=audio)
             with video.VideoWriter(
                 output,
                 info,
                 codec=codec,
-                crf=crf,
-                preset=encoder_preset,
-                pix_fmt=pix_fmt,
-                sound=_sound(audio),
+                crf=chosen.crf,
+                preset=chosen.encoder_preset,
+                pix_fmt=chosen.pix_fmt,
+                sound=sound,
                 until=until,
-                mark=mark,
-                size=size,
+                mark=chosen.mark,
+                size=(info.width * 2, info.height) if chosen.compare else None,
             ) as writer:
-                frames = source.schedule(reader, speech.seconds, extend, trim)
-                stream = self._stream(frames, speech, sync_offset, chunk_size, (), clock, watch)
+                stream = session.chunks()
                 try:
-                    for chunk in stream:
-                        tally.add(chunk)
+                    for chunk in _beside(stream, session) if chosen.compare else stream:
                         if meter is not None:
                             meter.add(chunk)
                         t0 = time.perf_counter()
-                        _write(writer, chunk, originals.popleft() if compare else None)
+                        for i, pts in enumerate(chunk.pts):
+                            writer.write(chunk.frames[i], pts, None if chunk.alpha is None else chunk.alpha[i])
                         clock["write"] = clock.get("write", 0.0) + time.perf_counter() - t0
                         if on_progress is not None:
-                            on_progress(tally.frames, max(total, tally.frames) if total else None)
+                            done = session.tally.frames
+                            on_progress(done, max(total, done) if total else None)
                 finally:
                     stream.close()
-                if not tally.faces:
-                    raise no_face(info.path or "the footage", "--set detect.threshold=0.3")
+                if not session.tally.faces:
+                    raise no_face(info.path or "the footage", session.tally.why(), "--set detect.threshold=0.3")
                 t0 = time.perf_counter()
                 writer.close()
                 clock["write"] += time.perf_counter() - t0
             if reader.damaged:
-                self.runtime.warn(f"{info.path}: {reader.damaged} damaged packets were skipped")
+                session.runtime.warn(f"{info.path}: {reader.damaged} damaged packets were skipped")
         t0 = time.perf_counter()
         offset = meter.offset_ms() if meter is not None else None
         clock["measure"] = time.perf_counter() - t0
-        seconds = time.perf_counter() - began
-        clock["total"] = seconds
+        clock["total"] = time.perf_counter() - began
+        tally = session.tally
         return Report(
             output=Path(os.fspath(output)),
             frames=tally.frames,
             duration=tally.end(1 / info.fps),
-            fps=tally.frames / seconds,
+            fps=tally.frames / clock["total"],
             faces=tally.faces,
-            tracks=len(tally.tracks),
+            tracks=tally.tracks,
             frames_without_face=tally.empty,
             seconds={k: round(v, 3) for k, v in clock.items()},
             peak_memory=peak_memory(),
             offset_ms=offset,
-            warnings=tuple(self.runtime.warnings),
+            warnings=tuple(session.runtime.warnings),
+            sync_offset=session.sync_offset,
+            stretches=tally.stretches,
         )
 
-    def measure_sync(self, face: Face, audio: Audio, **options: Any) -> float:
+    def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
         a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short to tell."""
-        speech = load_speech(audio)
-        meter = OffsetMeter(self.runtime, speech.wav)
+        with self._session(face, audio, _options(None, {**changes, "sync_offset": 0.0})) as session:
+            return self.trial(session)
+
+    def trial(self, session: Session) -> float:
+        """The offset of a prepared session's first seconds; see ``measure_sync``."""
+        if session.reader.once:
+            raise OptionError('sync_offset = "auto" needs footage that can be read again, not an iterator')
+        meter = OffsetMeter(session.runtime, session.voices[0].speech.wav)
         if meter.done:
-            self.runtime.warn("no sync network is installed: the offset was not measured")
+            session.runtime.warn("no sync network is installed: the offset was not measured")
             return 0.0
-        with self.open(face, audio, trim=True, **options) as chunks:
-            for chunk in chunks:
+        stream = session.chunks(end=Fraction(TRIAL))
+        try:
+            for chunk in stream:
                 meter.add(chunk)
                 if meter.done:
                     break
-        return meter.offset_ms() or 0.0
+        finally:
+            stream.close()
+        offset = meter.offset_ms()
+        if offset is None:
+            session.runtime.warn("the offset cannot be told from the first seconds; none was applied")
+        return offset or 0.0
 
-    def preview(self, face: Face, audio: Audio, count: int = 6, **options: Any) -> Array:
-        """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the clip, source above result.
+    def preview(
+        self,
+        face: Face,
+        audio: Audio | Mapping[Any, Audio],
+        count: int = 6,
+        *,
+        survey: Survey | None = None,
+        run: RunOptions | None = None,
+        **changes: Any,
+    ) -> Array:
+        """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the speech, source above result, each as
+        ``run`` makes it. Costs a survey and some frames, not the whole clip."""
+        sheet = Sheet(360)
+        with self._session(face, audio, _options(run, changes), survey) as session:
+            if session.reader.once:
+                raise OptionError("a preview needs footage that can be read again, not an iterator")
+            info = session.reader.info
+            length = session.voices[0].over if info.still or info.duration is None else info.duration
+            length = min(length, max(v.over for v in session.voices))
+            for n in range(count):
+                at = length * (2 * n + 1) / (2 * count)
+                stream = session.chunks(at, at + 2 / info.fps)
+                try:
+                    chunk = next(stream, None)
+                finally:
+                    stream.close()
+                if chunk is not None and chunk.source_pts is not None:
+                    original = next(iter(session.reader.start_at(chunk.source_pts[0])))
+                    sheet.add(original[1], chunk.frames[0])
+        if not sheet.columns:
+            raise InputError(f"{info.path}: no frame could be read")
+        return sheet.picture()
 
-        Takes ``fps``, ``deinterlace`` and ``sync_offset`` as ``run`` does. Costs ``count`` frames, not the whole clip.
-        """
-        import cv2
 
-        speech = load_speech(audio)
-        opening = {k: options[k] for k in ("fps", "deinterlace") if k in options}
-        with video.open_video(face, **opening) as reader:
-            self.load()
-            length = reader.info.duration or speech.seconds
-            times = [min(length, speech.seconds) * (2 * n + 1) / (2 * count) for n in range(count)]
-            picked: list[source.Frame] = []
-            for at in times:
-                frames = reader.start_at(Fraction(0) if reader.info.still else at)
-                found = next(iter(frames), None)
-                if found is not None:
-                    picked.append((at if reader.info.still else found[0], found[1], found[2]))
-            if not picked:
-                raise InputError(f"{reader.info.path}: no frame could be read")
-            shift = self._mel_offset(float(options.get("sync_offset", 0.0)))
-            made = list(source.chunks(iter(picked), speech, shift, 1))
-            done = list(run_stages(self.stages, made, self.runtime))
-        height = min(360, reader.info.height)
-        rows: list[list[Array]] = [[], []]
-        for before, after in zip(made, done, strict=True):
-            for row, frame in zip(rows, (before.frames[0], after.frames[0]), strict=True):
-                eight = geometry.eight_bits(frame)
-                width = max(2, round(frame.shape[1] * height / frame.shape[0]))
-                row.append(cv2.resize(eight, (width, height), interpolation=cv2.INTER_AREA))
-        return np.vstack([np.hstack(row) for row in rows])
+def _options(run: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
+    """Run options with changes by name. Raises OptionError."""
+    options.known(RunOptions, changes, "run")
+    if isinstance(changes.get("fps"), Fraction):
+        changes = {**changes, "fps": float(changes["fps"])}
+    return replace(run or RunOptions(), **changes)
+
+
+def who(choice: Any) -> list[str]:
+    """Settings that choose a face: "left", "right", a picture of the person, or what ``track.faces`` takes."""
+    text = {"left": "left-to-right", "right": "right-to-left"}.get(str(choice), str(choice))
+    if Path(text).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp"):
+        return ["track.faces=reference", f"track.reference={text}"]
+    return [f"track.faces={text}"]
+
+
+def belongs(survey: Survey, path: str, name: str) -> None:
+    """Raise InputError if the survey is of other footage than ``path``."""
+    if survey.footage and path and (found := footage_hash(path)) and found != survey.footage:
+        raise InputError(f"the survey {name} is of other footage than {path}, or that has changed since; make it again")
+
+
+def _sounds(given: Audio | Mapping[Any, Audio]) -> list[Audio]:
+    return list(given.values()) if isinstance(given, Mapping) else [given]
+
+
+def _paths(*given: Any) -> list[str | os.PathLike[str]]:
+    return [value for value in given if isinstance(value, (str, os.PathLike))]
+
+
+def _name(given: Audio) -> str:
+    return "" if isinstance(given, tuple) else os.fspath(given)
+
+
+def _beside(stream: Iterator[Chunk], session: Session) -> Iterator[Chunk]:
+    """Chunks with the footage's own frames to the left of the result's."""
+    originals: Iterator[Any] | None = None
+    last: tuple[Fraction, Array] | None = None
+    for chunk in stream:
+        assert chunk.source_pts is not None
+        rows = []
+        for i, shown in enumerate(chunk.source_pts):
+            if last is None or shown < last[0]:
+                originals, last = iter(session.reader.start_at(shown)), None
+            while last is None or last[0] < shown:
+                assert originals is not None
+                time_, image, _ = next(originals)
+                last = (time_, image)
+            rows.append(np.concatenate([last[1], chunk.frames[i]], 1))
+        alpha = None if chunk.alpha is None else np.concatenate([chunk.alpha, chunk.alpha], 2)
+        yield replace(chunk, frames=np.stack(rows), alpha=alpha)
 
 
 def load_speech(given: Audio) -> Speech:
@@ -349,80 +395,12 @@ def load_speech(given: Audio) -> Speech:
     return Speech(audio.load_audio(given))
 
 
-def _silent(speech: Speech) -> bool:
-    return audio.is_silent(speech.wav)
-
-
-def _sound(given: Audio) -> video.Sound:
-    if isinstance(given, tuple):
-        samples, rate = given
-        samples = np.asarray(samples)
-        if np.issubdtype(samples.dtype, np.integer):
-            samples = samples.astype(np.float32) / (1 << (8 * samples.dtype.itemsize - 1))
-        if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
-            samples = samples.T
-        return video.Sound(samples=samples.astype(np.float32), rate=int(rate))
-    return video.Sound(path=os.fspath(given))
-
-
-def no_face(name: str, hint: str) -> NoFaceError:
-    """The error of footage without any face. hint: how to look more closely."""
+def no_face(name: str, why: str, hint: str) -> NoFaceError:
+    """The error of footage in which nobody's mouth could be made. why: the reasons counted; hint: how to look more
+    closely."""
+    if why and not why.startswith(Reason.NOT_DETECTED.text):
+        return NoFaceError(f"no mouth was made in {name}: {why}")
     return NoFaceError(
         f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in profile? "
         f"Try {hint}"
     )
-
-
-def sound_end(info: VideoInfo, speech: Speech, extend: str) -> Fraction | None:
-    """Where the sound ends with the picture; None = it may run to its own end."""
-    if extend == "stop" and info.duration is not None and not info.still:
-        return min(info.duration, speech.seconds)
-    return None
-
-
-def _write(writer: video.VideoWriter, chunk: Chunk, original: Array | None) -> None:
-    for i, pts in enumerate(chunk.pts):
-        frame = chunk.frames[i]
-        alpha = None if chunk.alpha is None else chunk.alpha[i]
-        if original is not None:
-            frame = np.concatenate([original[i], frame], 1)
-            alpha = None if alpha is None else np.concatenate([alpha, alpha], 1)
-        writer.write(frame, pts, alpha)
-
-
-class _Tally:
-    """Counts for the report."""
-
-    def __init__(self) -> None:
-        self.frames = self.faces = self.empty = 0
-        self.tracks: set[int] = set()
-        self.last: Fraction | None = None
-        self.first: Fraction | None = None
-
-    def add(self, chunk: Chunk) -> None:
-        self.frames += len(chunk)
-        if self.first is None:
-            self.first = chunk.pts[0]
-        self.last = chunk.pts[-1]
-        if chunk.faces is None:
-            return
-        self.faces += len(chunk.faces)
-        if chunk.faces.track is not None:
-            self.tracks.update(int(t) for t in chunk.faces.track)
-        self.empty += len(chunk) - len(set(chunk.faces.frame.tolist()))
-
-    def end(self, step: Fraction) -> Fraction:
-        """Duration shown."""
-        if self.first is None or self.last is None:
-            return Fraction(0)
-        return self.last - self.first + step
-
-
-def peak_memory() -> int:
-    """Bytes of resident memory at this process's highest."""
-    try:  # of this program alone; getrusage counts from before it was started, when it still was its parent's copy
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
-    except (OSError, StopIteration, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return int(peak if sys.platform == "darwin" else peak * 1024)

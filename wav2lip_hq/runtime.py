@@ -5,24 +5,31 @@ Nobody else calls ``.to()``, ``.cuda()``, ``.half()`` or autocast.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
+import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from . import checkpoints
 from .errors import OptionError, OutOfMemory
 from .models import ARCHS, Arch
 from .types import Array
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# torch takes seconds of CPU time to import: it is, where something is about to be computed, not to refuse an option.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as torch calls them
+logger = logging.getLogger("wav2lip_hq")
+logger.addHandler(logging.NullHandler())  # warnings are in every report; who wants them elsewhere adds a handler
 
 
 def keep_pages() -> None:
@@ -52,19 +59,21 @@ class Model:
         arch: Arch,
         *,
         name: str,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | None = None,
         options: dict[str, Any] | None = None,
         card: dict[str, Any] | None = None,
         sha256: str = "",
         licence: str = "",
     ) -> None:
+        import torch
+
         self.device = device or torch.device("cpu")
-        self.dtype = dtype
+        self.dtype = dtype or torch.float32
         self.arch, self.name, self.sha256, self.licence = arch, name, sha256, licence
         self.options, self.card = dict(options or {}), dict(card or {})
         module = module.eval().requires_grad_(False)
-        self.module = module.to(device=self.device, dtype=dtype)
+        self.module = module.to(device=self.device, dtype=self.dtype)
         for weight in (*self.module.parameters(), *self.module.buffers()):
             if weight.ndim == 4:  # asking this of the whole module fails on 5-D kernels (GFPGAN, SyncNet)
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -75,7 +84,9 @@ class Model:
         return int(self.options.get("scale", self.arch.scale) or 1)
 
     def _cast(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.is_floating_point():
+        import torch
+
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
             if value.ndim == 4:
                 return value.to(self.device, self.dtype, memory_format=torch.channels_last)
             return value.to(self.device, self.dtype)
@@ -89,7 +100,9 @@ class Model:
 
 
 def _float(value: Any) -> Any:
-    if isinstance(value, Tensor):
+    import torch
+
+    if isinstance(value, torch.Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, (tuple, list)):
         return type(value)(_float(v) for v in value)
@@ -98,6 +111,8 @@ def _float(value: Any) -> Any:
 
 def pick_device(name: str) -> torch.device:
     """ "auto" -> the best device here; otherwise check that ``name`` exists. Raises OptionError."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -112,6 +127,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def _cpu_has_bf16() -> bool:
+    import torch
+
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
 
@@ -129,25 +146,52 @@ class Runtime:
         if batch_size is not None and batch_size < 1:
             raise OptionError(f"batch size must be at least 1, not {batch_size}")
         keep_pages()
-        self.device = pick_device(device)
+        self._device = None if device in ("auto", "cpu") else pick_device(device)  # these two are always there
+        self._wanted = device
         self.precision = precision
-        self.batch_size = batch_size or (32 if self.device.type == "cuda" else 8)
+        self._batch_size = batch_size
         self.warnings: list[str] = []
         self._models: dict[str, Model] = {}
         self._others: dict[str, Any] = {}
         self._limits: dict[object, int] = {}  # batch that fitted after running out of memory, per function
         self._lock = threading.Lock()
 
+    def for_run(self) -> Runtime:
+        """This runtime with warnings of its own: the same device, networks and memory limits, for one more run."""
+        own = copy.copy(self)
+        own.warnings = []
+        return own
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        if self._device is None:
+            self._device = pick_device(self._wanted)
+        return self._device
+
+    @property
+    def batch_size(self) -> int:
+        """Faces per micro-batch."""
+        return self._batch_size or (32 if self.device.type == "cuda" else 8)
+
+    @batch_size.setter
+    def batch_size(self, value: int | None) -> None:
+        self._batch_size = value
+
     def warn(self, text: str) -> None:
-        """Add a warning for the report, once."""
+        """Add a warning for the run's report, once, and log it."""
         with self._lock:
-            if text not in self.warnings:
-                self.warnings.append(text)
+            if text in self.warnings:
+                return
+            self.warnings.append(text)
+        logger.warning(text)
 
     def dtype(self, arch: Arch) -> torch.dtype:
         """The precision a network of this architecture computes in here."""
+        import torch
+
         if self.precision != "auto":
-            wanted = PRECISIONS[self.precision]
+            wanted: torch.dtype = getattr(torch, PRECISIONS[self.precision])
             if wanted is torch.float16 and not arch.half_safe:
                 return torch.bfloat16 if arch.bf16_safe else torch.float32
             if wanted is torch.bfloat16 and not arch.bf16_safe:
@@ -196,9 +240,13 @@ class Runtime:
         """Apply ``fn`` to micro-batches of arrays with equal first dimension N > 0 and join the results.
 
         ``fn`` gets tensors of the arrays' own dtypes on the device, in inference mode, and returns a tensor or a
-        tuple of tensors with the same first dimension. Returns numpy arrays. Running out of memory halves the batch,
+        tuple of tensors with the same first dimension. Every micro-batch has the same size, the last one filled up
+        with copies: kernels differ in the last bit between batch sizes, and a face must look the same whatever
+        faces happen to be computed with it. Returns numpy arrays. Running out of memory halves the batch,
         for good; raises OutOfMemory when one item does not fit.
         """
+        import torch
+
         total = len(arrays[0])
         key = getattr(fn, "__qualname__", fn)
         size = min(batch or self.batch_size, self._limits.get(key, 1 << 30))
@@ -208,10 +256,10 @@ class Runtime:
         while at < total:
             try:
                 with torch.inference_mode():
-                    tensors = [torch.from_numpy(np.ascontiguousarray(a[at : at + size])) for a in arrays]
+                    tensors = [torch.from_numpy(_filled(a[at : at + size], size)) for a in arrays]
                     out = fn(*(t.to(self.device, non_blocking=True) for t in tensors))
-                    single = isinstance(out, Tensor)
-                    parts.append(tuple(o.cpu().numpy() for o in ((out,) if single else out)))
+                    single = isinstance(out, torch.Tensor)
+                    parts.append(tuple(o[: total - at].cpu().numpy() for o in ((out,) if single else out)))
             except RuntimeError as error:
                 if not _is_oom(error):
                     raise
@@ -235,6 +283,15 @@ class Runtime:
         self._others.clear()
 
 
+def _filled(part: Array, size: int) -> Array:
+    """``part`` (n, ...) with copies of its last item up to ``size`` items."""
+    if len(part) < size:
+        part = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+    return np.ascontiguousarray(part)
+
+
 def _is_oom(error: BaseException) -> bool:
+    import torch
+
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -7,8 +7,9 @@ earlier leaves the remaining frames untouched (``active`` False) or, with ``trim
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +19,18 @@ from .types import Array, Chunk
 from .video import VideoReader
 
 EXTEND = ("loop", "pingpong", "hold", "stop")
-CHUNK_BYTES = 48 << 20  # frames of one chunk
-CHUNK_FRAMES = 25
+CHUNK_BYTES = 52 << 20  # frames of one chunk
+CHUNK_FRAMES = 24
+GROUP = 8  # the runtime's micro-batch on a CPU; smaller ones are filled up, so chunks of whole ones waste nothing
 
-Frame = tuple[Fraction, Array, Array | None]
+
+class Frame(NamedTuple):
+    """A frame of the output on its way in."""
+
+    time: Fraction  # seconds of the output
+    image: Array  # (H, W, 3) uint8 or uint16
+    alpha: Array | None  # (H, W)
+    shown: Fraction  # seconds of the footage: which of its frames this is
 
 
 @dataclass
@@ -51,19 +60,19 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
         raise OptionError(f"unknown extend '{extend}'; choose {', '.join(EXTEND)}")
     step = 1 / reader.info.fps
     if reader.info.still:
-        _, frame, alpha = next(iter(reader))
+        shown, image, alpha = next(iter(reader))
         count = max(1, -(-seconds // step))
         for n in range(int(count)):
-            yield n * step, frame, alpha
+            yield Frame(n * step, image, alpha, shown)
         return
     times: list[Fraction] = []
     last: Frame | None = None
-    for item in reader:
-        if trim and item[0] >= seconds:
+    for time, image, alpha in reader:
+        if trim and time >= seconds:
             return
-        times.append(item[0])
-        last = item
-        yield item
+        times.append(time)
+        last = Frame(time, image, alpha, time)
+        yield last
     if last is None or extend == "stop":
         return
     first, end = times[0], times[-1] + step
@@ -71,22 +80,20 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
     if extend == "hold":
         time = end
         while time < seconds:
-            yield time, last[1], last[2]
+            yield last._replace(time=time)
             time += step
         return
     number = 0
     while end < seconds:
         number += 1
-        if extend == "pingpong" and number % 2:
-            frames: Iterable[Frame] = ((first + times[-1] - t, f, a) for t, f, a in reader.backwards(times))
-        else:
+        turned = extend == "pingpong" and number % 2 == 1
+        if not turned:
             reader.restart()
-            frames = iter(reader)
-        for time, frame, alpha in frames:
-            shown = time - first + end
-            if shown >= seconds:
+        for shown, image, alpha in reader.backwards(times) if turned else reader:
+            time = (times[-1] - shown if turned else shown - first) + end
+            if time >= seconds:
                 return
-            yield shown, frame, alpha
+            yield Frame(time, image, alpha, shown)
         end += lap
 
 
@@ -100,14 +107,15 @@ def schedule_from(
     short = info.duration is not None and seconds + 2 / info.fps <= info.duration
     plain = not info.still and (extend == "stop" or short)
     if start <= 0 or not plain:
+        reader.restart()
         for item in schedule(reader, seconds, extend, trim):
-            if item[0] >= start:
+            if item.time >= start:
                 yield item
         return
-    for item in reader.start_at(start):
-        if trim and item[0] >= seconds:
+    for time, image, alpha in reader.start_at(start):
+        if trim and time >= seconds:
             return
-        yield item
+        yield Frame(time, image, alpha, time)
 
 
 def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) -> int | None:
@@ -123,32 +131,54 @@ def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) ->
     return wanted if trim else info.frames
 
 
-def chunks(frames: Iterator[Frame], speech: Speech, offset_ms: float = 0.0, size: int | None = None) -> Iterator[Chunk]:
-    """Group frames into chunks and give each its mel window, shifted by ``offset_ms`` (positive: hears later sound)."""
+def chunks(
+    frames: Iterable[Frame],
+    speech: Speech | None = None,
+    offset_ms: float = 0.0,
+    size: int | None = None,
+    begins: Fraction = Fraction(0),
+    group_size: int | None = None,
+) -> Iterator[Chunk]:
+    """Group frames into chunks and give each its window of the speech, which begins at ``begins`` seconds.
+
+    offset_ms: shifts the windows (positive: hears later sound). size: frames a chunk; None = by their size.
+    group_size: chunks end at every multiple of so many frames. Without speech the chunks hold the picture alone.
+    """
     start = 0
     group: list[Frame] = []
     for item in frames:
         if size is None:
-            size = int(np.clip(CHUNK_BYTES // item[1].nbytes, 2, CHUNK_FRAMES))
+            size = chunk_frames(item.image.nbytes)
         group.append(item)
-        if len(group) == size:
-            yield _chunk(start, group, speech, offset_ms)
+        if len(group) == size or (group_size and (start + len(group)) % group_size == 0):
+            yield _chunk(start, group, speech, offset_ms, begins)
             start += len(group)
             group = []
     if group:
-        yield _chunk(start, group, speech, offset_ms)
+        yield _chunk(start, group, speech, offset_ms, begins)
 
 
-def _chunk(start: int, group: list[Frame], speech: Speech, offset_ms: float) -> Chunk:
-    times = tuple(time for time, _, _ in group)
-    alpha = None if group[0][2] is None else np.stack([a for _, _, a in group if a is not None])
-    return Chunk(
+def chunk_frames(nbytes: int) -> int:
+    """Frames a chunk, of so many bytes each. Whole groups of GROUP, which is what networks are run on at a time."""
+    count = int(np.clip(CHUNK_BYTES // nbytes, 2, CHUNK_FRAMES))
+    return count if count < GROUP else count // GROUP * GROUP
+
+
+def _chunk(start: int, group: list[Frame], speech: Speech | None, offset_ms: float, begins: Fraction) -> Chunk:
+    picture = Chunk(
         start=start,
-        frames=np.stack([frame for _, frame, _ in group]),
-        pts=times,
+        frames=np.stack([item.image for item in group]),
+        pts=tuple(item.time for item in group),
+        source_pts=tuple(item.shown for item in group),
+        alpha=None if group[0].alpha is None else np.stack([item.alpha for item in group if item.alpha is not None]),
+    )
+    if speech is None:
+        return picture
+    times = tuple(item.time - begins for item in group)
+    return replace(
+        picture,
         mel=audio.mel_windows(speech.mel, times, offset_ms),
         phrase=audio.phrases(speech.mel, times, offset_ms),
         speech=speech.activity.at(times),
-        alpha=alpha,
         active=np.array([0 <= time < speech.seconds for time in times]),
     )

@@ -10,13 +10,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from .errors import OptionError
+
 Array = NDArray[Any]
+
+
+class Reason(IntEnum):
+    """Why a face, or a frame, is left as it is. The numbers are stored in surveys: never change one."""
+
+    NOT_DETECTED = 1
+    TOO_SMALL = 2
+    TURNED = 3
+    HIDDEN = 4
+    NOT_CHOSEN = 5
+    INTERRUPTED = 6
+    BEFORE = 7
+    AFTER = 8
+    DROPPED = 9
+
+    @property
+    def text(self) -> str:
+        """For a person: "the head is turned too far away"."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Reason.NOT_DETECTED: "no face was detected",
+    Reason.TOO_SMALL: "the face is too small (track.min_face)",
+    Reason.TURNED: "the head is turned too far away (admit.max_yaw, admit.max_pitch)",
+    Reason.HIDDEN: "the mouth is hidden or cannot be made out (admit.min_visible)",
+    Reason.NOT_CHOSEN: "another face was chosen (track.faces)",
+    Reason.INTERRUPTED: "a cut or a flash interrupts the shot here",
+    Reason.BEFORE: "the speech has not begun",
+    Reason.AFTER: "the speech has ended",
+    Reason.DROPPED: "the face was dropped from the survey by hand",
+}
 
 
 @dataclass(frozen=True)
@@ -65,10 +101,32 @@ class Faces:
     pose: Array | None = None  # (N, 3) float32, degrees: yaw (+ = turned to image right), pitch (+ = up), roll
     visible: Array | None = None  # (N,) float32 in [0, 1]: how sure the landmarks of the mouth are
     target: Array | None = None  # (N, POINTS, 2) float32, frame: where the mesh is to be when the face says its speech
-    strength: Array | None = None  # (N,) float32 in [0, 1]: 0 = leave the face as it is, 1 = synthesise; fades between
+    strength: Array | None = None  # (N,) float32 in (0, 1]: share of the synthesised face; below 1 while it fades
+    reason: Array | None = None  # (N,) uint8 ``Reason``, of faces that are left as they are
+    score: Array | None = None  # (N,) float32 in [0, 1]: the detector's mean score of the face so far
+    sharpness: Array | None = None  # (N,) float32: contrast of fine detail around the mouth, 8-bit steps
+    light: Array | None = None  # (N,) float32: mean brightness around the mouth, 8-bit steps
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def take(self, which: Array) -> Faces:
+        """Some of them: a mask or indices over all."""
+        some: dict[str, Any] = {name: None if value is None else value[which] for name, value in vars(self).items()}
+        return Faces(**some)
+
+    def joined(self, other: Faces) -> Faces:
+        """These and others in order of frame; fields that only one of both has are dropped."""
+        if not len(other):
+            return self
+        if not len(self):
+            return other
+        order = np.argsort(np.concatenate([self.frame, other.frame]), kind="stable")
+        both: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            more = getattr(other, name)
+            both[name] = None if value is None or more is None else np.concatenate([value, more])[order]
+        return Faces(**both)
 
 
 @dataclass(frozen=True)
@@ -118,23 +176,46 @@ class Chunk:
     start: int  # index of the first frame in the output
     frames: Array  # (T, H, W, 3) uint8 | uint16
     pts: tuple[Fraction, ...]  # exact presentation times in seconds, one a frame
+    source_pts: tuple[Fraction, ...] | None = None  # times in the footage of the frames shown; differ where it loops
     mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
     phrase: Array | None = None  # (T, 80, 80) float32 in [-4, 4]: a second of the speech's mel around each frame
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
     alpha: Array | None = None  # (T, H, W) same dtype as frames
     # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = nobody looked
     boxes: tuple[Array | None, ...] | None = None
-    faces: Faces | None = None
+    faces: Faces | None = None  # those to be synthesised
+    left: Faces | None = None  # those that are left as they are: frame, track, box, landmarks and the reason
     tracks: Mapping[int, TrackFacts] | None = None  # by track number; what is known of the chunk's faces
     active: Array | None = None  # (T,) bool: False = speech has ended or not begun, leave the frame untouched
 
     def __len__(self) -> int:
         return len(self.frames)
 
+    def part(self, first: int, end: int) -> Chunk:
+        """Frames ``first`` to ``end`` (exclusive) of the chunk, with all that belongs to them."""
+        per_frame = ("frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "boxes", "active")
+        cut: dict[str, Any] = {n: v[first:end] for n in per_frame if (v := getattr(self, n)) is not None}
+        for name in ("faces", "left"):
+            faces: Faces | None = getattr(self, name)
+            if faces is not None:
+                some = faces.take((faces.frame >= first) & (faces.frame < end))
+                cut[name] = replace(some, frame=some.frame - first)
+        return replace(self, start=self.start + first, **cut)
+
     def with_faces(self, **changes: Any) -> Chunk:
         """Copy with some arrays of ``faces`` replaced."""
         assert self.faces is not None
         return replace(self, faces=replace(self.faces, **changes))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive frames of the output in which one face (or, without a track, the whole frame) fared alike."""
+
+    first: int  # frame of the output
+    last: int  # inclusive
+    track: int | None
+    reason: Reason | None  # None = synthesised
 
 
 @dataclass(frozen=True)
@@ -146,9 +227,23 @@ class Report:
     duration: Fraction  # seconds of output
     fps: float  # processed frames per second of wall time
     faces: int  # face instances synthesised
-    tracks: int
-    frames_without_face: int
-    seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "total"
+    tracks: int  # faces followed that were synthesised somewhere
+    frames_without_face: int  # frames of the speech in which nobody's mouth was synthesised
+    seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "survey", "total"
     peak_memory: int  # bytes of resident memory at its highest
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
     warnings: tuple[str, ...] = ()
+    sync_offset: float = 0.0  # ms that were applied, whether given or measured
+    stretches: tuple[Stretch, ...] = ()  # which frames were synthesised, and why the others were not
+
+    def explain(self, frame: int) -> str:
+        """Why a frame of the output looks as it does: one line a face. Raises OptionError for a frame there is not."""
+        if not 0 <= frame < self.frames:
+            raise OptionError(f"there is no frame {frame}: the output has frames 0 to {self.frames - 1}")
+        lines = []
+        for stretch in self.stretches:
+            if stretch.first <= frame <= stretch.last:
+                whose = "" if stretch.track is None else f"face {stretch.track}: "
+                what = "synthesized" if stretch.reason is None else f"left as it is: {stretch.reason.text}"
+                lines.append(f"frame {frame}: {whose}{what} (frames {stretch.first} to {stretch.last})")
+        return "\n".join(lines)

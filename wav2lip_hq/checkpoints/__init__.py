@@ -6,9 +6,22 @@ weights packed into the wheel. ``load`` takes a name or a path; nothing here rea
 
 from __future__ import annotations
 
-from .catalogue import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry, where
-from .fetching import Check, agree, fetch, import_file, licence_text, verify
-from .files import load_state, save, sha256
+from .catalogue import (
+    EMBEDDED,
+    Entry,
+    Notes,
+    Registry,
+    Variant,
+    cache_dir,
+    fitting,
+    locate,
+    own_checkpoints,
+    registry,
+    where,
+)
+from .fetching import Check, agree, fetch, licence_text, verify
+from .files import load_state, save, sha256, stated_arch
+from .importing import import_file
 from .loading import LoadedModel, describe, load, missing
 
 __all__ = [
@@ -23,15 +36,18 @@ __all__ = [
     "cache_dir",
     "describe",
     "fetch",
+    "fitting",
     "import_file",
     "licence_text",
     "load",
     "load_state",
     "locate",
     "missing",
+    "own_checkpoints",
     "registry",
     "save",
     "sha256",
+    "stated_arch",
     "verify",
     "where",
 ]

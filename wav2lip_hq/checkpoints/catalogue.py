@@ -15,13 +15,14 @@ from typing import Any
 import yaml
 
 from ..errors import CheckpointError, OptionError
-from .files import atomic
+from .files import atomic, stated_arch
 
 VARIABLE = "WAV2LIP_HQ_CHECKPOINTS"
 EXTENSIONS = (".safetensors", ".pth", ".pt", ".model")
 EMBEDDED = (
     "embedded-detector",
     "embedded-generator",
+    "embedded-landmarks",
     "embedded-parser",
     "embedded-restorer",
     "embedded-expert",
@@ -211,6 +212,27 @@ def locate(name: str) -> Path | None:
             if (folder / file).is_file():
                 return folder / file
     return None
+
+
+def own_checkpoints() -> dict[str, Path]:
+    """Checkpoints under names of the user's own (imported, personalised): name -> file."""
+    claimed = {file for entry in registry() for file in entry.files}
+    found: dict[str, Path] = {}
+    for folder in dict.fromkeys([*own_dirs(), cache_dir()]):
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            if path.suffix in EXTENSIONS and path.name not in claimed and path.is_file():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def fitting(architectures: tuple[str, ...]) -> list[str]:
+    """Names of all checkpoints of these architectures: in the registry, embedded, and the user's own."""
+    shipped = {name: path for name in EMBEDDED if (path := locate(name)) is not None}
+    others = {**shipped, **own_checkpoints()}
+    return [
+        *(entry.name for entry in registry() if entry.arch in architectures),
+        *(name for name, path in others.items() if stated_arch(path) in architectures),
+    ]
 
 
 class Notes:

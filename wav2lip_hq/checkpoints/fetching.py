@@ -1,4 +1,4 @@
-"""Getting checkpoints: resumable, mirrored, verified downloads, and import of files the user already has."""
+"""Getting checkpoints: resumable, mirrored, verified downloads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from ..errors import CheckpointError, OptionError, OutputError
 from ..models import ARCHS
 from .catalogue import Entry, Notes, Registry, Variant, cache_dir, locate, registry
-from .files import atomic, load_state, sha256
+from .files import load_state, sha256
 from .loading import check_hash, describe
 
 BLOCK = 1 << 18
@@ -120,7 +120,7 @@ def fetch(
                     digest = _download(address, part, variant, timeout, pause, progress, say)
                     _check_content(entry, variant, part, digest)
                     if not variant.sha256:
-                        _first_use(entry, digest, say)
+                        first_use(entry, digest, say)
                     os.replace(part, target)
                     return target
             except _Dead as error:
@@ -144,55 +144,6 @@ def agree(entry: Entry, accept: Accept) -> None:
             f"To accept it: wav2lip-hq checkpoints fetch {entry.name} --accept"
         )
     notes.accept(entry)
-
-
-def import_file(
-    source: str | os.PathLike[str],
-    name: str | None = None,
-    *,
-    catalogue: Registry | None = None,
-    directory: Path | None = None,
-    say: Callable[[str], None] | None = None,
-) -> tuple[Entry, Path]:
-    """Copy a checkpoint the user already has into the cache, after checking that it is what it claims to be.
-
-    name: registry name; None recognises it by its SHA-256, else by its file name. The file must match a published hash
-    where every version of it has one; otherwise its hash is recorded and held to from then on. Returns (entry, path).
-    """
-    catalogue = catalogue or registry()
-    say = say or (lambda text: None)
-    source = Path(source).expanduser()
-    if not source.is_file():
-        raise CheckpointError(f"{source}: no such file")
-    digest = sha256(source)
-    known = catalogue.by_hash(digest)
-    if name is None:
-        entry = known[0] if known else next((e for e in catalogue if source.name in e.files), None)
-        if entry is None:
-            raise OptionError(
-                f"{source}: neither its SHA-256 ({digest}) nor its name is in the registry; say which checkpoint it is "
-                "with --name"
-            )
-    else:
-        entry = catalogue.require(name)
-    if known and known[0].name != entry.name:
-        raise CheckpointError(f"{source}: this is '{known[0].name}' ({known[0].title}), not '{entry.name}'")
-    matched = any(v.matches(digest) for v in entry.variants)
-    if not matched and all(v.sha256 for v in entry.variants):
-        expected = " or ".join(v.sha256 for v in entry.variants)
-        raise CheckpointError(
-            f"{source}: not the published '{entry.name}', or damaged (SHA-256 {digest}, expected {expected}). To use "
-            "weights of your own, give their path in place of a name"
-        )
-    _check_arch(entry, source)
-    target = (directory or cache_dir()) / entry.file
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
-        if sha256(temporary) != digest:
-            raise CheckpointError(f"{source}: changed while it was being copied")
-    if not matched:
-        _first_use(entry, digest, say, replace=True)
-    return entry, target
 
 
 def verify(name: str | None = None, *, catalogue: Registry | None = None) -> list[Check]:
@@ -219,7 +170,8 @@ def _verify(entry: Entry) -> Check:
     return Check(entry.name, path, "unverified", digest, "no published hash is known for this file")
 
 
-def _first_use(entry: Entry, digest: str, say: Callable[[str], None], replace: bool = False) -> None:
+def first_use(entry: Entry, digest: str, say: Callable[[str], None], replace: bool = False) -> None:
+    """Record the hash of a file whose published one nobody knows, or hold it to the one recorded before."""
     notes = Notes()
     before = notes.trusted(entry.name)
     if before and before != digest and not replace:
@@ -239,16 +191,17 @@ def _check_content(entry: Entry, variant: Variant, part: Path, digest: str) -> N
     if len(variant.sha256) == 64:
         return
     try:
-        _check_arch(entry, part)
+        check_arch(entry, part)
     except CheckpointError as error:
         part.unlink(missing_ok=True)
         raise _Dead(f"gave something else ({error})") from error
 
 
-def _check_arch(entry: Entry, path: Path) -> None:
+def check_arch(entry: Entry, path: Path, arch: str | None = None) -> None:
+    """Raise CheckpointError if a file is not the kind of network its entry (or ``arch``) says."""
     if entry.arch is not None and entry.arch in ARCHS:
         state, metadata = load_state(path)
-        describe(path, state, metadata, entry.arch)
+        describe(path, state, metadata, arch or entry.arch)
 
 
 @contextmanager

@@ -9,13 +9,12 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OutputError
-from . import tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # Names under which training code has put the weights, best first: averaged weights before the raw ones.
 WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "net_state_dict", "model", "net")
@@ -29,6 +28,20 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def stated_arch(path: str | os.PathLike[str]) -> str:
+    """The architecture that a safetensors file of this project says it holds, read from its header; "" if it does not
+    say. Loads no tensors."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(9)
+            if not _looks_like_safetensors(head + b" "):
+                return ""
+            header = json.loads(head[8:] + stream.read(int.from_bytes(head[:8], "little") - 1))
+        return str(header.get("__metadata__", {}).get("arch", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A checkpoint's tensors under plain keys, and its metadata.
 
@@ -39,6 +52,10 @@ def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[di
     """
     path = Path(path)
     head = _head(path)
+    import torch
+
+    from . import tensors
+
     if _looks_like_safetensors(head):
         found, metadata = _load_safetensors(path)
     else:
@@ -70,7 +87,7 @@ def save(
     as float16; vectors (norm statistics, biases) and anything float16 cannot hold stay as they are. Raises OutputError.
     """
     path = Path(path)
-    state = module_or_state.state_dict() if isinstance(module_or_state, nn.Module) else module_or_state
+    state = module_or_state if isinstance(module_or_state, Mapping) else module_or_state.state_dict()
     ready = {k: _storable(v, half) for k, v in state.items()}
     metadata = {
         "arch": arch,
@@ -109,6 +126,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _storable(value: Tensor, half: bool) -> Tensor:
+    import torch
+
     value = value.detach().cpu().contiguous().clone()  # safetensors refuses shared memory
     if half and value.dtype is torch.float32 and value.ndim >= 2 and value.numel():
         if float(value.abs().max()) < _HALF_LIMIT:

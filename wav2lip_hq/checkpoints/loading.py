@@ -6,15 +6,16 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS, Arch, build, identify
-from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, locate, registry
+from ..options import suggestion
+from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, fitting, locate, registry
 from .files import load_state, sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def load(name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | N
     architecture(s), as in models.ARCHS, that fit the slot. The file's SHA-256 is checked wherever one is known. Raises
     CheckpointError: not installed (with the command that fetches it), damaged, unsafe, or another kind of network.
     """
-    entry, path = _find(name_or_path)
+    entry, path = _find(name_or_path, expect)
     digest = sha256(path)
     if entry is not None:
         check_hash(entry, path, digest)
@@ -54,12 +55,18 @@ def load(name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | N
     return LoadedModel(module.eval(), arch, name, path, digest, options, licence, card)
 
 
-def missing(name: str) -> CheckpointError:
-    """The error for a checkpoint that is not installed, with the exact command that installs it."""
+def missing(name: str, expect: str | tuple[str, ...] | None = None) -> CheckpointError:
+    """The error for a checkpoint that is not installed, with the exact command that installs it. expect: the
+    architecture(s) that fit; of an unknown name only checkpoints of these are suggested."""
     entry = registry().get(name)
     if entry is None:
         if name in EMBEDDED:
             return CheckpointError(f"the embedded weights '{name}' are missing from this installation; reinstall it")
+        if expect:
+            names = fitting((expect,) if isinstance(expect, str) else expect)
+            return CheckpointError(
+                f"no checkpoint is called '{name}'{suggestion(name, names)}; a path to a file works too"
+            )
         try:
             registry().require(name)
         except OptionError as error:
@@ -119,7 +126,9 @@ def check_hash(entry: Entry, path: Path, digest: str) -> None:
     )
 
 
-def _find(name_or_path: str | os.PathLike[str]) -> tuple[Entry | None, Path]:
+def _find(
+    name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | None = None
+) -> tuple[Entry | None, Path]:
     if isinstance(name_or_path, str):
         name = name_or_path
         path = locate(name)
@@ -127,7 +136,7 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Entry | None, Path]:
             return registry().get(name), path
         looks_like_path = "/" in name or os.sep in name or name.endswith(EXTENSIONS)
         if name in registry() or not (looks_like_path or Path(name).is_file()):
-            raise missing(name)
+            raise missing(name, expect)
     path = Path(name_or_path).expanduser()
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
@@ -135,6 +144,8 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Entry | None, Path]:
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -> None:
+    import torch
+
     expected = module.state_dict()
     # Counters that inference never reads, absent from files older than PyTorch 0.4.1.
     lost = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]

@@ -9,13 +9,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, checkpoints
+from .. import __version__, checkpoints, lookup
 from ..errors import InputError
-from ..pipeline import HQPipeline
+from ..pipeline import HQPipeline, who
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 1  # raised when the same job would come out differently
+RENDERING = 2  # raised when the same job would come out differently
 
 # Fields that decide nothing about the pictures.
 _ASIDE = {"output", "origin", "metrics"}
@@ -25,9 +25,9 @@ def settings(job: Job) -> dict[str, Any]:
     """A job's options as plain values, paths by name only (their contents are hashed beside them)."""
     out: dict[str, Any] = {}
     for field in dataclasses.fields(Job):
-        if field.name in _ASIDE or field.name in ("face", "spans"):
-            continue
-        out[field.name] = getattr(job, field.name)
+        if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
+            out[field.name] = getattr(job, field.name)
+    out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
     out["spans"] = [{"in": s.start, "out": s.end, "who": s.who, "set": list(s.set)} for s in job.spans]
     out["suffix"] = job.output.suffix
     return out
@@ -35,12 +35,7 @@ def settings(job: Job) -> dict[str, Any]:
 
 def span_settings(job: Job, span: Span) -> list[str]:
     """The option overrides a span runs with."""
-    who = []
-    if span.who:
-        who = [f"track.faces={span.who}"]
-        if Path(span.who).suffix.lower() in (".png", ".jpg", ".jpeg"):
-            who = ["track.faces=reference", f"track.reference={span.who}"]
-    return [*job.set, *span.set, *who]
+    return [*job.set, *span.set, *(who(span.who) if span.who else [])]
 
 
 def pipelines(job: Job, base: HQPipeline) -> list[HQPipeline]:
@@ -67,6 +62,19 @@ def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str
     return found
 
 
+def own_code(job: Job, base: HQPipeline, store: Store) -> dict[str, str]:
+    """Sources of the user's own stages and restorers that a job runs through: module -> sha256."""
+    found: dict[str, str] = {}
+    for stage in (stage for pipe in pipelines(job, base) for stage in pipe.stages):
+        home = type(stage).__module__
+        foreign = [] if home.split(".")[0] == __package__.split(".")[0] else [f"{home}:{type(stage).__name__}"]
+        for reference in (*foreign, *stage.code):
+            path = lookup.source(reference)
+            if path is not None and path.is_file():
+                found[reference] = store.sha256(path)
+    return found
+
+
 def identity(job: Job, base: HQPipeline, store: Store) -> str:
     """64 hex digits. Raises InputError when an input does not exist, OSError when it cannot be read, CheckpointError
     when weights are missing."""
@@ -81,6 +89,8 @@ def identity(job: Job, base: HQPipeline, store: Store) -> str:
         "settings": settings(job),
         "weights": {name: fact["sha256"] for name, fact in sorted(weights(job, base, store).items())},
     }
+    if code := own_code(job, base, store):
+        facts["code"] = dict(sorted(code.items()))
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 

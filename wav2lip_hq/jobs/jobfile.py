@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import glob
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..config import suggestion
+from .. import options
 from ..errors import InputError, OptionError
+from ..options import option, suggestion
+from ..run_options import RunOptions
 
 MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"}
 
@@ -35,29 +37,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Job:
-    """One output. Options are those of ``HQPipeline.run``. sound: what is heard: "dub" (the driving speech, in a reel
-    in place of the original between in and out), "source" (the footage's own), or an audio file. part_seconds: a kill
-    costs at most this much footage."""
+    """One output. ``run`` holds the options of a run, which stand beside the other fields in a job file. In a reel the
+    driving speech is heard in place of the original between in and out. part_seconds: a kill costs at most this much
+    footage."""
 
     face: str
     output: Path
     spans: tuple[Span, ...]
     preset: str = "default"
     set: tuple[str, ...] = ()
-    codec: str | None = None
-    crf: int | None = None
-    encoder_preset: str | None = None
-    pix_fmt: str | None = None
-    extend: str = "loop"
-    trim: bool = False
-    sync_offset: float = 0.0
-    fps: float | None = None
-    deinterlace: bool = False
-    mark: bool = True
-    sound: str = "dub"
+    run: RunOptions = field(default_factory=RunOptions)
     timecode: str | None = None  # of the first frame; default: what the file says, else 00:00:00:00
-    part_seconds: float = 20.0
-    metrics: bool = False  # LSE and flicker into the sidecar
+    part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
+    metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
     origin: str = ""  # where in the job file, for messages
 
     @property
@@ -74,12 +66,14 @@ class Job:
     def inputs(self) -> list[Path]:
         """Files read: footage, speech, a sound mix."""
         paths = [Path(self.face), *(s.audio for s in self.spans)]
-        if self.sound not in ("dub", "source"):
-            paths.append(Path(self.sound))
+        if self.run.sound not in ("dub", "source"):
+            paths.append(Path(self.run.sound))
         return list(dict.fromkeys(paths))
 
 
-JOB_FIELDS = {f.name for f in fields(Job)} - {"spans", "origin"} | {"audio", "who", "segments"}
+# A batch measures and surveys in its own way.
+RUN_FIELDS = {f.name for f in fields(RunOptions)} - {"compare", "measure", "survey"}
+JOB_FIELDS = {f.name for f in fields(Job)} - {"spans", "origin", "run"} | {"audio", "who", "segments"} | RUN_FIELDS
 SPAN_FIELDS = {"audio", "in", "out", "who", "set"}
 
 
@@ -225,12 +219,14 @@ def _expand(row: Any, where: str, base: Path, index: int) -> list[Job]:
             path = place(str(audio))
             names["audio"] = path.stem
             spans = (Span(path, who=who),)
+        own = {name: value for name, value in row.items() if name not in RUN_FIELDS}
         try:
-            jobs.append(Job(face=face, output=place(output_text), spans=spans, set=settings, origin=where, **row))
-        except TypeError as error:
+            run = options.make(RunOptions, {name: row[name] for name in row if name in RUN_FIELDS}, label="")
+            checked = {name: options.convert(Job, name, value, label="") for name, value in own.items()}
+            job = Job(face, place(output_text), spans, set=settings, run=run, origin=where, **checked)
+        except (OptionError, TypeError) as error:
             raise OptionError(f"{where}: {error}") from error
-    for job in jobs:
-        _types(job, where)
+        jobs.append(job)
     return jobs
 
 
@@ -242,16 +238,3 @@ def _span(row: Any, where: str, place: Any, who: str) -> Span:
     return Span(
         place(str(row["audio"])), row["in"], row["out"], str(row.get("who") or who), _texts(row.get("set"), where)
     )
-
-
-def _types(job: Job, where: str) -> None:
-    checks = {"crf": int, "sync_offset": (int, float), "fps": (int, float), "part_seconds": (int, float)}
-    for field, kind in checks.items():
-        value = getattr(job, field)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):  # type: ignore[arg-type]
-            raise OptionError(f"{where}: '{field}' is a number, not '{value}'")
-    for field in ("trim", "deinterlace", "mark", "metrics"):
-        if not isinstance(getattr(job, field), bool):
-            raise OptionError(f"{where}: '{field}' is true or false, not '{getattr(job, field)}'")
-    if job.part_seconds < 1:
-        raise OptionError(f"{where}: 'part_seconds' is at least 1, not {job.part_seconds}")

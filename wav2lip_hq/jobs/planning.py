@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from .. import audio, source, video
 from ..engine import run_stages
@@ -92,8 +94,8 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
             if row is not None and row.status == "done" and row.identity == made and job.output.exists():
                 out.pending -= 1
                 continue
-            codec = video.check_output(job.output, job.inputs, job.codec)
-            with video.open_video(job.face, fps=job.fps, deinterlace=job.deinterlace) as reader:
+            codec = video.check_output(job.output, job.inputs, job.run.codec)
+            with video.open_video(job.face, fps=job.run.fps, deinterlace=job.run.deinterlace) as reader:
                 spans = timeline.times(job, reader.info)
                 frames = _speech(job, reader.info, spans, out)
                 out.frames += frames
@@ -146,11 +148,11 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
             text = f"{span.audio} is {float(seconds):.2f} s long and will be cut to {float(end - start):.2f} s"
             out.problems.append(Problem(job.name, text, False))
         if end is None and info.duration is not None and not info.still and seconds > info.duration:
-            text = f"the speech is longer than the footage, which will be extended ({job.extend})"
+            text = f"the speech is longer than the footage, which will be extended ({job.run.extend})"
             if seconds > info.duration + 1:
                 out.problems.append(Problem(job.name, text, False))
         long = seconds if end is None else min(seconds, end - start)
-        if job.extend == "stop" and info.duration is not None and not info.still:
+        if job.run.extend == "stop" and info.duration is not None and not info.still:
             long = min(long, info.duration)
         frames += round(long * info.fps)
     return frames
@@ -177,13 +179,10 @@ def _faces(
             at = start + (stop - start) * Fraction(2 * n + 1, 2 * LOOKS)
             frame = next(iter(reader.start_at(Fraction(0) if info.still else at)), None)
             if frame is not None:
-                picked.append(frame)
+                picked.append(source.Frame(frame[0], frame[1], frame[2], frame[0]))
         seen = []
-        for frame in picked:
-            silent = source.Speech(audio.load_audio(span.audio)[: audio.RATE])
-            for chunk in run_stages(
-                stages, source.chunks(iter([frame]), silent, 0.0, 1), base.runtime, keep=("boxes",)
-            ):
+        for one in picked:
+            for chunk in run_stages(stages, source.chunks([one], size=1), base.runtime, keep=("boxes",)):
                 boxes = chunk.boxes[0] if chunk.boxes else None
                 seen.append(0 if boxes is None else len(boxes))
         where = "" if span.start is None else f" between {span.start} and {span.end}"
@@ -195,22 +194,20 @@ def _faces(
 
 
 def _trial(job: Job, base: HQPipeline) -> float | None:
-    """Frames a second on the job's first frames, networks loaded."""
+    """Frames a second on the job's first frames, survey included, networks loaded."""
     speech = load_speech(job.spans[0].audio)
+    with video.open_video(job.face, fps=job.run.fps) as reader:
+        frames = np.stack([image for _, image, _ in itertools.islice(iter(reader), TRIAL)])
+        rate = float(reader.info.fps)
 
-    def first(count: int) -> Iterator[int]:
-        sound = (speech.wav[: audio.RATE * 2], audio.RATE)
-        with base.open(job.face, sound, fps=job.fps, deinterlace=job.deinterlace) as chunks:
-            for chunk in chunks:
-                yield len(chunk)
-                count -= len(chunk)
-                if count <= 0:
-                    return
+    def made(count: int) -> int:
+        with base.open(frames[:count], (speech.wav[: audio.RATE * 2], audio.RATE), fps=rate, extend="stop") as chunks:
+            return sum(len(chunk) for chunk in chunks)
 
     try:
-        sum(first(4))
+        made(4)
         began = time.perf_counter()
-        made = sum(first(TRIAL))
-        return made / max(time.perf_counter() - began, 1e-3)
+        count = made(TRIAL)
+        return count / max(time.perf_counter() - began, 1e-3)
     except Wav2LipHQError:
         return None

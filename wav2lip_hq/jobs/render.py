@@ -1,8 +1,7 @@
 """One job, part by part: each part is rendered, kept and verified; then all are joined without encoding again.
 
-A part is some seconds of output. It is rendered with a second of footage before and after it that is thrown away, so
-that tracks, smoothing and detail settle as they would in an uninterrupted run; which seconds a part covers depends on
-the job alone. So a job that was killed and continued gives the same file as one that was not."""
+A part is some seconds of output. The footage is surveyed once, so a part shows the pixels that an undisturbed run of
+the whole clip has there, on whatever machine it is made: a job that was killed and continued gives the same file."""
 
 from __future__ import annotations
 
@@ -11,28 +10,28 @@ import json
 import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .. import audio, geometry, video
-from ..errors import OptionError, OutputError
+from .. import survey as surveys
+from .. import video
+from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
-from ..pipeline import HQPipeline, no_face, sound_end
-from ..source import Frame, expected, schedule_from
-from ..types import Array, Chunk, VideoInfo
-from ..video import Sound, VideoReader, VideoWriter
+from ..pipeline import HQPipeline, no_face
+from ..session import Session, Voice, described
+from ..sheet import Sheet
+from ..soundtrack import soundtrack
+from ..survey import Survey
+from ..video import VideoWriter
 from . import timeline
-from .identity import pipelines
+from .identity import pipelines, resolve
 from .jobfile import Job
-from .timeline import Placed
 
-LEAD = Fraction(1)  # seconds of footage around a part that are rendered and thrown away
+SHEET = 4  # frames of the first part on the contact sheet, SHEET_STEP seconds apart
+SHEET_STEP = Fraction(3, 4)
 
 
 class Stopped(Exception):
@@ -49,7 +48,8 @@ class Part:
     zero: Fraction  # seconds of the output at which its clock begins
     frames: int
     faces: int
-    empty: int  # frames without a face where one was wanted
+    empty: int  # frames of the speech in which nobody was synthesized
+    why: str  # reasons for those
     offset_ms: float | None
     last: bool  # nothing comes after it
     seconds: dict[str, float]
@@ -106,7 +106,8 @@ def render(
     stop: Callable[[], bool] = lambda: False,
     stop_now: Callable[[], bool] = lambda: False,
 ) -> Rendered:
-    """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used.
+    """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used, and
+    surveys of footage are kept beside it, for other jobs with the same footage.
 
     on_frames(done, total): from time to time. stop: asked after each part; stop_now: asked often. Raises Stopped, and
     what ``HQPipeline.run`` raises.
@@ -114,16 +115,22 @@ def render(
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    codec = video.check_output(job.output, job.inputs, job.codec)
-    base.runtime.warnings.clear()
-    with video.open_video(job.face, fps=job.fps, deinterlace=job.deinterlace) as reader:
+    codec = video.check_output(job.output, job.inputs, job.run.codec)
+    with video.open_video(job.face, fps=job.run.fps, deinterlace=job.run.deinterlace) as reader:
         spans = timeline.place(job, reader)
-        pipes = pipelines(job, base)
-        for pipe in pipes:
-            pipe.load()
-        info = reader.info
-        _warn(base, info, spans)
-        total = expected(reader, max(p.over for p in spans), *_filling(job))
+        voices = [
+            Voice(placed.speech, pipe.stages, placed.start, str(placed.span.audio))
+            for placed, pipe in zip(spans, pipelines(job, base), strict=True)
+        ]
+        session = Session(reader, voices, timeline.filling(job), base.runtime)
+
+        def heeded(done: int, total: int | None) -> None:
+            if stop_now():
+                raise Stopped
+
+        session.prepare(_survey(session, job, folder.parent / "surveys", heeded))
+        session.sync_offset = _sync_offset(session, job, base, folder)
+        total = session.frames
         parts: list[Part] = []
         reused = done = 0
         step = Fraction(job.part_seconds).limit_denominator(1000)
@@ -135,25 +142,26 @@ def render(
             else:
                 if stop():
                     raise Stopped
-                bounds = (number * step, (number + 1) * step)
                 measured = any(p.offset_ms is not None for p in parts)
 
                 def said(count: int, before: int = done) -> None:
-                    if stop_now():
-                        raise Stopped
+                    heeded(count, total)
                     on_frames(before + count, total)
 
-                part = _part(job, reader, spans, pipes, codec, bounds, number, folder, not measured, said)
+                bounds = (number * step, (number + 1) * step)
+                part = _part(session, job, codec, bounds, number, folder, not measured, said)
             parts.append(part)
             done += part.frames
             on_frames(done, total)
         faces = sum(p.faces for p in parts)
         if not faces:
-            raise no_face(job.face, "set: [detect.threshold=0.3]")
+            raise no_face(job.face, next((p.why for p in parts if p.why), ""), "set: [detect.threshold=0.3]")
         began = time.perf_counter()
         kept = [(folder / p.file, p.zero) for p in parts if p.frames]
-        sound, until = _sound(job, reader, spans)
-        frames = video.join_videos(kept, job.output, sound=sound, until=until, mark=job.mark)
+        sound, until = None, None
+        if codec != "png":
+            sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
+        frames = video.join_videos(kept, job.output, sound=sound, until=until, mark=job.run.mark)
         if frames != done:
             raise OutputError(f"{job.output}: {frames} frames were joined of {done} rendered; render it again")
         seconds: dict[str, float] = {"join": round(time.perf_counter() - began, 3)}
@@ -169,25 +177,59 @@ def render(
             reused,
             next((p.offset_ms for p in parts if p.offset_ms is not None), None),
             seconds,
-            list(base.runtime.warnings),
-            float(Fraction(frames) / info.fps),
+            list(session.runtime.warnings),
+            float(Fraction(frames) / reader.info.fps),
             next(iter(sorted(folder.glob("sheet.png"))), None),
         )
 
 
-def _warn(base: HQPipeline, info: VideoInfo, spans: list[Placed]) -> None:
-    if info.interlaced:
-        base.runtime.warn(f"{info.path} is interlaced; set deinterlace: true for clean frames")
-    for placed in spans:
-        if audio.is_silent(placed.speech.wav):
-            base.runtime.warn(f"{placed.span.audio} is silent: the mouth will stay closed")
+def _files(voices: list[Voice]) -> dict[int, str]:
+    return {n: voice.name for n, voice in enumerate(voices)}
+
+
+def _survey(session: Session, job: Job, folder: Path, heeded: Callable[[int, int | None], None]) -> Survey | None:
+    """The footage's survey: another job's or an earlier attempt's where there is one, else made now and kept."""
+    stages = session.survey_stages
+    if not stages:
+        return None
+    weights = {name: session.runtime.model(name).sha256 for stage in stages for name in stage.models}
+    footage = surveys.footage_hash(resolve(Path(job.face)))
+    reading = (job.run.fps, job.run.deinterlace, session.survey_end)
+    facts = json.dumps([footage, described(stages), weights, reading], sort_keys=True, default=str)
+    path = folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npz"
+    if path.exists():
+        try:
+            return surveys.load(path)
+        except InputError:  # half a file of a full disk: make it again
+            path.unlink(missing_ok=True)
+    made = session.survey(heeded)
+    if made is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        surveys.save(made, path)
+    return made
+
+
+def _sync_offset(session: Session, job: Job, base: HQPipeline, folder: Path) -> float:
+    """The offset of all parts; one that has to be measured is measured once."""
+    if not isinstance(job.run.sync_offset, str):
+        return job.run.sync_offset
+    note = folder / "sync_offset.json"
+    if note.exists():
+        return float(json.loads(note.read_text(encoding="utf-8")))
+    offset = base.trial(session)
+    _put(note, json.dumps(offset))
+    return offset
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _part(
+    session: Session,
     job: Job,
-    reader: VideoReader,
-    spans: list[Placed],
-    pipes: list[HQPipeline],
     codec: str,
     bounds: tuple[Fraction, Fraction],
     number: int,
@@ -200,225 +242,58 @@ def _part(
     suffix = "" if codec == "png" else job.output.suffix
     target = folder / f"part-{number:05d}{suffix}"
     shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
-    count = Count()
-    clock: dict[str, float] = {}
-    meter = OffsetMeter(pipes[0].runtime, spans[0].speech.wav) if measure and len(spans) == 1 else None
-    before: deque[tuple[Fraction, Array]] | None = deque() if number == 0 else None
-    reader.restart()
-    stream = _frames(job, reader, spans, pipes, (start, end), count, clock, meter, before)
+    before = dict(session.clock)
+    one = len(session.voices) == 1 and session.voices[0].begins == 0
+    meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if measure and one else None
+    options = job.run
     writer = VideoWriter(
         target,
-        reader.info,
+        session.reader.info,
         codec=codec,
-        crf=job.crf,
-        preset=job.encoder_preset,
-        pix_fmt=job.pix_fmt,
+        crf=options.crf,
+        preset=options.encoder_preset,
+        pix_fmt=options.pix_fmt,
         mark=False,
     )
     zero: Fraction | None = None
-    sheet: list[Array] = []
-    written, more = 0, False
+    sheet = Sheet(180) if number == 0 else None
     began = time.perf_counter()
+    stream = session.chunks(start, end)
     try:
         with writer:
-            for pts, frame, alpha in stream:
-                if pts >= end:
-                    more = True
-                    break
-                if pts < start:
-                    continue
-                if zero is None:
-                    zero = video.clock_start(job.output, pts)
-                writer.write(frame, pts - zero, alpha)
-                written += 1
-                if before is not None:
-                    _thumbnail(before, pts, frame, sheet)
-                if written % 8 == 0:
-                    said(written)
+            for chunk in stream:
+                if meter is not None:
+                    meter.add(chunk)
+                for i, pts in enumerate(chunk.pts):
+                    if zero is None:
+                        zero = video.clock_start(job.output, pts)
+                    writer.write(chunk.frames[i], pts - zero, None if chunk.alpha is None else chunk.alpha[i])
+                    if sheet is not None and len(sheet.columns) < SHEET and pts >= len(sheet.columns) * SHEET_STEP:
+                        assert chunk.source_pts is not None
+                        original = next(iter(session.reader.start_at(chunk.source_pts[i])))
+                        sheet.add(original[1], chunk.frames[i])
+                said(session.tally.frames)
     finally:
         stream.close()
-    if not written:
+    tally = session.tally
+    if not tally.frames:
         target.rmdir() if target.is_dir() else target.unlink(missing_ok=True)
-    if sheet:
-        video.write_png(folder / "sheet.png", np.hstack(sheet))
+    if sheet is not None and sheet.columns:
+        video.write_png(folder / "sheet.png", sheet.picture())
+    clock = {name: value - before.get(name, 0.0) for name, value in session.clock.items()}
     clock["part"] = time.perf_counter() - began
-    offset = meter.offset_ms() if meter is not None else None
     part = Part(
         number,
-        target.name if written else "",
-        _digest(target) if written else "",
+        target.name if tally.frames else "",
+        _digest(target) if tally.frames else "",
         start if zero is None else zero,
-        written,
-        count.faces,
-        count.empty,
-        offset,
-        not more,
+        tally.frames,
+        tally.faces,
+        tally.empty,
+        tally.why(),
+        meter.offset_ms() if meter is not None else None,
+        not session.more,
         {k: round(v, 3) for k, v in clock.items()},
     )
-    note = folder / f"part-{number:05d}.json"
-    temporary = note.with_suffix(".new")
-    temporary.write_text(part.text(), encoding="utf-8")
-    os.replace(temporary, note)
+    _put(folder / f"part-{number:05d}.json", part.text())
     return part
-
-
-def _filling(job: Job) -> tuple[str, bool]:
-    """(extend, trim): a reel is as long as it is."""
-    return ("stop", False) if job.reel else (job.extend, job.trim)
-
-
-@dataclass
-class Count:
-    """Faces made, and frames that had none."""
-
-    faces: int = 0
-    empty: int = 0
-
-
-def _frames(
-    job: Job,
-    reader: VideoReader,
-    spans: list[Placed],
-    pipes: list[HQPipeline],
-    bounds: tuple[Fraction, Fraction],
-    count: Count,
-    clock: dict[str, float],
-    meter: OffsetMeter | None,
-    before: deque[tuple[Fraction, Array]] | None,
-) -> Generator[Frame, None, None]:
-    """The job's frames from a little before ``bounds`` on, every span's mouths made."""
-    start, end = bounds
-    longest = max(p.over for p in spans)
-
-    def window() -> Iterator[Frame]:
-        for item in schedule_from(max(start - LEAD, Fraction(0)), reader, longest, *_filling(job)):
-            if item[0] >= end + LEAD:
-                return
-            if before is not None and item[0] < end:
-                before.append((item[0], item[1]))
-                while len(before) > 400:
-                    before.popleft()
-            yield item
-
-    frames: Iterator[Frame] = window()
-    for number, (placed, pipe) in enumerate(zip(spans, pipes, strict=True)):
-        seen = meter if number == 0 else None
-        frames = _spoken(frames, placed, pipe, job.sync_offset, bounds, count, clock, seen)
-    yield from frames
-
-
-def _spoken(
-    frames: Iterator[Frame],
-    placed: Placed,
-    pipe: HQPipeline,
-    sync_offset: float,
-    bounds: tuple[Fraction, Fraction],
-    count: Count,
-    clock: dict[str, float],
-    meter: OffsetMeter | None,
-) -> Generator[Frame, None, None]:
-    """``frames`` with one span's mouths; what lies well before and after it passes by untouched."""
-    first: Frame | None = None
-    after: list[Frame] = []
-    for item in frames:
-        if item[0] >= placed.start - LEAD:
-            first = item
-            break
-        yield item
-    if first is None:
-        return
-
-    def inside() -> Iterator[Frame]:
-        item: Frame | None = first
-        while item is not None:
-            if item[0] >= placed.over + LEAD:
-                after.append(item)
-                return
-            yield item
-            item = next(frames, None)
-
-    if first[0] >= placed.over + LEAD:
-        yield first
-        yield from frames
-        return
-    made = pipe.synthesise(inside(), placed.speech, start=placed.start, sync_offset=sync_offset, clock=clock)
-    try:
-        for chunk in made:
-            _count(chunk, placed, bounds, count)
-            if meter is not None and bounds[0] <= chunk.pts[0] and chunk.pts[-1] < bounds[1]:
-                meter.add(chunk)
-            for i, pts in enumerate(chunk.pts):
-                yield pts, chunk.frames[i], None if chunk.alpha is None else chunk.alpha[i]
-    finally:
-        made.close()
-    yield from after
-    yield from frames
-
-
-def _count(chunk: Chunk, placed: Placed, bounds: tuple[Fraction, Fraction], count: Count) -> None:
-    wanted = {
-        i for i, pts in enumerate(chunk.pts) if bounds[0] <= pts < bounds[1] and placed.start <= pts < placed.over
-    }
-    seen = [int(i) for i in chunk.faces.frame] if chunk.faces is not None else []
-    count.faces += sum(i in wanted for i in seen)
-    count.empty += len(wanted - set(seen))
-
-
-def _thumbnail(before: deque[tuple[Fraction, Array]], pts: Fraction, frame: Array, sheet: list[Array]) -> None:
-    """Before above after, for a few frames of the first part."""
-    import cv2
-
-    while before and before[0][0] < pts:
-        before.popleft()
-    if len(sheet) >= 4 or pts < len(sheet) * Fraction(3, 4) or not before or before[0][0] != pts:
-        return
-    pair = []
-    for image in (before[0][1], frame):
-        eight = geometry.eight_bits(image)
-        width = max(2, round(eight.shape[1] * 180 / eight.shape[0]))
-        pair.append(cv2.resize(eight, (width, 180), interpolation=cv2.INTER_AREA))
-    sheet.append(np.vstack(pair))
-
-
-# ---- sound
-
-
-def _sound(job: Job, reader: VideoReader, spans: list[Placed]) -> tuple[Sound | None, Fraction | None]:
-    """What is heard, and where it ends with the picture."""
-    info = reader.info
-    if job.codec == "png" or job.output.suffix == "":
-        return None, None
-    if job.sound == "source":
-        return (Sound(path=job.face), None) if info.has_audio else (None, None)
-    if job.sound != "dub":
-        return Sound(path=job.sound), info.duration if not info.still else None
-    if not job.reel:
-        return Sound(path=str(spans[0].span.audio)), sound_end(info, spans[0].speech, job.extend)
-    return _dubbed(job, info, spans), None
-
-
-def _dubbed(job: Job, info: VideoInfo, spans: list[Placed]) -> Sound:
-    """The reel's sound with each span's speech in place of the original between its in and out, as samples."""
-    if info.duration is None:
-        raise OptionError(f"{job.origin}: the footage does not say how long it is; give 'sound: MIX.wav'")
-    facts = video.probe_sound(job.face) if info.has_audio else None
-    rate = facts.rate if facts else 48000
-    layout = "stereo" if facts and facts.channels > 1 else "mono"
-    track = video.decode_audio(job.face, rate, layout) if facts else np.zeros(0, np.float32)
-    track = track.reshape(len(track), -1)
-    missing = max(0, round(info.duration * rate) - len(track))
-    track = np.concatenate([track, np.zeros((missing, track.shape[1]), np.float32)])
-    fade = max(1, round(0.005 * rate))  # a hard cut in a sound clicks
-    for number, placed in enumerate(spans):
-        assert placed.end is not None
-        a, b = round(placed.start * rate), min(round(placed.end * rate), len(track))
-        speech = video.decode_audio(placed.span.audio, rate, layout)[: b - a]
-        new = np.zeros((b - a, track.shape[1]), np.float32)
-        new[: len(speech)] = speech.reshape(len(speech), -1)
-        if any(p.start < placed.end and (p.end or 0) > placed.start for p in spans[:number]):
-            track[a:b] += new  # two people at once: both are heard
-            continue
-        at = np.arange(b - a)
-        ramp = np.minimum(1, np.minimum(at, at[::-1]) / fade).astype(np.float32)[:, None]
-        track[a:b] = track[a:b] * (1 - ramp) + new * ramp
-    return Sound(samples=np.clip(track, -1, 1), rate=rate)

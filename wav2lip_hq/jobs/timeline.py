@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import av
 
 from ..errors import InputError, OptionError
 from ..pipeline import load_speech
+from ..run_options import RunOptions
 from ..source import Speech
 from ..types import VideoInfo
 from ..video import VideoReader
@@ -79,3 +80,8 @@ def place(job: Job, reader: VideoReader) -> list[Placed]:
     if not placed:
         raise InputError(f"{job.origin}: nothing to do")
     return placed
+
+
+def filling(job: Job) -> RunOptions:
+    """The job's run options; a reel is as long as it is."""
+    return replace(job.run, extend="stop", trim=False) if job.reel else job.run

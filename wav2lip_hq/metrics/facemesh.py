@@ -27,25 +27,6 @@ MARGIN = 1.5  # the input's side over the longer side of the face, as MediaPipe 
 _EYES = (33, 263)  # outer corners, which turn the face upright
 # Five points in an upright input, for a face that looks into the camera (eyes, nose, corners of the mouth).
 _FIVE = np.array([[73.0, 79.0], [119.0, 79.0], [96.0, 106.0], [78.0, 128.0], [114.0, 128.0]])
-_TALL = float(_FIVE[3:].mean(0)[1] - _FIVE[0, 1])  # from the eyes down to the mouth
-_WIDE = float(_FIVE[1, 0] - _FIVE[0, 0])
-
-
-def first_crops(landmarks: Array) -> Array:
-    """(N, 2, 3) maps from the frame to the network's input, from five points (N, 5, 2) in any float dtype.
-
-    Upright by all five; as large as the wider of the distances eye to eye and eyes to mouth wants, so that a face
-    turned sideways, whose eyes are close together, still fits.
-    """
-    points = np.asarray(landmarks, np.float64)
-    fit = geometry.fit_similarity(points, _FIVE)
-    turn = fit[:, :, :2] / np.maximum(np.hypot(fit[:, 0, 0], fit[:, 1, 0]), 1e-9)[:, None, None]
-    tall = np.linalg.norm(points[:, :2].mean(1) - points[:, 3:].mean(1), axis=1) / _TALL
-    wide = np.linalg.norm(points[:, 0] - points[:, 1], axis=1) / _WIDE
-    linear = turn / np.maximum(np.maximum(tall, wide), 1e-6)[:, None, None]
-    middle = (points[:, :2].mean(1) + points[:, 3:].mean(1)) / 2
-    target = (_FIVE[:2].mean(0) + _FIVE[3:].mean(0)) / 2
-    return np.concatenate([linear, (target - np.einsum("nij,nj->ni", linear, middle))[..., None]], -1)
 
 
 def next_crops(mesh: Array, margin: float = MARGIN) -> Array:
@@ -94,7 +75,7 @@ def measure_mesh(
     if not len(landmarks):
         return np.zeros((0, 468, 3), np.float32), np.zeros(0, np.float32)
     network = runtime.model(model, expect=MODEL)
-    matrices, mesh, logit = first_crops(landmarks), np.empty(0), np.empty(0)
+    matrices, mesh, logit = geometry.fit_upright(landmarks, _FIVE), np.empty(0), np.empty(0)
     for step in range(max(1, passes)):
         if step:
             matrices = next_crops(mesh, margin)
@@ -114,6 +95,6 @@ def _to_frame(points: Array, matrices: Array) -> Array:
     """Points of the network, (N, 468, 3), counted from the edge of its input, to the frame's pixels."""
     inverse = geometry.invert(matrices)
     flat = points[..., :2].astype(np.float64) - 0.5
-    place = np.einsum("nij,nkj->nki", inverse[:, :, :2], flat) + inverse[:, None, :, 2]
+    place = geometry.apply(inverse, flat)
     scale = np.hypot(inverse[:, 0, 0], inverse[:, 1, 0])
     return np.concatenate([place, points[..., 2:] * scale[:, None, None]], -1)

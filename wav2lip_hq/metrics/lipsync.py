@@ -8,15 +8,17 @@ there, every overlapping window is embedded once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from .. import checkpoints, geometry
 from ..errors import InputError
 from ..types import Array
 from .mfcc import mfcc
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["LipSyncError", "benchmark_box", "distances", "embed", "lip_sync_error", "mfcc"]
 
@@ -45,13 +47,15 @@ def embed(frames: Array, audio: Array, model: Any, batch: int = 16) -> tuple[Arr
     frames (T, 224, 224, 3) uint8 RGB at 25 fps; audio (n,) int16 16 kHz mono; model: a SyncNet v2 (module, or the
     runtime's Model). N = min(T, n // 640) - 5, as the reference counts. Raises InputError when N < 1.
     """
+    import torch
+
     count = min(len(frames), len(audio) // 640) - WINDOW
     if count < 1:
         raise InputError(f"lip-sync error needs more than {WINDOW} frames with sound, got {max(0, count + WINDOW)}")
     sound = mfcc(audio).astype(np.float32)
     bgr = np.asarray(frames)[..., ::-1]
 
-    def call(name: str, value: torch.Tensor) -> Array:
+    def call(name: str, value: Tensor) -> Array:
         with torch.inference_mode():
             if hasattr(model, "module"):
                 return np.asarray(model(value, method=name).float().cpu())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import dct
 
 from ..types import Array
 
@@ -32,6 +31,8 @@ def mfcc(samples: Array) -> Array:
     25 ms rectangular windows every 10 ms, pre-emphasis 0.97, FFT 512, 26 filters, lifter 22, the first coefficient
     replaced by the log energy (python_speech_features 0.6, ``mfcc`` with its defaults). Empty input gives (13, 0).
     """
+    from scipy.fft import dct
+
     x = np.asarray(samples, np.float64)
     if not len(x):
         return np.zeros((13, 0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import torch
 
 from .. import audio, checkpoints, geometry
 from ..runtime import Model, Runtime
@@ -92,6 +91,8 @@ def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> i
 
     frames (T, 96, 96, 3) uint8 RGB generator crops; wav (n,) float32 16 kHz.
     """
+    import torch
+
     mel = audio.mel_spectrogram(wav)
     count = min(len(frames), len(wav) // 640) - WINDOW + 1
     if count < SHIFTS:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .layouts import LAYOUTS, identify, infer_width
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["ARCHS", "LAYOUTS", "Arch", "build", "identify", "infer_width"]
 
@@ -83,6 +84,8 @@ _TABLE = (
     ),
     Arch("rrdbnet", "RRDBNet (ESRGAN) upscaler", _from("esrgan:build_rrdbnet"), 4, None, True, True),
     Arch("srvgg", "Real-ESRGAN compact upscaler", _from("esrgan:build_srvgg"), 4, None, True, True),
+    # Half a pixel of its input is a mouth ajar: places must not be rounded to bfloat16's 0.5 px.
+    Arch("landmarks", "dense landmark network", _from("landmarks:Landmarks"), 1, 128, False, False),
     # Tiny, and closed lips are small numbers: float32.
     Arch("articulation", "articulation network", _from("articulation:Articulation"), 1, None, False, False),
     # The ruler of mouths: float32, so that it reads the same everywhere.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from .blocks import scale_channels
-
 
 class Shaped(Protocol):
     """Anything with a shape: a tensor, a numpy array, a header entry."""
@@ -35,6 +33,8 @@ def infer_width(observed: Mapping[int, int]) -> float | None:
     """
     if all(official == found for official, found in observed.items()):
         return 1.0
+    from .blocks import scale_channels
+
     low, high = 0.0, float("inf")
     for official, found in observed.items():
         if found % 8:
@@ -208,6 +208,11 @@ def _facemesh(state: State) -> Options | None:
     return {} if last is not None and last[0] == 1404 and "conf_head.4.weight" in state else None
 
 
+def _landmarks(state: State) -> Options | None:
+    first = _shape(state, "lips4.weight", 4)
+    return {"width": first[0]} if first is not None and "shape.1.weight" in state else None
+
+
 LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "wav2lip": _wav2lip,
     "lipsync_expert": _expert,
@@ -219,6 +224,7 @@ LAYOUTS: dict[str, Callable[[State], Options | None]] = {
     "retinaface_resnet50": _retinaface("body.layer1.0.conv1.weight"),
     "rrdbnet": _rrdbnet,
     "srvgg": _srvgg,
+    "landmarks": _landmarks,
     "facemesh468": _facemesh,
     "articulation": _articulation,
     "gfpgan_clean": _gfpgan,

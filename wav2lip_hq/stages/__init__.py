@@ -1,15 +1,32 @@
 """The stages, and STAGES, the table presets name them by."""
 
 from ..engine import Stage
+from .admit import Admit
 from .align import Align
 from .articulate import Articulate
 from .blend import Blend
 from .detect import Detect
+from .landmarks import Landmarks
 from .lipsync import LipSync
 from .parse import Parse
 from .restore import Restore
 from .track import Track
 
-STAGES: dict[str, type[Stage]] = {s.name: s for s in (Detect, Track, Align, Articulate, LipSync, Parse, Restore, Blend)}
+STAGES: dict[str, type[Stage]] = {
+    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend)
+}
 
-__all__ = ["STAGES", "Align", "Articulate", "Blend", "Detect", "LipSync", "Parse", "Restore", "Stage", "Track"]
+__all__ = [
+    "STAGES",
+    "Admit",
+    "Align",
+    "Articulate",
+    "Blend",
+    "Detect",
+    "Landmarks",
+    "LipSync",
+    "Parse",
+    "Restore",
+    "Stage",
+    "Track",
+]

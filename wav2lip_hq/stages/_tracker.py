@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..types import Array
 from ._anchors import iou
@@ -45,6 +44,7 @@ class Seen:
     track: Tracklet
     box: Array  # (4,) float64, smoothed
     landmarks: Array  # (5, 2) float64, smoothed
+    interrupted: bool = False  # bridged over a flash or a foreign frame, which shows something else
 
 
 @dataclass
@@ -216,6 +216,8 @@ class Tracker:
         taken: set[int] = set()
         kept: set[int] = set()
         if len(rows) and self._live:
+            from scipy.optimize import linear_sum_assignment
+
             guess = np.stack([t.predict(moment.time) for t in self._live])
             stay = np.stack([t.rows[-1] for t in self._live])
             # Moving on as before, or having stopped: whichever fits better.
@@ -276,13 +278,12 @@ class Tracker:
         times = np.fromiter(tracklet.times, np.float64) - moment.time
         index = np.fromiter(tracklet.index, np.int64) - moment.index
         here = int(np.flatnonzero(index == 0)[0])
-        if moment.label == "interruption" and not tracklet.real[here]:
-            return None  # bridged over, but this frame shows something else
+        interrupted = moment.label == "interruption" and not tracklet.real[here]
         rows = np.stack(tracklet.rows)
         near = np.abs(index) <= self.reach_frames
         box = smooth(times[near], rows[near, :4], self.sigmas[0], rows[here, :4])
         marks = smooth(times[near], rows[near, 4:], self.sigmas[1], rows[here, 4:])
-        return Seen(tracklet, box, marks.reshape(5, 2))
+        return Seen(tracklet, box, marks.reshape(5, 2), interrupted)
 
     def _is_spurious(self, tracklet: Tracklet) -> bool:
         if not tracklet.dead or not tracklet.brief:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import geometry
 from ..engine import Stage
-from ..errors import OptionError
+from ..options import described, option
 from ..types import Array, Chunk
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALIGNED = 512  # side of the FFHQ canvas
 
 
+@described
 @dataclass(frozen=True)
 class Align(Stage):
     """Cut out the faces. Each crop is sampled once, straight from the frame, anti-aliased.
@@ -33,18 +34,23 @@ class Align(Stage):
     reads: ClassVar[tuple[str, ...]] = ("frames", "faces.frame", "faces.box", "faces.landmarks")
     adds: ClassVar[tuple[str, ...]] = ("faces.to96", "faces.to512", "faces.crop96", "faces.aligned")
 
-    # Room around the box: top, bottom, left, right, in its own heights and widths. The reference adds 10 px below, to
-    # keep the chin inside; at the about 200 px faces it was tuned on that is 0.05, and a fraction suits any size.
-    pads: tuple[float, float, float, float] = (0.0, 0.05, 0.0, 0.0)
-    size: int = 96  # side of the generator's crop: 96 is the official one's
-
-    def __post_init__(self) -> None:
-        pads = tuple(float(p) for p in self.pads)
-        if len(pads) != 4 or not all(-0.4 <= p <= 2 for p in pads):
-            raise OptionError(f"align.pads takes four fractions (top, bottom, left, right), not {self.pads!r}")
-        object.__setattr__(self, "pads", pads)  # YAML gives a list
-        if not 16 <= self.size <= 1024:
-            raise OptionError(f"align.size is the generator's input in pixels, 16 to 1024, not {self.size}")
+    # The reference adds 10 px below, to keep the chin inside; at the about 200 px faces it was tuned on that is 0.05,
+    # and a fraction suits any size.
+    pads: tuple[float, float, float, float] = option(
+        (0.0, 0.05, 0.0, 0.0),
+        "Room around the face's box for the generator: top, bottom, left, right, as shares of its height and width; "
+        "raise the second where chins are cut off.",
+        low=-0.4,
+        high=2,
+    )
+    size: int = option(
+        96,
+        "Side of the crop the generator gets; it has to be the side the generator was trained at, 96 for the official "
+        "ones.",
+        unit="px",
+        low=16,
+        high=1024,
+    )
 
     def process(self, chunk: Chunk, runtime: Runtime) -> Chunk:
         faces = chunk.faces

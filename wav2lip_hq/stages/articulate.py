@@ -6,21 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from .. import articulation
 from ..engine import Stage
-from ..errors import OptionError
+from ..options import described, option
 from ..types import Array, Chunk, TrackFacts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames the network hears at once
+CLOSED = 0.045  # opening over the distance of the eyes that still counts as closed
 STILL = (0.25, 0.6)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
 
 
+@described
 @dataclass(frozen=True)
 class Articulate(Stage):
     """Say where each face's mesh is to be (``faces.target``): lips, jaw, chin and skin have the shape that the speech
@@ -35,14 +38,16 @@ class Articulate(Stage):
     reads: ClassVar[tuple[str, ...]] = ("phrase", "speech", "faces.frame", "faces.track", "faces.mesh")
     optional: ClassVar[tuple[str, ...]] = ("tracks",)
     adds: ClassVar[tuple[str, ...]] = ("faces.target",)
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
-    model: str = "embedded-articulation"
-    expression: float = 1.0  # how far the mouth goes: 0 = it stays closed, 1 = as the person's own, up to 2
-    silence: bool = True  # in pauses the mouth closes, whatever breath and room noise there is
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.expression <= 2:
-            raise OptionError(f"articulate.expression lies between 0 and 2, not {self.expression}")
+    model: str = option("embedded-articulation", "The checkpoint that knows mouths from speech: a name or a file.")
+    expression: float = option(
+        1.0,
+        "How far the mouth goes: 0 keeps it closed, 1 goes as far as the person's own, more exaggerates.",
+        low=0,
+        high=2,
+    )
+    silence: bool = option(True, "In pauses the mouth closes, whatever breath and room noise there is.")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -54,20 +59,20 @@ class Articulate(Stage):
         if not len(faces):
             return chunk.with_faces(target=faces.mesh)
         heard = np.unique(faces.frame)  # faces of one frame hear the same
-        said = np.zeros((len(chunk), articulation.COEFFICIENTS))
-        said[heard] = self.coefficients(chunk, heard, runtime)
         space = self._space(runtime)
+        said = np.zeros((len(chunk), len(space.basis)))
+        said[heard] = self.coefficients(chunk, heard, runtime)
         target = np.empty(faces.mesh.shape, np.float32)
         people: dict[int, tuple[Array, float]] = {}
         tracks = chunk.tracks or {}
         for n, (frame, mesh) in enumerate(zip(faces.frame.tolist(), faces.mesh, strict=True)):
             track = int(faces.track[n]) if faces.track is not None else -1
             if track not in people:
-                people[track] = measure(tracks.get(track), space, mesh)
+                people[track] = measure(tracks.get(track), space)
             body, spread = people[track]
-            if track not in tracks:
-                del people[track]  # made from this frame alone
-            offset = np.tensordot(articulation.reach(spread, space.spread) * said[frame], space.basis, 1)
+            offset = np.tensordot(
+                articulation.reach(spread, space.spread, len(space.basis)) * said[frame], space.basis, 1
+            )
             target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
         return chunk.with_faces(target=target)
 
@@ -104,14 +109,15 @@ class Space:
     spread: float
 
 
-def measure(facts: TrackFacts | None, space: Space, mesh: Array) -> tuple[Array, float]:
-    """(body with the mouth closed, spread of the opening) of a person: what the footage says, else the mean person's.
-
-    mesh: the frame's, for a face nothing is known of: the mean person's mouth in the proportions of that face.
-    """
+def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
+    """(body with the mouth closed, spread of the opening) of a person: what the footage says, else the mean person's."""
     if facts is None:
         return space.neutral, space.spread
     low, high = STILL
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
     own = float(np.clip(facts.spread, 0.4 * space.spread, 2.5 * space.spread))
-    return articulation.person(facts.neutral, space.neutral), talker * own + (1 - talker) * space.spread
+    body = articulation.person(facts.neutral, space.neutral)
+    parted = float(articulation.opening(body)) - CLOSED
+    if parted > 0:  # a smile, a face that is never seen with its lips together
+        body = articulation.articulate(body, -parted * space.basis[0])
+    return body, talker * own + (1 - talker) * space.spread

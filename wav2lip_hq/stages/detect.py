@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..engine import Stage
-from ..errors import OptionError
-from ..models.retinaface import fit_to_weights
+from ..options import described, option
 from ..types import Array, Chunk
 from ._anchors import anchors, decode, suppress, vote
 from ._cuts import Jumps, thumbnail
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Model, Runtime
 
 ARCHITECTURES = ("retinaface_mobilenet0.25", "retinaface_resnet50")
@@ -33,6 +32,7 @@ LARGE = 320  # px at detection size: beyond, both networks' boxes get unsteady (
 CANDIDATES = 400  # best-scored anchors a frame that reach suppression; a face occupies ten or so
 
 
+@described
 @dataclass(frozen=True)
 class Detect(Stage):
     """Find faces. Adds ``boxes``: a frame, an (n, 15) float32 array, best score first, or None = not looked at.
@@ -46,22 +46,41 @@ class Detect(Stage):
     name: ClassVar[str] = "detect"
     reads: ClassVar[tuple[str, ...]] = ("frames", "pts")
     adds: ClassVar[tuple[str, ...]] = ("boxes",)
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
-    model: str = "embedded-detector"  # any RetinaFace checkpoint: registry name or path
-    size: int = 640  # longest side looked at: enough for faces worth a 96 px mouth in full-HD footage
-    every: int = 1  # look at every k-th frame, and at the first after a cut; track fills in the others
-    threshold: float = 0.7  # lowest score taken for a face: real faces score above 0.9, most false alarms below 0.6
-    nms: float = 0.4  # of two boxes overlapping by more than this only the better counts; the authors' value
-
-    def __post_init__(self) -> None:
-        if self.size < GRID:
-            raise OptionError(f"detect.size is the longest side in pixels, at least {GRID}, not {self.size}")
-        if not 1 <= self.every <= MAX_EVERY:
-            raise OptionError(f"detect.every must be between 1 and {MAX_EVERY}, not {self.every}")
-        if not 0 < self.threshold < 1 or not 0 < self.nms <= 1:
-            raise OptionError(
-                f"detect.threshold and detect.nms lie between 0 and 1, not {self.threshold} and {self.nms}"
-            )
+    model: str = option(
+        "embedded-detector", "The RetinaFace checkpoint that finds the faces: a name from `checkpoints list` or a file."
+    )
+    size: int = option(
+        640,
+        "Frames are shrunk so that their longest side has this length; more finds smaller faces and takes longer, with "
+        "its square.",
+        unit="px",
+        low=GRID,
+        high=8192,
+    )
+    every: int = option(
+        1,
+        "Look at every k-th frame, and at the first after a cut; the frames between are filled in, so that more is "
+        "faster and follows sudden movements less well.",
+        unit="frames",
+        low=1,
+        high=MAX_EVERY,
+    )
+    threshold: float = option(
+        0.7,
+        "The lowest score that counts as a face: real faces score above 0.9, most false alarms below 0.6; less finds "
+        "more faces and more false alarms.",
+        above=0,
+        below=1,
+    )
+    nms: float = option(
+        0.4,
+        "Of two boxes that overlap by more than this share only the better counts; the authors' value, less drops "
+        "faces that stand close together.",
+        above=0,
+        high=1,
+    )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -157,6 +176,10 @@ def _look(
     """One pass of the network over equally sized images."""
     if not images:
         return []
+    import torch
+
+    from ..models.retinaface import fit_to_weights
+
     size = min(BATCH, runtime.batch_size)
     count = -(-len(images) // size) * size
     bgr = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .. import audio
 from ..engine import Stage
-from ..errors import OptionError
+from ..options import described, option
 from ..types import Array, Chunk
 from ._paste import paste
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 # The reference's training code gives frame f the mel window that starts at frame f - 1; its inference code starts at
@@ -24,6 +24,7 @@ OFFICIAL_OFFSET_MS = -40.0
 ARCHITECTURES = ("wav2lip",)
 
 
+@described
 @dataclass(frozen=True)
 class LipSync(Stage):
     """Make the lower half of each face say the speech of its frame. Adds ``synced96`` (the generator's own picture) and
@@ -40,21 +41,32 @@ class LipSync(Stage):
         "faces.to512",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.synced96", "faces.synced")
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
-    model: str = "embedded-generator"  # works offline; wav2lip_gan is sharper where its licence allows it
-    sync_offset: float = 0.0  # ms; positive lets the mouth follow later sound
-    # In pauses the generator is driven with silence, so that breath and room noise do not move the lips.
-    silence: bool = True
-    # How far to go from the silent mouth to the speaking one: 1 = as far as the generator goes, more = mouths that move
-    # more and fit their speech better, too much = torn ones. Costs the decoder once more. Classifier-free guidance (Ho
-    # and Salimans 2022) with silence for the missing condition; the scale is that of LatentSync's guidance_scale.
-    guidance: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.guidance <= 4:
-            raise OptionError(f"lipsync.guidance lies between 1 and 4, not {self.guidance}")
-        if not -2000 <= self.sync_offset <= 2000:
-            raise OptionError(f"lipsync.sync_offset is a time in ms between -2000 and 2000, not {self.sync_offset}")
+    model: str = option(
+        "embedded-generator",
+        "The generator: embedded-generator works offline, wav2lip_gan looks better and wav2lip is in better sync (both "
+        "for non-commercial use); a name of your own or a file will do.",
+    )
+    sync_offset: float = option(
+        0.0,
+        "More lets the mouth follow later sound, less earlier sound.",
+        unit="ms",
+        low=-2000,
+        high=2000,
+    )
+    silence: bool = option(
+        True, "In pauses drive the generator with silence, so that breath and room noise do not move the lips."
+    )
+    # Costs the decoder once more. Classifier-free guidance (Ho and Salimans 2022) with silence for the missing
+    # condition; the scale is that of LatentSync's guidance_scale.
+    guidance: float = option(
+        1.0,
+        "How far to go from the silent mouth to the speaking one: 1 is as far as the generator goes, more opens the "
+        "mouth wider and fits the speech better, too much tears it.",
+        low=1,
+        high=4,
+    )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -85,6 +97,8 @@ def generate(runtime: Runtime, name: str, crops: Array, mel: Array, guidance: fl
 
     guidance: how far to go from silence to speech; 1 = as far as the network does.
     """
+    import torch
+
     model = runtime.model(name, expect=ARCHITECTURES)
 
     def run(pixels: Tensor, sound: Tensor) -> Tensor:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..engine import Stage
-from ..errors import OptionError
-from ..types import Array, Chunk
+from ..errors import StageError
+from ..options import described, option
+from ..types import Array, Chunk, Faces
+from ._outline import lower_face, on_canvas, within
 from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 # Classes of CelebAMask-HQ in the order of the widely used BiSeNet weights (zllrunning's 79999_iter).
@@ -29,46 +31,60 @@ REGIONS = {
     "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
 }
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it.
-WANTED, OVER, ALIEN = 1, 2, 4
+# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it, hair.
+WANTED, OVER, ALIEN, GROWN = 1, 2, 4, 8
 LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures have it, too
 REACH = 2  # frames to either side over which the mask is averaged
 
 
+@described
 @dataclass(frozen=True)
 class Parse(Stage):
     """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
-    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty without a parser).
+    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty where they are not needed).
 
-    The union of the region in the source's and in the synthesised face, so that a lowered jaw is covered either way,
-    inside what the generator painted, without what lies over the face in the source (hair, glasses, hat, hands and
-    microphones as far as the classes show them), feathered and averaged over neighbouring frames of the track.
+    Where landmarks say how the face is to look (``faces.target``), the lower face's own outline, as it is and as it is
+    to be. Otherwise the union of the region in the source's and in the synthesised face, so that a lowered jaw is
+    covered either way, inside what the generator painted. Without what lies over the face in the source (hair,
+    glasses, hat, hands and microphones as far as the classes show them), feathered and averaged over neighbouring
+    frames of the track.
     """
 
     name: ClassVar[str] = "parse"
-    reads: ClassVar[tuple[str, ...]] = (
-        "faces.frame",
-        "faces.track",
-        "faces.aligned",
+    reads: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.aligned", "faces.to512")
+    optional: ClassVar[tuple[str, ...]] = (
+        "faces.mesh",
+        "faces.target",
         "faces.synced",
         "faces.synced96",
         "faces.to96",
-        "faces.to512",
     )
     adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
+    fits: ClassVar[tuple[str, ...]] = ("bisenet_79999_iter",)
 
-    model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
-    region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam
-    feather: float = 14.0  # px at 512: wider than skin texture, narrower than the chin
-    size: int = 256  # side the parser works at; its classes are large, 512 costs four times as much
-
-    def __post_init__(self) -> None:
-        if self.region not in REGIONS:
-            raise OptionError(f"parse.region is {', '.join(REGIONS)}, not '{self.region}'")
-        if not 0 <= self.feather <= 100:
-            raise OptionError(f"parse.feather is a width between 0 and 100 px, not {self.feather}")
-        if self.size not in (128, 256, 512):
-            raise OptionError(f"parse.size is 128, 256 or 512, not {self.size}")
+    model: str = option(
+        "embedded-parser",
+        'The face parser, a BiSeNet checkpoint; "" does without one, with a rounded lower-face shape instead.',
+    )
+    region: str = option(
+        "lower-face",
+        "What may be replaced: chin and cheeks move with the mouth, and a mask of the mouth alone shows a seam.",
+        choices=tuple(REGIONS),
+    )
+    feather: float = option(
+        14.0,
+        "How soft the mask's edge is, in the aligned 512 px face; it should be wider than skin texture and narrower "
+        "than the chin.",
+        unit="px",
+        low=0,
+        high=100,
+    )
+    size: int = option(
+        256,
+        "The side at which the parser works; 512 follows fine outlines a little better and costs four times as much.",
+        unit="px",
+        choices=(128, 256, 512),
+    )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -77,6 +93,11 @@ class Parse(Stage):
     @property
     def lookahead(self) -> int:
         """Frames the temporal average waits for."""
+        return REACH
+
+    @property
+    def context(self) -> int:
+        """Frames before a span that the temporal average looks at."""
         return REACH
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
@@ -113,45 +134,84 @@ class Parse(Stage):
     def _masks(self, chunk: Chunk, runtime: Runtime) -> tuple[Array, Array]:
         """(N, 512, 512) uint8 masks of single frames, and the lips."""
         faces = chunk.faces
-        assert faces is not None and faces.aligned is not None and faces.synced is not None
-        assert faces.to96 is not None and faces.to512 is not None and faces.synced96 is not None
-        if not len(faces):
-            return np.zeros((0, CANVAS, CANVAS), np.uint8), np.zeros((0, 2, LIPS, LIPS), np.uint8)
+        assert faces is not None and faces.aligned is not None and faces.to512 is not None
         lips = np.zeros((len(faces), 2, LIPS, LIPS), np.uint8)
-        if self.model:
-            before, after = (classes(x, runtime, self.model, self.size) for x in (faces.aligned, faces.synced))
+        if not len(faces):
+            return np.zeros((0, CANVAS, CANVAS), np.uint8), lips
+        before = classes(faces.aligned, runtime, self.model, self.size) if self.model else None
+        if before is None:
+            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
+        if faces.mesh is not None and faces.target is not None:
+            return self._outlines(faces, before), lips
+        if faces.synced is None or faces.synced96 is None or faces.to96 is None:
+            raise StageError("stage 'parse' has neither landmarks with a target nor a generated face to look at")
+        if before is not None:
+            after = classes(faces.synced, runtime, self.model, self.size)
             shape, lips = self._shapes(before, after), _lips(before, after)
         else:
-            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
             shape = np.broadcast_to(default_shape(), (len(faces), CANVAS, CANVAS))
         masks = np.zeros(shape.shape, np.uint8)
         for n, matrix in enumerate(to_canvas(faces.to96, faces.to512)):
             area, where = painted_part(matrix, faces.synced96.shape[1])
             if where.size:
-                masks[n][area] = np.round(255 * _feather(shape[n], self.feather, area) * where)
+                masks[n][area] = np.round(255 * feathered(shape[n], self.feather, area) * where)
         return masks, lips
+
+    def _outlines(self, faces: Faces, before: Array | None) -> Array:
+        """(N, 512, 512) uint8 masks from landmarks; ``before``: the source's classes, to leave out what is over it."""
+        assert faces.mesh is not None and faces.target is not None and faces.to512 is not None
+        out = np.zeros((len(faces), CANVAS, CANVAS), np.uint8)
+        for n, to512 in enumerate(faces.to512):
+            mesh, target = (on_canvas(m[n], to512) for m in (faces.mesh, faces.target))
+            if not (np.isfinite(mesh).all() and np.isfinite(target).all()):
+                continue
+            shape = lower_face(mesh, target)
+            if before is not None:
+                shape = shape & ~self._over(before[n], mesh)
+            x, y, width, height = cv2.boundingRect(shape)
+            area = slice(y, y + height), slice(x, x + width)
+            out[n][area] = np.round(255 * feathered(shape, self.feather, area))
+        return out
 
     def _shapes(self, before: Array, after: Array) -> Array:
         """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesised faces."""
-        table = np.zeros(256, np.uint8)
-        table[list(REGIONS[self.region])] |= WANTED
-        table[[HAIR, GLASSES, HAT]] |= OVER
-        table[[BACKGROUND, CLOTH]] |= ALIEN
-        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        wanted = np.zeros(256, np.uint8)
+        wanted[list(REGIONS[self.region])] = 1
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
         out = np.empty((len(before), CANVAS, CANVAS), np.uint8)
         for n in range(len(before)):
-            old, new = cv2.LUT(before[n], table), cv2.LUT(after[n], table)
-            # Background or cloth enclosed by the face is a hand, a cup, a microphone.
-            hull = _closed(old & WANTED, CANVAS // 4, 17)
-            alien = np.where(old & ALIEN, _scaled(hull, self.size), 0).astype(np.uint8)
-            over = (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
             # Mouth lines and shadows under the chin flip single pixels: close small holes, keep the outline.
-            region = _scaled(_closed((old | new) & WANTED, CANVAS // 2, 15), CANVAS)
+            both = cv2.LUT(before[n], wanted) | cv2.LUT(after[n], wanted)
+            region = _scaled(_closed(both, CANVAS // 2, 15), CANVAS)
             if self.region == "mouth":
                 region = cv2.dilate(region, wide)
-            out[n] = region & ~cv2.dilate(_scaled(over, CANVAS), near)
+            out[n] = region & ~self._over(before[n])
         return out
+
+    def _over(self, source: Array, mesh: Array | None = None) -> Array:
+        """(512, 512) uint8 in {0, 1}: what lies over the face, from the source's classes (S, S).
+
+        mesh: (POINTS, 2) on the canvas, where it is known: it tells beards from hair that hangs down, and hands and
+        microphones (background or cloth to a parser) from what is behind the face. Otherwise what the face encloses
+        is taken for a hand.
+        """
+        table = np.zeros(256, np.uint8)
+        table[list(REGIONS[self.region])] |= WANTED
+        table[HAIR] |= GROWN
+        table[[GLASSES, HAT]] |= OVER
+        table[[BACKGROUND, CLOTH]] |= ALIEN
+        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        old = cv2.LUT(source, table)
+        hair = (old & GROWN) // GROWN
+        if mesh is None:
+            face = _scaled(_closed(old & WANTED, CANVAS // 4, 17), self.size)
+        else:
+            face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
+            face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
+            hair &= 1 - beard
+        alien = np.where(old & ALIEN, face, 0).astype(np.uint8)
+        over = hair | (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
+        return np.asarray(cv2.dilate(_scaled(over, CANVAS), near))
 
 
 def _lips(before: Array, after: Array) -> Array:
@@ -192,7 +252,7 @@ def _closed(mask: Array, side: int, width: int) -> Array:
     return np.asarray(cv2.morphologyEx(_scaled(mask, side), cv2.MORPH_CLOSE, disc))
 
 
-def _feather(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
+def feathered(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
     """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px. Float32, of the ``area``."""
     if width <= 0:
         return np.asarray(mask[area], np.float32)
@@ -218,6 +278,8 @@ def default_shape() -> Array:
 
 def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
     """(N, size, size) uint8 class of every pixel of faces (N, 512, 512, 3) uint8 RGB."""
+    import torch
+
     model = runtime.model(name, expect="bisenet_79999_iter")
     small = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 

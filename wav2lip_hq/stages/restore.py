@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from .. import lookup
 from ..engine import Stage
-from ..errors import OptionError, UnknownNetwork
+from ..errors import OptionError, StageError, UnknownNetwork
+from ..options import described, option
 from ..types import Array, Chunk
-from ._foreign import open_foreign
 from ._paste import TOP, paste
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Model, Runtime
 
 Restorer = Callable[[Array], Array]
@@ -26,13 +28,15 @@ Restorer = Callable[[Array], Array]
 CONTEXT = 1 / 6
 
 
+@described
 @dataclass(frozen=True)
 class Restore(Stage):
     """Restore the synthesised face. Adds ``restored``; several in a row form a chain.
 
     Networks that enlarge (ESRGAN, Real-ESRGAN compact) work on the generator's own small picture, networks that keep
-    the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable with a ``scale``
-    attribute: (N, S, S, 3) uint8 RGB -> (N, S * scale, S * scale, 3) uint8 RGB. Checkpoints of other architectures
+    the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable: (N, S, S, 3) uint8
+    RGB -> (N, S * scale, S * scale, 3) uint8 RGB, where ``scale`` is an attribute of it and 1 if it has none. It can be
+    named by text, "package.module:name"; a class is made once, without arguments. Checkpoints of other architectures
     open through the package spandrel where it is installed.
     """
 
@@ -46,21 +50,35 @@ class Restore(Stage):
     )
     optional: ClassVar[tuple[str, ...]] = ("faces.restored",)  # an earlier Restore's, in a chain
     adds: ClassVar[tuple[str, ...]] = ("faces.restored",)
+    fits: ClassVar[tuple[str, ...]] = ("codeformer", "gfpgan_clean", "srvgg", "rrdbnet")
 
-    model: str | Restorer = "embedded-restorer"  # small and offline
-    strength: float = 1.0  # 0 = unrestored, 1 = the network's own result
-    fidelity: float = 0.5  # CodeFormer's w: 0 = prettier, 1 = closer to the input; its authors' default
-
-    def __post_init__(self) -> None:
-        for name in ("strength", "fidelity"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"restore.{name} lies between 0 and 1, not {getattr(self, name)}")
-        if not isinstance(self.model, str) and not hasattr(self.model, "scale"):
-            raise OptionError("restore.model must be a checkpoint's name or a callable with a 'scale' attribute")
+    model: str | Restorer = option(
+        "embedded-restorer",
+        "The restorer: embedded-restorer is small and works offline; a name from `checkpoints list`, a file, a "
+        "function, or one of your own as package.module:name.",
+    )
+    strength: float = option(
+        1.0, "How much of the network's result is taken: 0 leaves the face unrestored, 1 takes all.", low=0, high=1
+    )
+    fidelity: float = option(
+        0.5,
+        "CodeFormer only: less is prettier, more is closer to the face it was given; its authors' default.",
+        low=0,
+        high=1,
+    )
 
     @property
     def models(self) -> tuple[str, ...]:
-        return (self.model,) if isinstance(self.model, str) else ()
+        return (self.model,) if isinstance(self.model, str) and not self._own else ()
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (self.model,) if isinstance(self.model, str) and self._own else ()
+
+    @property
+    def _own(self) -> bool:
+        """Whether the model is code of the user's."""
+        return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not Path(self.model).exists())
 
     def load(self, runtime: Runtime) -> None:
         """Load the network, through spandrel if need be. Raises CheckpointError."""
@@ -85,11 +103,17 @@ class Restore(Stage):
         return chunk.with_faces(restored=after)
 
     def _restorer(self, runtime: Runtime) -> tuple[Restorer, int]:
-        if not isinstance(self.model, str):
-            return self.model, int(self.model.scale)  # type: ignore[attr-defined]
+        if self._own:
+            return own_restorer(self.model, runtime)
+        import torch
+
+        assert isinstance(self.model, str)
+
         try:
-            model = runtime.model(self.model)
+            model = runtime.model(self.model, self.fits)
         except UnknownNetwork as error:
+            from ._foreign import open_foreign
+
             return open_foreign(error, runtime)
         call, low, high = self._call(model)
         batch = None if model.scale > 1 and runtime.device.type == "cuda" else runtime.batch_size
@@ -116,6 +140,40 @@ class Restore(Stage):
         if arch in ("srvgg", "rrdbnet"):
             return model, 0.0, 1.0
         raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which restores nothing")
+
+
+def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int]:
+    """(restorer, scale) of a callable, or of one at "package.module:name". Raises OptionError if it is none."""
+    title = f"restore.model '{model}'" if isinstance(model, str) else "restore.model"
+    found: Any = lookup.find(model) if isinstance(model, str) else model
+    if isinstance(found, type):
+        kind = found
+        found = runtime.once(f"restorer:{kind.__module__}:{kind.__qualname__}", lambda: _made(kind, title))
+    scale = getattr(found, "scale", 1)
+    if not callable(found) or isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
+        raise OptionError(
+            f"{title} is no restorer: it has to be callable, pictures (N, S, S, 3) uint8 in, (N, S * scale, S * scale, "
+            "3) uint8 out, and its 'scale' (1 if it has none) a whole number"
+        )
+
+    def checked(images: Array) -> Array:
+        made = np.asarray(found(images))
+        side = images.shape[1] * scale
+        if made.shape != (len(images), side, side, 3) or made.dtype != np.uint8:
+            raise StageError(
+                f"{title} gave {made.shape} {made.dtype} for {images.shape} uint8 pictures; with scale {scale} it has "
+                f"to be {(len(images), side, side, 3)} uint8"
+            )
+        return made
+
+    return checked, scale
+
+
+def _made(kind: type, title: str) -> Any:
+    try:
+        return kind()
+    except Exception as error:
+        raise OptionError(f"{title} cannot be made without arguments ({type(error).__name__}: {error})") from error
 
 
 def _lower(restorer: Restorer, images: Array, scale: int) -> Array:

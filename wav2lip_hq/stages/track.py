@@ -13,7 +13,8 @@ import numpy as np
 
 from ..engine import Stage
 from ..errors import InputError, OptionError
-from ..types import Array, Chunk, Faces
+from ..options import described, option
+from ..types import Array, Chunk, Faces, Reason
 from ._appearance import Embedding, appearance, crops, similarity
 from ._cuts import thumbnail
 from ._ranking import SETTLE, Ranking
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 LARGER = 1.25  # area by which a face overtakes the largest: less is the noise of boxes and leaning forward
+SIDES = ("left-to-right", "right-to-left")
+TINY = 8.0  # px: smaller ones are not even followed
 LOOKS = 5  # detections of a new track that are compared with the reference image
 
 
@@ -32,42 +35,75 @@ LOOKS = 5  # detections of a new track that are compared with the reference imag
 DOUBT = 24
 
 
+_Judged = tuple[int, Seen, Reason | None]  # track number, face, why it is left as it is
+
+
+@described
 @dataclass(frozen=True)
 class Track(Stage):
-    """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones.
+    """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones, and ``left``: the
+    same of the others, with the reason.
 
     Faces keep their track number while they are visible; a cut, or a gap longer than ``max_gap``, starts new ones. A
     frame without a chosen face has no entry in ``faces``. Positions are smoothed symmetrically in time, by straight
     lines fitted locally: a face moving uniformly is neither led nor lagged, to the very ends of its track.
 
-    ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" (the
-    N-th from the left by where each was first seen; N = 0 if left out); "reference" (nearest to the image
-    ``reference``, by its first detections). The choice does not jump: another face must be clearly larger to become
-    the largest, and for half a second; the place of one that vanishes stays free for a second.
+    ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" and
+    "right-to-left:N" (the N-th from that side by where each was first seen; N = 0 if left out); "reference" (nearest
+    to the image ``reference``, by its first detections). The choice does not jump: another face must be clearly larger
+    to become the largest, and for half a second; the place of one that vanishes stays free for a second.
     """
 
     name: ClassVar[str] = "track"
     reads: ClassVar[tuple[str, ...]] = ("frames", "pts", "boxes")
-    adds: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.box", "faces.landmarks")
+    adds: ClassVar[tuple[str, ...]] = ("faces.frame", "faces.track", "faces.box", "faces.landmarks", "left")
 
-    faces: str | int = "largest"  # the speaker is nearly always the largest face
-    reference: str = ""  # picture of the person meant, for faces = "reference"
+    faces: str | int = option(
+        "largest",
+        "Which faces are dubbed: largest, all, a number (0 the largest, 1 the second largest, ...), left-to-right:N, "
+        "right-to-left:N or "
+        "reference, for the one that looks like the picture of that name.",
+    )
+    reference: str = option("", "A picture of the person meant, for faces = reference.")
     # Gaussian sigmas. Boxes only place the generator's crop, and their jitter shows as a trembling mouth: smooth more
     # than landmarks, which have to follow a nod.
-    smooth_ms: float = 120.0
-    landmarks_ms: float = 60.0
-    max_gap: float = 200.0  # ms without a detection that are bridged: a blink of the detector, not a turned head
-    min_face: float = 16.0  # shorter side in px; there is nothing to see of a mouth in smaller ones
-    detector: str = "embedded-detector"  # finds the face in the reference image
-    embedding: Embedding | None = None  # (N, 112, 112, 3) uint8 -> (N, D), compared by angle; None = ``appearance``
+    smooth_ms: float = option(
+        120.0,
+        "How widely boxes are smoothed over time; more is calmer, less follows quick movements.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    landmarks_ms: float = option(
+        60.0,
+        "How widely landmarks are smoothed over time; more is calmer, less follows a nod.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    max_gap: float = option(
+        200.0,
+        "The longest time without a detection that is bridged; more keeps a face that is hidden for a moment, less "
+        "ends the track of one that turns away.",
+        unit="ms",
+        low=0,
+        high=2000,
+    )
+    min_face: float = option(
+        16.0,
+        "The shorter side of the smallest face that is dubbed; there is little to see of a mouth in smaller ones.",
+        unit="px",
+        low=0,
+    )
+    detector: str = option("embedded-detector", "The checkpoint that finds the face in the reference picture.")
+    embedding: Embedding | None = option(
+        None,
+        "A function of your own that compares faces, from Python: (N, 112, 112, 3) uint8 to (N, D), compared by angle.",
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._choice()
-        for name in ("smooth_ms", "landmarks_ms", "max_gap"):
-            if not 0 <= getattr(self, name) <= 2000:
-                raise OptionError(f"track.{name} is a time in ms between 0 and 2000, not {getattr(self, name)}")
-        if self.min_face < 0:
-            raise OptionError(f"track.min_face is a size in pixels, not {self.min_face}")
         if self.faces == "reference" and not self.reference:
             raise OptionError("track.faces = reference needs a picture of the person: set track.reference to its path")
 
@@ -77,16 +113,18 @@ class Track(Stage):
         if text in ("largest", "all", "reference"):
             return text, 0
         kind, _, number = text.rpartition(":")
-        if text == "left-to-right":
+        if text in SIDES:
             kind, number = text, "0"
-        if kind in ("", "left-to-right") and number.isdecimal() and not isinstance(self.faces, bool):
+        if kind in ("", *SIDES) and number.isdecimal() and not isinstance(self.faces, bool):
             return kind or "largest", int(number)
         raise OptionError(
-            f"track.faces is largest, all, a number, left-to-right:NUMBER or reference, not '{self.faces}'"
+            "track.faces is largest, all, a number, left-to-right:NUMBER, right-to-left:NUMBER or reference, not "
+            f"'{self.faces}'"
         )
 
     def _tracker(self) -> Tracker:
-        return Tracker(self.smooth_ms, self.landmarks_ms, self.max_gap, self.min_face)
+        # Faces that are too small are followed as well, to say so.
+        return Tracker(self.smooth_ms, self.landmarks_ms, self.max_gap, min(TINY, self.min_face))
 
     @property
     def lookahead(self) -> int:
@@ -99,16 +137,17 @@ class Track(Stage):
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
         """Push frames one by one, and give a chunk back when its last frame has come out."""
-        tracker, chooser = self._tracker(), _Chooser(self, runtime)
+        tracker, chooser = self._tracker(), Chooser(self, runtime)
         waiting: deque[Chunk] = deque()
-        seen: deque[list[tuple[int, Seen]]] = deque()
+        seen: deque[list[_Judged]] = deque()
 
         def collect() -> Iterator[Chunk]:
             while (popped := tracker.pop()) is not None:
                 seen.append(chooser.choose(tracker, *popped))
             while waiting and len(seen) >= len(waiting[0]):
                 chunk = waiting.popleft()
-                yield replace(chunk, faces=_faces([seen.popleft() for _ in range(len(chunk))]))
+                frames = [seen.popleft() for _ in range(len(chunk))]
+                yield replace(chunk, faces=_faces(frames, False), left=_faces(frames, True))
 
         index = 0
         for chunk in chunks:
@@ -125,7 +164,7 @@ class Track(Stage):
         yield from collect()
 
 
-class _Chooser:
+class Chooser:
     """Applies Track's choice to popped frames and numbers the tracks."""
 
     def __init__(self, options: Track, runtime: Runtime) -> None:
@@ -133,34 +172,56 @@ class _Chooser:
         # Likeness tells a person from a false alarm at once; size and place do not.
         self.ranking = Ranking(LARGER if self.kind == "largest" else 1.0, 0.0 if self.kind == "reference" else SETTLE)
         self.count = 0
+        self.min_face = options.min_face
         self.embed: Embedding = options.embedding or appearance
         self.wanted = self._reference(options, runtime) if self.kind == "reference" else None
 
-    def choose(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> list[tuple[int, Seen]]:
-        """(track number, face) of the chosen faces of the next frame."""
+    def choose(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> list[_Judged]:
+        """All faces of the next frame, numbered, and why those that are not chosen are not."""
         for face in faces:
             if face.track.number < 0:
                 face.track.number = self.count
                 self.count += 1
-        if self.kind == "all":
-            return [(f.track.number, f) for f in faces]
         if moment.label == "cut":
             self.ranking.clear()
+        small = {f.track.number for f in faces if min(f.box[2] - f.box[0], f.box[3] - f.box[1]) < self.min_face}
+        there = [f for f in faces if not f.interrupted and f.track.number not in small]
+        chosen = {f.track.number for f in there} if self.kind == "all" else {self._chosen(tracker, moment, there)}
+        out: list[_Judged] = []
+        for face in faces:
+            reason: Reason | None = None
+            if face.track.number in small:
+                reason = Reason.TOO_SMALL
+            elif face.interrupted:
+                reason = Reason.INTERRUPTED
+            elif face.track.number not in chosen:
+                reason = Reason.NOT_CHOSEN
+            out.append((face.track.number, face, reason))
+        return out
+
+    def _chosen(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> int:
+        """Number of the one track that is meant; -1 when it is not there."""
         boxes = np.array([f.box for f in faces]).reshape(-1, 4)
         values = [self._value(tracker, moment, f) for f in faces]
         order = self.ranking.update(moment.time, [f.track.number for f in faces], boxes, values)
-        chosen = order[self.rank] if self.rank < len(order) else -1
-        return [(f.track.number, f) for f in faces if f.track.number == chosen]
+        return order[self.rank] if self.rank < len(order) else -1
+
+    def size(self, box: Array, score: float) -> float:
+        """What the largest face is ranked by. Doubtful detections (a poster, a hand, an echo of the face itself) count
+        as smaller."""
+        return float((box[2] - box[0]) * (box[3] - box[1])) * score**DOUBT
+
+    def place(self, box: Array) -> float:
+        """What faces are ranked by from one side to the other."""
+        middle = float(box[0] + box[2]) / 2
+        return -middle if self.kind == "left-to-right" else middle
 
     def _value(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         if self.kind == "largest":
-            # Doubtful detections count as smaller: a poster, a hand, an echo of the face itself.
-            return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])) * face.track.score**DOUBT
+            return self.size(face.box, face.track.score)
         if face.track.value is None:  # fixed when the track is first seen
-            if self.kind == "left-to-right":
-                face.track.value = -float(face.box[0] + face.box[2]) / 2
-            else:
-                face.track.value = self._likeness(tracker, moment, face)
+            reference = self.kind == "reference"
+            face.track.value = self._likeness(tracker, moment, face) if reference else self.place(face.box)
         return face.track.value
 
     def _likeness(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
@@ -188,12 +249,14 @@ class _Chooser:
         return np.asarray(self.embed(crops(image, best[5:].reshape(1, 5, 2)))[0])
 
 
-def _faces(frames: list[list[tuple[int, Seen]]]) -> Faces:
-    """The arrays of a chunk from its frames' faces."""
-    flat = [(i, number, face) for i, faces in enumerate(frames) for number, face in faces]
+def _faces(frames: list[list[_Judged]], left: bool) -> Faces:
+    """The arrays of a chunk from its frames' faces: of those chosen, or of those ``left`` as they are."""
+    flat = [(i, *row) for i, rows in enumerate(frames) for row in rows if (row[2] is not None) == left]
     return Faces(
-        frame=np.array([i for i, _, _ in flat], np.int64),
-        track=np.array([number for _, number, _ in flat], np.int64),
-        box=np.array([face.box for _, _, face in flat], np.float32).reshape(-1, 4),
-        landmarks=np.array([face.landmarks for _, _, face in flat], np.float32).reshape(-1, 5, 2),
+        frame=np.array([i for i, *_ in flat], np.int64),
+        track=np.array([number for _, number, _, _ in flat], np.int64),
+        box=np.array([face.box for _, _, face, _ in flat], np.float32).reshape(-1, 4),
+        landmarks=np.array([face.landmarks for _, _, face, _ in flat], np.float32).reshape(-1, 5, 2),
+        score=np.array([face.track.score for _, _, face, _ in flat], np.float32),
+        reason=np.array([reason for *_, reason in flat], np.uint8) if left else None,
     )

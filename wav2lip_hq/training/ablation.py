@@ -7,16 +7,21 @@ discriminator, trained that way from scratch. All are judged on the same pairs o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import checkpoints
+from ..errors import OptionError
+from ..options import suggestion
 from .expert import ExpertTask
-from .loop import Recipe
-from .tasks import load_recipe, train
+from .progress import Heartbeat
+from .recipe import Recipe
+from .tasks import TASKS, load_recipe, train
+
+KINDS = ("expert", "lipgan")  # the recipes that are run
 
 # (frames, trained along) -> off-sync accuracy in the paper (Prajwal et al. 2020, Table 3, LRS2)
 PUBLISHED = {(1, False): 0.793, (3, True): 0.723, (3, False): 0.874, (5, True): 0.736, (5, False): 0.916}
@@ -47,20 +52,21 @@ def ablation(
     (``expert.steps``, ``lipgan.steps``). minutes: for each of the runs; one that was cut short continues next time, and
     the table says what it reached. Raises InputError as training does.
     """
-    given = {k: v for k, v in (settings or {}).items() if "." not in k}
+    parts = split(settings or {})
 
     def recipe(kind: str, **own: Any) -> Recipe:
-        named = {k.partition(".")[2]: v for k, v in (settings or {}).items() if k.startswith(f"{kind}.")}
-        return load_recipe(kind, {**given, **named, **own})
+        return load_recipe(kind, {**parts[kind], **own})
 
+    for kind in KINDS:
+        recipe(kind)  # refuses what is misspelt before anything is trained
     rows: list[Row] = []
 
     def add(name: str, frames: int, along: bool, file: Path, published: float | None) -> None:
-        rows.append(Row(name, frames, along, accuracy(file, given), published))
+        rows.append(Row(name, frames, along, accuracy(file, parts["expert"]), published))
         on_row(rows[-1])
 
     def run(recipe: Recipe, name: str) -> Path:
-        train(replace(recipe, options=dict(recipe.options)), folder / name, minutes)
+        train(recipe, folder / name, minutes)
         return folder / name
 
     for frames in (1, 3, 5):
@@ -76,13 +82,30 @@ def ablation(
     return rows
 
 
+def split(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings by recipe: those with a recipe's name in front go to that one alone, the others to all that know them.
+
+    Raises OptionError for a name that no recipe knows."""
+    known = {kind: {f.name for c in (TASKS[kind].options, Recipe) for f in fields(c)} for kind in KINDS}
+    out: dict[str, dict[str, Any]] = {}
+    for kind in KINDS:
+        named = {k.partition(".")[2]: v for k, v in settings.items() if k.startswith(f"{kind}.")}
+        out[kind] = {**{k: v for k, v in settings.items() if k in known[kind]}, **named}
+    for key in settings:
+        whose, dot, _ = key.partition(".")
+        if not (dot and whose in KINDS or any(key in names for names in known.values())):
+            near = suggestion(key, set().union(*known.values()))
+            raise OptionError(f"the recipes of the ablation have no option '{key}'{near}")
+    return out
+
+
 def accuracy(file: Path, settings: dict[str, Any]) -> float:
     """Off-sync accuracy of a sync network on the held-out people of a recipe."""
     model = checkpoints.load(str(file), "lipsync_expert")
     recipe = load_recipe("expert", {**settings, **model.options})
     task = ExpertTask(recipe)
     task.modules["expert"] = model.module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), Heartbeat(lambda: f"ablation: measuring {file}"):
         return task.validate(torch.device("cpu"))["off_sync_accuracy"]
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+
+from ..errors import OptionError
+from ..options import listing, make
+from .options.prepare import PrepareOptions
+from .tasks import TASKS, load_recipe, recipe_path, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,21 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("source", type=Path, help="folder of clips (plain, GRID, LRS2/3, LRW) or a list file")
     prepare.add_argument("target", type=Path, help="folder for the prepared clips")
     prepare.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    prepare.add_argument("--size", type=int, default=144, help="side of the stored crops in px (default 144)")
-    prepare.add_argument("--crf", type=int, default=20, help="x264 quality of the stored crops (default 20)")
-    prepare.add_argument("--smallest", type=float, default=48, help="least face side in px (default 48)")
+    for option in listing(PrepareOptions):
+        if option.name != "stages":
+            facts = ", ".join(f for f in (option.unit, f"default {option.default_text}") if f)
+            text = f"{option.help.rstrip('.')} ({facts})"
+            prepare.add_argument(f"--{option.name}", metavar=option.name.upper(), help=text.replace("%", "%%"))
     prepare.add_argument("--detector", help="detector checkpoint (default: embedded)")
-    for task, text in (
-        ("expert", "the lip-sync expert"),
-        ("judge", "an independent sync network with SyncNet v2's layout"),
-        ("generator", "the lip-sync generator"),
-        ("lipgan", "the generator with LipGAN's discriminator, the papers' baseline"),
-        ("parser", "the face parser"),
-        ("restorer", "the face restorer"),
-        ("detector", "the face detector"),
-        ("articulation", "the articulation network: speech to the shape of the mouth"),
-    ):
-        one = commands.add_parser(task, help=f"train {text}")
+    for task, entry in TASKS.items():
+        one = commands.add_parser(
+            task,
+            help=f"train {entry.title}",
+            description=f"Train {entry.title}. All options: wav2lip-hq options train.{task}",
+        )
         one.add_argument("recipe", nargs="?", default=task, help="recipe YAML or a packaged recipe's name")
         one.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE); an existing run continues")
         one.add_argument("--minutes", type=float, help="stop after this long; run again to continue")
@@ -65,24 +66,14 @@ def add_personalize(person: argparse.ArgumentParser) -> None:
     person.add_argument("--work", type=Path, help="folder for intermediate data (default runs/personal-NAME)")
 
 
-def settings(pairs: list[str]) -> dict[str, Any]:
-    """["lr=1e-4", "sync_weight=0"] -> {"lr": 0.0001, "sync_weight": 0}."""
-    import yaml
-
-    from ..errors import OptionError
-
-    out: dict[str, Any] = {}
+def settings(pairs: list[str]) -> dict[str, str]:
+    """["lr=1e-4", "sync_weight=0"] -> {"lr": "1e-4", "sync_weight": "0"}; the recipe knows what type each has."""
+    out: dict[str, str] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign:
             raise OptionError(f"--set wants KEY=VALUE, got '{pair}'")
-        parsed = yaml.safe_load(value)
-        if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
-            try:
-                parsed = float(parsed)
-            except ValueError:
-                pass
-        out[key] = parsed
+        out[key.strip()] = value.strip()
     return out
 
 
@@ -97,10 +88,11 @@ def personalize_main(args: argparse.Namespace) -> int:
 def main(args: argparse.Namespace) -> int:
     """Run the chosen sub-command; errors are for the caller to print."""
     if args.what == "prepare":
-        from .prepare import Options, prepare
+        given = {option.name: getattr(args, option.name, None) for option in listing(PrepareOptions)}
+        given["stages"] = {"detect": {"model": args.detector}} if args.detector else {}
+        options = make(PrepareOptions, {name: value for name, value in given.items() if value is not None})
+        from .prepare import prepare
 
-        stages = {"detect": {"model": args.detector}} if args.detector else {}
-        options = Options(size=args.size, crf=args.crf, smallest=args.smallest, stages=stages)
         done = prepare(args.source, args.target, options, workers=args.workers)
         print(
             f"{done.clips} clips, {done.seconds:.0f} s, {done.identities} identities, {done.bytes / 2**20:.1f} MiB "
@@ -117,7 +109,7 @@ def main(args: argparse.Namespace) -> int:
         from . import talking
         from .evaluate import evaluate_generator
 
-        held = args.identities or talking.held_identities(args.data, {})
+        held = args.identities or talking.held_identities(args.data)
         clips = talking.load_clips(args.data, identities=held)[:: max(1, args.every)]
         judge = checkpoints.load(args.judge, "syncnet_v2").module
         print(json.dumps(evaluate_generator(checkpoints.load(args.model, "wav2lip").module, judge, clips), indent=1))
@@ -134,9 +126,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.what == "personalize":
         return personalize_main(args)
-    from .tasks import load_recipe, recipe_path, train
-
     recipe = load_recipe(args.recipe, settings(args.set))
+    if recipe.task != args.what:
+        raise OptionError(f"'{args.recipe}' is a recipe for another task: wav2lip-hq train {recipe.task} {args.recipe}")
     folder = args.out or Path("runs") / recipe_path(args.recipe).stem
     figures = train(recipe, folder, args.minutes)
     print(json.dumps({"run": str(folder), **figures}))

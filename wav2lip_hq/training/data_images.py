@@ -29,7 +29,7 @@ def find_images(folders: Iterable[str | Path]) -> list[Path]:
             found.append(folder)
             continue
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of images; correct the recipe's options")
+            raise InputError(f"{folder}: no such folder of images; set data=FOLDER")
         found += sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     return found
 

@@ -13,8 +13,9 @@ import numpy as np
 from .. import compat  # noqa: F401 - before basicsr
 from ..types import Array
 from .data_images import jpeg
+from .options.pictures import DEGRADATIONS
 
-KINDS = ("clean", "mild", "generator", "heavy")
+KINDS = DEGRADATIONS
 
 
 def kernel(rng: np.random.Generator, sigma: tuple[float, float]) -> Array:

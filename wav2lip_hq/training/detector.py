@@ -8,8 +8,10 @@ cross-entropy with hard negatives mined 7 : 1, smooth L1 on box and landmark off
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -24,7 +26,10 @@ from . import facepack
 from .boxes import decode, match, nms, overlaps, priors
 from .data_images import sheet, shrink
 from .facepack import Picture
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
+from .options.pictures import DetectorOptions
+from .progress import say
+from .recipe import Recipe
 from .scenes import Painter
 
 MEAN = np.array((104, 117, 123), np.float32)  # of blue, green, red
@@ -73,36 +78,33 @@ def multibox_loss(
 
 
 class DetectorTask(Task):
-    """options: pack (labelled pictures; made when missing from images, footage and the teachers' files scrfd,
-    retina), validation (beginnings of names kept apart), validation_last (folder name -> how many of its last
-    pictures are kept apart), exclude (beginnings of names), sides (scene sizes), smallest (face px),
-    turn (share of faces turned sideways), mark_weight and mark_beta (see multibox_loss), resume_from (weights to start
-    from)."""
+    """Trains the detector on scenes painted from pictures that teachers labelled."""
 
+    Options: ClassVar[type[DetectorOptions]] = DetectorOptions
+    options: DetectorOptions
     product = "detector"
     monitor = "score"
     higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        o = recipe.options
-        skip = tuple(str(s) for s in o.get("exclude", []))
-        pictures = [p for p in load_pack(o) if not (skip and p.name.startswith(skip))]
+        o = self.options
+        pictures = [p for p in load_pack(o) if not (o.exclude and p.name.startswith(o.exclude))]
         apart = held_names([p.name for p in pictures], o)
         held = [p for p in pictures if p.name in apart]
         train = [p for p in pictures if p.name not in apart]
         if not held or not train:
-            raise InputError("the detector's pack has no held-out pictures, or nothing else; check 'validation'")
-        self.held = held[:: max(1, len(held) // int(o.get("validation_pictures", 240)))]
-        smallest = float(o.get("smallest", 12))
-        self.painter, self.held_painter = Painter(train, smallest, float(o.get("turn", 0))), Painter(held, smallest)
-        self.sides = [int(s) for s in o.get("sides", (192, 256, 320, 416))]
+            raise InputError(
+                f"{o.pack} has no pictures to measure on, or none besides; check 'validation' and 'validation_last'"
+            )
+        self.held = held[:: max(1, len(held) // o.validation_pictures)]
+        self.painter, self.held_painter = Painter(train, o.smallest, o.turn), Painter(held, o.smallest)
+        self.sides = list(o.sides)
         self.modules = {"detector": models.build("retinaface_mobilenet0.25")}
         net: Any = self.modules["detector"]
         net.phase = "train"  # logits, not probabilities
-        if o.get("resume_from"):
-            self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
-        self.loss: dict[str, Any] = {k: float(o[k]) for k in ("mark_weight", "mark_beta") if k in o}
+        if o.start:
+            self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o.start))[0])
         self.anchors = {s: priors(s, s) for s in self.sides}
 
     # ---- training
@@ -128,7 +130,8 @@ class DetectorTask(Task):
     def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
         out = self.live["detector"](batch["image"].contiguous(memory_format=torch.channels_last))
         with torch.autocast(out[0].device.type, enabled=False):
-            losses = multibox_loss(out, batch["label"], batch["box"], batch["mark"], **self.loss)
+            truth = batch["label"], batch["box"], batch["mark"]
+            losses = multibox_loss(out, *truth, mark_weight=self.options.mark_weight, mark_beta=self.options.mark_beta)
         optimise(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
@@ -218,24 +221,28 @@ def draw(image: Array, boxes: Array, points: Array, side: int) -> Array:
     return out
 
 
-def load_pack(options: dict[str, object]) -> list[Picture]:
+def load_pack(options: DetectorOptions) -> list[Picture]:
     """The labelled pictures, made by the teachers first if need be."""
-    path = Path(str(options["pack"]))
-    if not path.exists():
+    path = Path(options.pack)
+    if path.exists():
+        if options.data or options.footage:
+            say(f"{path}: pictures labelled earlier; delete it to label 'data' and 'footage' anew")
+    else:
         from .teachers import Teachers
 
-        retina = options.get("retina")
-        teachers = Teachers(Path(str(options["scrfd"])), Path(str(retina)) if retina else None)
-        folders = {k: [str(f) for f in options.get(k, [])] for k in ("images", "footage")}  # type: ignore[attr-defined]
-        facepack.build(path, folders["images"], folders["footage"], teachers)
+        teachers = Teachers(Path(options.scrfd or ""), Path(options.retina) if options.retina else None)
+        facepack.build(path, options.data, options.footage, teachers, on_log=say)
     return facepack.load(path)
 
 
-def held_names(names: list[str], options: dict[str, object]) -> set[str]:
-    """The pictures a recipe keeps apart: by the beginning of the name, and the last so many of a folder."""
-    starts = tuple(str(s) for s in options.get("validation", []))  # type: ignore[attr-defined]
+def held_names(names: list[str], options: DetectorOptions) -> set[str]:
+    """The pictures a recipe keeps apart: by the beginning of the name, and the last so many of a folder. Where it says
+    nothing, the last tenth of each folder."""
+    starts, last = options.validation, options.validation_last
     out = {n for n in names if starts and n.startswith(starts)}
-    last: dict[str, int] = dict(options.get("validation_last", {}))  # type: ignore[call-overload]
+    if not starts and not last:
+        sizes = Counter(n.partition("/")[0] for n in names)
+        last = {folder: math.ceil(size / 10) for folder, size in sizes.items()}
     for folder, count in last.items():
         out.update(sorted(n for n in names if n.startswith(folder + "/"))[-count:])
     return out

@@ -14,6 +14,7 @@ it is what calibrates the cosine as a probability.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from torch import Tensor
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
+from .options.talking import ExpertOptions, SyncOptions
+from .recipe import Recipe
 from .talking import Clip, Look
 
 
@@ -37,33 +40,31 @@ def spread(rng: np.random.Generator, last: int, count: int, gap: int) -> Array:
 
 
 class ExpertTask(Task):
-    """options: data, validation (identities), exclude, shifts, width, frames (Tv: 1, 3 or 5), windows (per clip),
-    augment, binary (weight of the cross-entropy term), temperature, start (weights)."""
+    """Trains the expert on windows of the same clip."""
 
+    Options: ClassVar[type[SyncOptions]] = ExpertOptions
+    options: SyncOptions
     product = "expert"
     monitor = "off_sync_accuracy"
     higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        o = recipe.options
-        self.frames = int(o.get("frames", talking.WINDOW))
-        self.windows = int(o.get("windows", 12))
-        self.augment = float(o.get("augment", 1.0))
-        self.binary = float(o.get("binary", 1.0))
-        self.temperature = float(o.get("temperature", 0.1))
-        held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
-        folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
+        o = self.options
+        self.width, self.windows, self.augment, self.temperature = o.width, o.windows, o.augment, o.temperature
+        held, skip = talking.held_identities(o.data, o.validation), list(o.exclude)
+        folder, shifts = Path(o.data), o.shifts
         self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
         self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
         self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > self.windows + talking.WINDOW])
         self.build_model()
-        if o.get("start"):
-            self.modules[self.product].load_state_dict(checkpoints.load_state(Path(o["start"]))[0])
+        if o.start:
+            self.modules[self.product].load_state_dict(checkpoints.load_state(Path(o.start))[0])
 
     def build_model(self) -> None:
         """Make the network; a subclass trains another one on the same samples."""
-        self.width = float(self.recipe.options.get("width", 1.0))
+        assert isinstance(self.options, ExpertOptions)
+        self.frames, self.binary = self.options.frames, self.options.binary
         self.modules = {"expert": models.build("lipsync_expert", width=self.width, frames=self.frames)}
 
     # ---- samples
@@ -139,7 +140,7 @@ class ExpertTask(Task):
         return starts, np.concatenate(sounds), np.concatenate(faces)
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        return self.evaluate(self.held_clips, device, limit=int(self.recipe.options.get("validation_clips", 40)))
+        return self.evaluate(self.held_clips, device, limit=self.options.validation_clips)
 
     def evaluate(self, clips: list[Clip], device: torch.device, limit: int = 1 << 30) -> dict[str, float]:
         """Off-sync accuracy (an in-sync and a randomly shifted pair for each window, threshold 0.5), the share of

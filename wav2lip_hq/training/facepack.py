@@ -101,7 +101,7 @@ def build(
             except InputError as error:
                 on_log(f"left out: {error}")
     if not names:
-        raise InputError("no picture to label: check the recipe's 'images' and 'footage'")
+        raise InputError("no picture to label: set data=FOLDER to pictures, or footage=FOLDER to clips")
     arrays: dict[str, Any] = {
         "names": np.array(names),
         "data": np.concatenate(data),

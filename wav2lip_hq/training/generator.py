@@ -21,6 +21,7 @@ it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -29,11 +30,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoints, models
-from ..errors import OptionError
 from ..types import Array
 from . import talking
 from .critic import PatchCritic, hinge, likeness
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
+from .options.talking import DrawingOptions, GeneratorOptions
+from .recipe import Recipe
 from .talking import Clip, Look
 
 MEL_OFFSET_FRAMES = -1  # where a frame's window starts, in frames from the frame
@@ -60,55 +62,48 @@ def masked(faces: Tensor) -> Tensor:
 
 
 class GeneratorTask(Task):
-    """options: data, validation, exclude, shifts, width, gated, attention (network), expert (checkpoint name or
-    path), sync_weight, gan_weight, sync_after (L1), sync_step (latest step), lower_weight, frames (per window), start
-    (weights), discriminator (visual_quality_disc, or patch), critic_lr (times lr), feature_weight (of a patch
-    critic's inner pictures), gan_step (when the critic's word begins to count), augment, bend (other proportions),
-    reference_near (share), reference_hard (candidates), freeze_norm (batch norm keeps its statistics: for fine-tuning
-    on few people)."""
+    """Trains the generator by pixels, an expert and a critic."""
 
+    Options: ClassVar[type[DrawingOptions]] = GeneratorOptions
+    options: DrawingOptions
     product = "generator"
     monitor = "val_loss"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        o = recipe.options
+        o = self.options
         self.betas = (0.5, 0.999)
-        self.width = float(o.get("width", 1.0))
-        self.sync_weight = float(o.get("sync_weight", 0.03))
-        self.gan_weight = float(o.get("gan_weight", 0.07))
-        self.gan_step = int(o.get("gan_step", 0))
-        self.sync_after = float(o.get("sync_after", 0.03))
-        self.sync_step = int(o.get("sync_step", 1 << 30))
-        self.lower_weight = float(o.get("lower_weight", 1.0))
-        self.augment = float(o.get("augment", 0.6))
-        self.bend = float(o.get("bend", 0.0))
-        self.frames = int(o.get("frames", talking.WINDOW))
-        self.freeze_norm = bool(o.get("freeze_norm", False))
-        held, skip = talking.held_identities(o["data"], o), list(o.get("exclude", []))
-        folder, shifts = Path(o["data"]), dict(o.get("shifts", {}))
+        self.width, self.frames, self.freeze_norm = o.width, o.frames, o.freeze_norm
+        self.lower_weight, self.augment, self.bend = o.lower_weight, o.augment, o.bend
+        held, skip = talking.held_identities(o.data, o.validation), list(o.exclude)
+        folder, shifts = Path(o.data), o.shifts
         self.train_clips = talking.load_clips(folder, without=held + skip, shifts=shifts)
         self.held_clips = talking.load_clips(folder, identities=held, without=skip, shifts=shifts)
         self.sampler = talking.Sampler([c for c in self.train_clips if len(c) > 3 * talking.WINDOW + 2])
-        self.near, self.hard = float(o.get("reference_near", 0.0)), int(o.get("reference_hard", 1))
+        self.near, self.hard = o.reference_near, o.reference_hard
         self._mouths: dict[str, Array] = {}
-        self.variant = {k: True for k in ("gated", "attention") if o.get(k)}
+        self.variant = {k: True for k in ("gated", "attention") if getattr(o, k)}
         self.modules = {"generator": models.build("wav2lip", width=self.width, **self.variant)}
-        if o.get("start"):
-            state, _ = checkpoints.load_state(Path(o["start"]))
+        if o.start:
+            state, _ = checkpoints.load_state(Path(o.start))
             self.modules["generator"].load_state_dict(state)
-        critic = o.get("discriminator", "visual_quality_disc")
-        if critic not in ("visual_quality_disc", "patch"):
-            raise OptionError(f"discriminator is visual_quality_disc or patch, not '{critic}'")
-        self.patches = critic == "patch"
-        self.feature_weight = float(o.get("feature_weight", 1.0))
+        self.sync_weight = self.gan_weight = 0.0
+        self.add_losses()
+        self.state = {"sync": 0.0, "l1": 1.0}
+
+    def add_losses(self) -> None:
+        """Make the networks that judge what the generator draws; a subclass has others."""
+        o = self.options
+        assert isinstance(o, GeneratorOptions)
+        self.sync_weight, self.sync_after = o.sync_weight, o.sync_after
+        self.sync_step = 1 << 30 if o.sync_step is None else o.sync_step
+        self.gan_weight, self.gan_step, self.feature_weight = o.gan_weight, o.gan_step, o.feature_weight
+        self.patches = o.discriminator == "patch"
         if self.gan_weight:
             self.modules["critic"] = PatchCritic() if self.patches else models.build("visual_quality_disc")
-            self.lr_scale["critic"] = float(o.get("critic_lr", 4.0 if self.patches else 1.0))
-        self.expert: nn.Module | None = None
+            self.lr_scale["critic"] = (4.0 if self.patches else 1.0) if o.critic_lr is None else o.critic_lr
         if self.sync_weight:
-            self.modules["expert"] = checkpoints.load(o["expert"], "lipsync_expert").module
-        self.state = {"sync": 0.0, "l1": 1.0}
+            self.modules["expert"] = checkpoints.load(o.expert or "", "lipsync_expert").module
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -276,7 +271,7 @@ class GeneratorTask(Task):
     def validate(self, device: torch.device) -> dict[str, float]:
         from skimage.metrics import structural_similarity
 
-        items = self._held(int(self.recipe.options.get("validation_windows", 32)))
+        items = self._held(self.options.validation_windows)
         l1, sync, cosine, real, ssim = [], [], [], [], []
         for at in range(0, len(items), 8):
             group = items[at : at + 8]

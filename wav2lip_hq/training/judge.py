@@ -20,6 +20,7 @@ from ..metrics.lipsync import centre, distances, from_distances, mfcc
 from ..types import Array
 from . import talking
 from .expert import ExpertTask
+from .options.talking import JudgeOptions
 from .talking import Clip, Look
 
 MFCC_PER_FRAME = 4  # 100 MFCC columns a second at 25 frames a second
@@ -27,13 +28,13 @@ MFCC_STEP = 20  # 0.2 s
 
 
 class JudgeTask(ExpertTask):
-    """options as the expert's; ``temperature`` divides the distances."""
+    """As the expert's, on faces at 224 px and MFCC."""
 
+    Options = JudgeOptions
     product = "judge"
     monitor = "pair_accuracy"
 
     def build_model(self) -> None:
-        self.width = float(self.recipe.options.get("width", 1.0))
         self.modules = {"judge": models.build("syncnet_v2", width=self.width)}
         self._mfcc: dict[str, Array] = {}
 

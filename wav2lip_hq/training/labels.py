@@ -74,7 +74,9 @@ def load_pairs(
         masks = _by_stem(folder / "masks")
         readers = {name: (images.get(name), _Indexed(path, table)) for name, path in masks.items()}
     else:
-        raise InputError(f"{folder}: neither images/ and masks/ nor CelebAMask-HQ-mask-anno/ is in it")
+        raise InputError(
+            f"{folder}: neither images/ and masks/ nor CelebAMask-HQ-mask-anno/ is in it; set data=FOLDER to another"
+        )
     pairs: list[Pair] = []
     for name in sorted(readers):
         image_path, read = readers[name]

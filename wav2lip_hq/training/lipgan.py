@@ -16,26 +16,26 @@ from torch import Tensor
 from .. import checkpoints, models
 from . import talking
 from .generator import GeneratorTask
-from .loop import Batch, Optimise, Recipe
+from .loop import Batch, Optimise
+from .options.talking import LipGanOptions
 from .talking import Clip, Look
 
 FAR = 5  # frames: a window this far off shares no picture with the right one
 
 
 class LipGanTask(GeneratorTask):
-    """options: the generator's (no expert, no visual-quality discriminator), critic (weights to start from),
-    critic_weight (share of the adversarial term)."""
+    """Trains the generator by pixels and a discriminator that learns along."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        recipe.options.update(sync_weight=0.0, gan_weight=0.0)
-        recipe.options.setdefault("frames", 1)
-        super().__init__(recipe)
-        self.critic_weight = float(recipe.options.get("critic_weight", 0.03))
-        width = float(recipe.options.get("critic_width", self.width))
-        self.critic_options = {"width": width, "frames": self.frames}
+    Options = LipGanOptions
+
+    def add_losses(self) -> None:
+        o = self.options
+        assert isinstance(o, LipGanOptions)
+        self.critic_weight = o.critic_weight
+        self.critic_options = {"width": o.width if o.critic_width is None else o.critic_width, "frames": self.frames}
         self.modules["critic"] = models.build("lipsync_expert", **self.critic_options)
-        if recipe.options.get("critic"):
-            self.modules["critic"].load_state_dict(checkpoints.load_state(Path(recipe.options["critic"]))[0])
+        if o.critic:
+            self.modules["critic"].load_state_dict(checkpoints.load_state(Path(o.critic))[0])
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -16,59 +16,42 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError
+from ..errors import InputError, OptionError
+from ..options import make
 from ..types import Array
+from .options.common import TaskOptions
+from .progress import Heartbeat, duration, say
+from .recipe import Recipe as Recipe
 
 Batch = dict[str, Array]
 # optimise(name, loss): backward, and when the accumulation is full clip, step and update the moving average.
 Optimise = Callable[[str, Tensor], None]
 
 
-@dataclass
-class Recipe:
-    """What a recipe YAML holds. ``options`` goes to the task; the rest steers the loop."""
-
-    task: str
-    steps: int
-    batch_size: int
-    lr: float = 1e-4
-    seed: int = 0
-    precision: str = "auto"  # auto | 32-true | bf16-mixed | 16-mixed
-    schedule: str = (
-        "constant"  # constant | cosine (to lr/50 at the last step) | plateau (halved when ``monitor`` stalls)
-    )
-    warmup: int = 0
-    clip: float = 0.0  # gradient norm; 0 = no clipping
-    accumulate: int = 1
-    ema: float = 0.0  # decay of the moving average of the weights; 0 = none
-    validate_every: int = 500
-    save_minutes: float = 3.0
-    patience: int = 0  # validations without improvement before an early stop; 0 = never
-    workers: int = 1  # threads that prepare batches
-    threads: int = 0  # torch threads; 0 = leave as is
-    devices: int = 1
-    options: dict[str, Any] = field(default_factory=dict)
-
-
 class Task(ABC):
-    """A thing to train. ``modules[product]`` is what gets exported."""
+    """A thing to train. ``modules[product]`` is what gets exported.
 
+    ``Options`` is the dataclass of its options; ``options`` is one made from what the recipe gives, checked and ready.
+    """
+
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    options: TaskOptions
     product: str = "model"
     monitor: str = "loss"  # the validation figure that decides which weights are best
     higher_is_better: bool = False
 
     def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.options = recipe, make(self.Options, recipe.options)
+        self.options.ready()
         torch.manual_seed(recipe.seed)  # the first weights, too, are the recipe's
-        self.recipe = recipe
         self.modules: dict[str, nn.Module] = {}
         self.betas: tuple[float, float] = (0.9, 0.999)
         self.lr_scale: dict[str, float] = {}  # per trained module, times recipe.lr
@@ -150,6 +133,35 @@ def _prefetch(task: Task, seed: int, rank: int, first: int, last: int, workers: 
                 future.cancel()
 
 
+def _saved(folder: Path, device: Any = "cpu", mmap: bool = False) -> dict[str, Any] | None:
+    """What ``Trainer.save`` left in a folder, or None. Raises InputError when it cannot be read."""
+    path = folder / "state.pt"
+    if not path.exists():
+        return None
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+    except Exception as error:  # torch has many
+        raise InputError(f"{path} cannot be read ({error}); delete it to start anew") from error
+    return saved
+
+
+def finished(folder: Path, recipe: Recipe, on_log: Callable[[str], None] = say) -> dict[str, float] | None:
+    """The last figures of a run that is at the recipe's last step already, and a line that says so; else None."""
+    saved = _saved(folder, mmap=True)  # a number is wanted, not the weights
+    if saved is None or saved["step"] < recipe.steps:
+        return None
+    at = f"step {saved['step']} of {recipe.steps}" if saved["step"] == recipe.steps else f"step {saved['step']}"
+    on_log(
+        f"{recipe.task}: already at {at} in {folder}; to go on give more steps "
+        "(--set steps=N), to begin anew another folder (--out FOLDER)"
+    )
+    path = folder / "log.csv"
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    last = rows[-1] if rows else {}
+    given = {k: v for k, v in last.items() if v and k not in ("step", "minutes") and not k.startswith("train_")}
+    return {k: float(v) for k, v in given.items()}
+
+
 class Trainer:
     """Runs a task. State is in ``folder/state.pt``, the newest export in ``last.safetensors``, the best in
     ``best.safetensors``, figures in ``log.csv`` and ``tensorboard/``, pictures in ``samples/``."""
@@ -159,8 +171,6 @@ class Trainer:
 
         self.task, self.recipe, self.folder = task, task.recipe, folder
         recipe = self.recipe
-        if recipe.schedule not in ("constant", "cosine", "plateau"):
-            raise OptionError(f"unknown schedule '{recipe.schedule}'; choose constant, cosine or plateau")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "samples").mkdir(exist_ok=True)
         if recipe.threads:
@@ -195,18 +205,26 @@ class Trainer:
         self.bad = 0
         self.factor = 1.0
         self.seconds = 0.0
+        self.sums: dict[str, float] = {}  # of the training figures since the last validation
+        self.count = 0
+        self.validating = False
         self._resume()
 
     # ---- state
 
     def _resume(self) -> None:
-        path = self.folder / "state.pt"
-        if not path.exists():
+        saved = _saved(self.folder, self.fabric.device)
+        if saved is None:
             return
-        saved = torch.load(path, map_location=self.fabric.device, weights_only=True)
-        for name in self.task.trained:
-            self.task.modules[name].load_state_dict(saved["modules"][name])
-            self.optimizers[name].load_state_dict(saved["optimizers"][name])
+        try:
+            for name in self.task.trained:
+                self.task.modules[name].load_state_dict(saved["modules"][name])
+                self.optimizers[name].load_state_dict(saved["optimizers"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise OptionError(
+                f"{self.folder} holds a run with another network ({str(error).splitlines()[0]}); give the options it "
+                "began with, or another folder (--out FOLDER)"
+            ) from error
         for name, ema in self.emas.items():
             if name in saved["emas"]:
                 ema.state, ema.updates = saved["emas"][name]["state"], saved["emas"][name]["updates"]
@@ -246,13 +264,39 @@ class Trainer:
         if name in self.emas:
             self.emas[name].update(self.task.modules[name])
 
-    def run(self, minutes: float | None = None, on_log: Callable[[str], None] = print) -> dict[str, float]:
-        """Train until the recipe's last step, an early stop, or ``minutes`` of wall time; returns the last figures."""
+    def run(self, minutes: float | None = None, on_log: Callable[[str], None] = say) -> dict[str, float]:
+        """Train until the recipe's last step, an early stop, or ``minutes`` of wall time; returns the last figures.
+
+        on_log: gets a line for each validation, and at least every 30 s one that says where the run is."""
+        recipe, first = self.recipe, self.step
+        done = finished(self.folder, recipe, on_log)
+        if done is not None:
+            return done
+        started = time.monotonic()
+        self.sums, self.count = {}, 0
+
+        def where() -> str:
+            done, spent = self.step - first, time.monotonic() - started
+            text = f"{recipe.task} step {self.step}/{recipe.steps}"
+            if done:
+                left = (recipe.steps - self.step) * spent / done
+                left = left if minutes is None else max(0.0, min(left, minutes * 60 - spent))
+                rate = done / spent
+                text += f", {rate:.2f} steps/s" if rate < 10 else f", {rate:.0f} steps/s"
+                text += f", about {duration(left)} left"
+            count, sums = max(1, self.count), list(self.sums.items())
+            text += ", validating" if self.validating else ""
+            return "  ".join([text, *(f"{k} {v / count:.4g}" for k, v in sums)])
+
+        with Heartbeat(where, on_log) as pulse:
+            if first:
+                pulse.log(f"{recipe.task}: goes on at step {first} of {recipe.steps} in {self.folder}")
+            return self._run(started, minutes, pulse.log)
+
+    def _run(self, started: float, minutes: float | None, on_log: Callable[[str], None]) -> dict[str, float]:
         recipe, task = self.recipe, self.task
-        started = saved = time.monotonic()
+        saved = started
         figures: dict[str, float] = {}
-        sums: dict[str, float] = {}
-        count = 0
         for step, batch in _prefetch(
             task, recipe.seed, self.fabric.global_rank, self.step, recipe.steps, recipe.workers
         ):
@@ -268,14 +312,15 @@ class Trainer:
                 number = float(value)
                 if not math.isfinite(number):
                     raise OptionError(f"{task.recipe.task}: '{key}' became {number} at step {step}; lower the lr")
-                sums[key] = sums.get(key, 0.0) + number
-            count += 1
+                self.sums[key] = self.sums.get(key, 0.0) + number
+            self.count += 1
             over = minutes is not None and time.monotonic() - started > minutes * 60
             last = self.step == recipe.steps or over
             if self.step % recipe.validate_every == 0 or last:
-                train = {k: v / count for k, v in sums.items()}
-                sums, count = {}, 0
+                train = {k: v / self.count for k, v in self.sums.items()}
+                self.validating = True
                 figures = self._validate(train, on_log)
+                self.sums, self.count, self.validating = {}, 0, False
                 self.save()
                 saved = time.monotonic()
                 if recipe.patience and self.bad >= recipe.patience:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -23,7 +23,9 @@ from ..types import Array
 from . import labels
 from .data_images import sheet, spoil, tone
 from .labels import CLASSES, IGNORE, Pair
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
+from .options.pictures import ParserOptions
+from .recipe import Recipe
 
 MEAN = np.array((0.485, 0.456, 0.406), np.float32) * 255
 STD = np.array((0.229, 0.224, 0.225), np.float32) * 255
@@ -139,32 +141,28 @@ def vary(
 
 
 class ParserTask(Task):
-    """options: data (folder, either layout), order (of indexed masks: official or bisenet), width, size (of training
-    crops), augment (strength), windows and tilt (see ``vary``), loss_stride, validation_last (how many names, in order,
-    are kept apart), resume_from (weights to start from)."""
+    """Trains the parser on pictures and their masks."""
 
+    Options: ClassVar[type[ParserOptions]] = ParserOptions
+    options: ParserOptions
     product = "parser"
     monitor = "miou"
     higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        o = recipe.options
-        self.width, self.size = float(o.get("width", 0.5)), int(o.get("size", 256))
-        self.strength, self.tilt = float(o.get("augment", 1.0)), float(o.get("tilt", 10.0))
-        low, high = o.get("windows", (0.42, 1.25))
-        self.windows = (float(low), float(high))
-        if self.size % 32:
-            raise InputError(f"the parser's 'size' must be a multiple of 32, not {self.size}")
-        pairs = labels.load_pairs(Path(o["data"]), str(o.get("order", "official")), int(o.get("longest", 384)))
-        held = int(o.get("validation_last", 80))
-        if not 0 < held < len(pairs):
-            raise InputError(f"cannot keep {held} of {len(pairs)} pairs apart; change 'validation_last'")
+        o = self.options
+        self.width, self.size, self.windows = o.width, o.size, o.windows
+        self.strength, self.tilt = o.augment, o.tilt
+        pairs = labels.load_pairs(Path(o.data), o.order, o.longest)
+        held = o.validation_last
+        if held >= len(pairs):
+            raise InputError(f"cannot keep {held} of {len(pairs)} pairs apart; set a smaller validation_last")
         self.train_pairs, self.held = pairs[:-held], pairs[-held:]
         self.net = models.build("bisenet_79999_iter", width=self.width)
-        if o.get("resume_from"):
-            self.net.load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
-        self.coarse = Coarse(self.net, int(o.get("loss_stride", 2)))
+        if o.start:
+            self.net.load_state_dict(checkpoints.load_state(Path(o.start))[0])
+        self.coarse = Coarse(self.net, o.loss_stride)
         self.modules = {"parser": self.coarse}
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -197,7 +195,7 @@ class ParserTask(Task):
 
     def validate(self, device: torch.device) -> dict[str, float]:
         out = scores(confusion(self, self.held, self.size, device))
-        if int(self.recipe.options.get("validate_large", 1)):
+        if self.options.validate_large:
             large = scores(confusion(self, self.held[::4], 2 * self.size, device))
             out.update({f"large_{k}": large[k] for k in ("miou", "skin", "lips_and_mouth")})
         rng = np.random.default_rng(3)

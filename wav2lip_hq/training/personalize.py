@@ -23,8 +23,11 @@ from ..errors import InputError, OptionError
 from ..geometry import box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
-from .loop import Recipe, Trainer
-from .prepare import Options, prepare
+from .loop import Trainer
+from .options.prepare import PrepareOptions
+from .prepare import prepare
+from .progress import Heartbeat
+from .recipe import Recipe
 from .restorer import FACE, MARGIN, PADS
 from .tasks import build_task, load_recipe
 
@@ -134,7 +137,7 @@ def personalize(
         raise OptionError(f"'{name}' is already a checkpoint ({taken}); choose another name")
     work = work or Path("runs") / f"personal-{name}"
     cut, clips = work / "prepared", work / "clips"
-    prepare(footage, cut, Options(size=192, crf=14), runtime=runtime)
+    prepare(footage, cut, PrepareOptions(size=192, crf=14), runtime=runtime)
     clips.mkdir(parents=True, exist_ok=True)
     for path in sorted(cut.glob("*.npz")):
         if not any(clips.glob(f"*__{path.stem}.npz")):
@@ -165,9 +168,9 @@ def personalize(
         sharp = checkpoints.load(restorer)
         own = {k: v for k, v in (settings or {}).items() if k in ("steps", "batch_size", "validate_every", "warmup")}
         options = {
-            "images": [str(work / "portraits")],
+            "data": [str(work / "portraits")],
             "validation_last": {"portraits": held},
-            "resume_from": str(sharp.path),
+            "start": str(sharp.path),
             "arch": sharp.arch.name,
             "arch_options": sharp.options,
         }
@@ -206,7 +209,7 @@ def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[bool, dict[str
     task = build_task(dataclasses.replace(recipe))
     for module in task.modules.values():
         module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), Heartbeat(lambda: f"{recipe.task}: measuring where it starts"):
         before = task.validate(torch.device("cpu"))
     Trainer(task, folder).run(minutes)
     _, card = checkpoints.load_state(folder / "best.safetensors")

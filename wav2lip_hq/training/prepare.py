@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,21 +31,9 @@ from ..stages import STAGES
 from ..types import Array, Chunk
 from . import footage
 from .footage import Footage
+from .options.prepare import PrepareOptions as Options
+from .progress import Heartbeat, duration
 from .talking import FPS
-
-
-@dataclass(frozen=True)
-class Options:
-    """size: side of the stored wide crop (the generator's box is about two thirds of it); crf: x264 quality of the
-    stored crops; smallest: least face side in source pixels; shortest, longest: seconds of a stored clip."""
-
-    size: int = 144
-    crf: int = 20
-    smallest: float = 48.0
-    shortest: float = 1.0
-    longest: float = 20.0
-    validation: float = 0.1  # share of the identities held out
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)  # options for detect and track
 
 
 def wide_box(box: Array) -> Array:
@@ -213,6 +203,7 @@ def prepare(
     """
     from tqdm import tqdm
 
+    started = time.monotonic()
     options = options or Options()
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
@@ -235,7 +226,15 @@ def prepare(
             file.write(json.dumps(done[str(item.path)]) + "\n")
         bar.update()
 
-    with bar:
+    def where() -> str:
+        made, spent = len(done) - (len(items) - len(todo)), time.monotonic() - started
+        text = f"prepare: {len(done)}/{len(items)} files"
+        if made:
+            left = (len(todo) - made) * spent / made
+            text += f", {60 * made / spent:.1f} files/min, about {duration(left)} left"
+        return text
+
+    with bar, Heartbeat(where) if bar.disable else nullcontext():
         if workers <= 1 or runtime is not None:
             runtime = runtime or Runtime()
             for item in todo:

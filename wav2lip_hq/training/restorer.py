@@ -8,9 +8,11 @@ on by the recipe for a second, sharper phase.
 from __future__ import annotations
 
 import functools
+import math
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -19,15 +21,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoints, compat, models  # noqa: F401 - compat before basicsr
-from ..errors import CheckpointError, InputError, OptionError
+from ..errors import CheckpointError, InputError
 from ..geometry import box_to_crop, pad_box, sample
 from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import Lpips
 from ..types import Array
 from . import facepack
 from .data_images import find_images, read_rgb, sheet
-from .degrade import KINDS, degrade, enlarge
-from .loop import Batch, Optimise, Recipe, Task
+from .degrade import degrade, enlarge
+from .loop import Batch, Optimise, Task
+from .options.pictures import MIX, RestorerOptions
+from .recipe import Recipe
 
 SCALE = 4
 FACE = 384  # side of a face crop at full size; the generator's 96 px times four
@@ -59,44 +63,35 @@ class Perceptual(nn.Module):
 
 
 class RestorerTask(Task):
-    """options: images (folders), pack (labelled faces: pictures named there give face crops, stretched as the
-    generator's are; without it, plain crops), validation_last (folder -> how many of its last pictures are kept apart),
-    arch (srvgg or rrdbnet) and arch_options, patch (px of the small side), mix (share of each degradation),
-    perceptual and perceptual_weights (a VGG-16 file), gan (weight), resume_from (weights to start from)."""
+    """Trains the restorer on photographs and what is left of them when they are spoilt."""
 
+    Options: ClassVar[type[RestorerOptions]] = RestorerOptions
+    options: RestorerOptions
     product = "restorer"
     monitor = "gain"
     higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        o = recipe.options
-        self.patch = int(o.get("patch", 48))
-        mix: dict[str, float] = dict(o.get("mix", {"clean": 0.35, "mild": 0.35, "generator": 0.3}))
-        if set(mix) - set(KINDS) or sum(mix.values()) <= 0:
-            raise OptionError(f"the restorer's 'mix' gives shares to {', '.join(KINDS)}, not {', '.join(mix)}")
+        o = self.options
+        self.patch, mix = o.patch, o.mix or MIX
         self.kinds, self.shares = list(mix), np.array(list(mix.values()), float) / sum(mix.values())
-        pack = o.get("pack")
-        self.faces, self.held = load_faces([str(f) for f in o["images"]], Path(pack) if pack else None, o)
-        self.arch, self.arch_options = str(o.get("arch", "srvgg")), dict(o.get("arch_options", {}))
-        if self.arch not in ("srvgg", "rrdbnet"):
-            raise OptionError(f"the restorer's 'arch' is srvgg or rrdbnet, not {self.arch}")
+        self.faces, self.held = load_faces(o.data, Path(o.pack) if o.pack else None, o.validation_last)
+        self.arch, self.arch_options = o.arch, o.arch_options
         self.modules = {"restorer": models.build(self.arch, **self.arch_options)}
         if self.arch == "srvgg":  # begin near "the input, enlarged": the random correction starts small
             with torch.no_grad():
                 body: Any = self.modules["restorer"].body
                 body[-1].weight.mul_(0.1)
-        if o.get("resume_from"):
-            self.modules["restorer"].load_state_dict(checkpoints.load_state(Path(o["resume_from"]))[0])
-        self.gan, self.perceptual = float(o.get("gan", 0)), float(o.get("perceptual", 0))
+        if o.start:
+            self.modules["restorer"].load_state_dict(checkpoints.load_state(Path(o.start))[0])
+        self.gan, self.perceptual = o.gan, o.perceptual
         if self.perceptual:
-            if not o.get("perceptual_weights"):
-                raise OptionError("a perceptual loss needs 'perceptual_weights', a VGG-16 file; or set perceptual: 0")
-            self.modules["perceptual"] = Perceptual(Path(o["perceptual_weights"]))
+            self.modules["perceptual"] = Perceptual(Path(o.perceptual_weights or ""))
         if self.gan:
             from basicsr.archs.discriminator_arch import UNetDiscriminatorSN
 
-            self.modules["discriminator"] = UNetDiscriminatorSN(3, int(o.get("discriminator_width", 32)))
+            self.modules["discriminator"] = UNetDiscriminatorSN(3, o.discriminator_width)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -175,7 +170,7 @@ class RestorerTask(Task):
         state that of luma under a Gaussian window, which lies within 0.012 of it (measured with the embedded restorer).
         """
         out: dict[str, float] = {}
-        faces = self.held[:: max(1, len(self.held) // int(self.recipe.options.get("validation_pictures", 24)))]
+        faces = self.held[:: max(1, len(self.held) // self.options.validation_pictures)]
         for kind in ("clean", "mild", "generator"):
             rows = []
             for number, face in enumerate(faces):
@@ -214,9 +209,10 @@ class RestorerTask(Task):
         checkpoints.save(path, self.modules["restorer"], self.arch, self.arch_options, card, half=True)
 
 
-def load_faces(folders: list[str], pack: Path | None, options: dict[str, Any]) -> tuple[list[Array], list[Array]]:
+def load_faces(folders: Sequence[str], pack: Path | None, last: Mapping[str, int]) -> tuple[list[Array], list[Array]]:
     """Training crops (FACE + 2 MARGIN px) and held-out faces (FACE px), uint8 RGB. Raises InputError.
 
+    last: folder -> how many of its last pictures are held out; where it says nothing, a tenth of each of ``folders``.
     A picture whose largest face would have to be enlarged more than 1.5 times is left out; one without a known face
     serves whole, shrunk to at most twice FACE (training) or by its middle (held-out).
     """
@@ -226,12 +222,13 @@ def load_faces(folders: list[str], pack: Path | None, options: dict[str, Any]) -
             if p.sure.any():
                 sides = (p.boxes[:, 2:] - p.boxes[:, :2]).prod(1) * p.sure
                 boxes[p.name] = p.boxes[int(sides.argmax())], p.image.shape[1]
-    last: dict[str, int] = dict(options.get("validation_last", {}))
     train: list[Array] = []
     held: list[Array] = []
     for folder in folders:
         paths = find_images([folder])
         keep = {p for name in last for p in sorted(q for q in paths if q.parent.name == name)[-last[name] :]}
+        if not last:
+            keep = set(paths[len(paths) - math.ceil(len(paths) / 10) :])
         for path in paths:
             image = read_rgb(path)
             known = boxes.get(f"{path.parent.name}/{path.stem}")
@@ -255,5 +252,8 @@ def load_faces(folders: list[str], pack: Path | None, options: dict[str, Any]) -
                     sample(image, box_to_crop(pad_box(region, (grow,) * 4), FACE + 2 * MARGIN)[0], FACE + 2 * MARGIN)
                 )
     if not train or not held:
-        raise InputError("the restorer needs pictures to train on and, by 'validation_last', some to be judged on")
+        raise InputError(
+            f"{', '.join(folders)}: {len(train)} faces to train on, {len(held)} to measure on; it takes both, "
+            f"of {FACE if pack is None else round(FACE / 1.5)} px or more (see validation_last)"
+        )
     return train, held

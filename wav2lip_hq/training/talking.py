@@ -10,6 +10,7 @@ it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,14 +114,15 @@ def load_clips(
     return clips
 
 
-def held_identities(folder: Path | str, options: dict[str, object]) -> list[str]:
-    """Validation identities: the recipe's own list, else the one ``prepare`` wrote beside the clips."""
-    given = options.get("validation")
-    if isinstance(given, list):
-        return [str(i) for i in given]
+def held_identities(folder: Path | str, given: Sequence[str] | None = None) -> list[str]:
+    """Validation identities: those ``given`` by a recipe, else the ones ``prepare`` wrote down beside the clips."""
+    if given is not None:
+        return list(given)
     path = Path(folder) / "split.json"
     if not path.exists():
-        raise InputError(f"{path} is missing: name validation identities in the recipe, or prepare the data again")
+        raise InputError(
+            f"{path} is missing: set validation=PERSON,... (people to measure on), or prepare the data again"
+        )
     return [str(i) for i in json.loads(path.read_text())["validation"]]
 
 

@@ -45,6 +45,11 @@ class VideoReader:
         self._used = False
         self.damaged = 0
 
+    @property
+    def once(self) -> bool:
+        """Whether the frames can be read only once (iterators)."""
+        return self._once
+
     def __iter__(self) -> Iterator[Frame]:
         if self._frames is None:
             if self._used and self._once:

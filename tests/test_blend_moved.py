@@ -1,0 +1,227 @@
+"""Blend with landmarks: the source's own face moved to the mesh wanted, with its own mouths between the lips."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from drawn_faces import Labelled, labels
+from media import tiny_runtime
+from meshed_faces import TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
+
+from wav2lip_hq import geometry
+from wav2lip_hq.stages import Blend, Parse
+from wav2lip_hq.stages._choice import Library, Wanted, shapes
+from wav2lip_hq.stages._outline import lower_face
+
+PARSE = Parse(model="")
+KNOWN = [face_mesh(o) for o in (0, 0, 4, 8, 12, 18, 24, 30, 36, 30, 24, 18, 12, 8, 4, 0)]
+
+
+@pytest.fixture(scope="module")
+def known():
+    return facts(KNOWN)
+
+
+def mouth(frames):
+    """The middle of the aligned mouths, (T, 60, 60, 3) int."""
+    return on_canvas(frames)[:, 350:410, 226:286].astype(int)
+
+
+def like(frames, mesh):
+    """Mean difference to how the face of that mesh is drawn, around the mouth."""
+    return np.abs(mouth(frames) - mouth(picture(mesh)[None])).mean()
+
+
+def test_an_open_mouth_closes(known):
+    opened, closed = face_mesh(36), face_mesh(0)
+    for library in (known, None):
+        made = through(talk([opened] * 3, [closed] * 3, library), PARSE, Blend())
+        brightness = mouth(made)[:, 10:50].mean(3)
+        assert brightness.max() < 215, "no teeth are left"
+        assert (brightness < 75).mean() < 0.02, "nor the dark behind them"
+        assert like(made, closed) < 0.4 * like(made, opened)
+
+
+def test_a_closed_mouth_opens_and_shows_the_persons_own_teeth(known):
+    opened, closed = face_mesh(30), face_mesh(0)
+    made = through(talk([closed] * 3, [opened] * 3, known), PARSE, Blend())
+    assert like(made, opened) < 0.4 * like(made, closed)
+    # Gaps between teeth: contrast from column to column, as the drawn face has it.
+    rows = slice(14, 24)
+    real, shown = (np.abs(np.diff(mouth(x)[:, rows].mean(3), axis=2)).mean() for x in (picture(opened)[None], made))
+    assert shown > 0.5 * real
+
+
+def test_a_face_never_seen_open_gets_a_calm_dark_mouth():
+    opened, closed = face_mesh(36), face_mesh(0)
+    made = through(talk([closed] * 3, [opened] * 3, facts([closed] * 4)), PARSE, Blend())
+    inside = mouth(made)[:, 20:40, 10:50]
+    red, green, blue = np.moveaxis(inside, 3, 0)
+    assert inside.mean() < 110 and inside.min() >= 0
+    assert (blue <= green + 12).all() and (red >= green).all(), "no violet, no green"
+    assert np.abs(np.diff(made.astype(int), axis=0)).max() < 60, "and it holds still"
+
+
+def test_lips_and_chin_move_with_the_mouth(known):
+    """The lower border of the lower lip and the chin are where the target has them."""
+    opened, closed = face_mesh(18), face_mesh(0)
+    made = through(talk([closed], [opened], known), PARSE, Blend())
+    column = cv2.GaussianBlur(on_canvas(made)[0], (0, 0), 2)[:, 256].astype(int)
+    chin = 300 + 185 + 0.65 * 18
+    assert abs(440 + np.abs(np.diff(column[440:505, 0])).argmax() - chin) < 4
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_nothing_changes_where_nothing_moves(deep):
+    frames = np.stack([picture(face_mesh(0))])
+    frames = frames.astype(np.uint16) * 257 + 3 if deep else frames
+    chunk = talk([face_mesh(0)], [face_mesh(0)], frames=frames)
+    np.testing.assert_array_equal(through(chunk, PARSE, Blend()), frames)
+
+
+@pytest.mark.parametrize("parse", [(), (PARSE,)])
+@pytest.mark.parametrize("deep", [False, True])
+def test_pixels_off_the_lower_face_keep_their_values(deep, parse, known):
+    frames = np.stack([picture(face_mesh(6))] * 2)
+    frames = frames.astype(np.uint16) * 257 + 3 if deep else frames
+    chunk = talk([face_mesh(6)] * 2, [face_mesh(30)] * 2, known, frames=frames)
+    made = through(chunk, *parse, Blend())
+    shape = lower_face(face_mesh(6), face_mesh(30))
+    inside = cv2.warpAffine(cv2.dilate(shape, np.ones((5, 5))), geometry.invert(TO512), frames.shape[2:0:-1]) > 0
+    np.testing.assert_array_equal(made[:, ~inside], frames[:, ~inside])
+    assert (made[:, inside] != frames[:, inside]).mean() > 0.2
+    if deep:
+        eight = through(
+            talk([face_mesh(6)] * 2, [face_mesh(30)] * 2, known, frames=(frames // 257).astype(np.uint8)),
+            *parse,
+            Blend(),
+        )
+        assert np.abs(made / 257 - eight)[:, inside].mean() < 1
+        assert len(np.unique(made[:, inside] % 257)) > 100, "sixteen bits, not eight"
+
+
+def turned(mesh, share=0.45):
+    """A head turned far to one side: everything closer together, the mouth near the face's border."""
+    out = mesh.copy()
+    out[:, 0] = 300 + share * (mesh[:, 0] - 256) - 0.0006 * (mesh[:, 0] - 256) ** 2
+    return out
+
+
+def test_a_turned_face_has_no_second_mouth(known):
+    before, after = turned(face_mesh(0)), turned(face_mesh(24))
+    frames = np.stack([picture(before)])
+    made = through(talk([before], [after], known, frames=frames), PARSE, Blend())
+    changed = on_canvas(np.abs(made.astype(int) - frames).astype(np.uint8))[0].max(2) > 40
+    face = cv2.dilate(lower_face(before, after), np.ones((5, 5)))
+    assert not changed[face == 0].any()
+    # Dark of an open mouth: in one place only, between the target's lips.
+    dark = (on_canvas(made)[0].astype(int).sum(2) < 160).astype(np.uint8)
+    cheek = dark.copy()
+    left, right = after[:40, 0].min() - 8, after[:40, 0].max() + 8
+    cheek[:, int(left) : int(right)] = 0
+    assert dark[:, int(left) : int(right)].any() and not (cheek & face).any()
+
+
+def test_strength_fades_to_the_untouched_frame(known):
+    before, after = face_mesh(4), face_mesh(30)
+    frames = np.stack([picture(before)] * 3)
+    strength = np.array([0, 0.5, 1], np.float32)
+    made = through(talk([before] * 3, [after] * 3, known, frames=frames, strength=strength), PARSE, Blend())
+    change = np.abs(made.astype(int) - frames).sum((1, 2, 3))
+    assert change[0] == 0 < change[1] < change[2]
+
+
+def test_a_face_without_a_target_is_left_alone(known):
+    chunk = talk([face_mesh(4)] * 2, [face_mesh(30)] * 2, known)
+    chunk.faces.target[1] = np.nan
+    made = through(chunk, PARSE, Blend())
+    assert (made[0] != chunk.frames[0]).any()
+    np.testing.assert_array_equal(made[1], chunk.frames[1])
+
+
+def test_what_lies_over_the_face_stays(known):
+    """A hand (background and cloth inside the face) over the mouth's left half."""
+    seen = labels((16, (150, 330, 240, 420)))
+    runtime = tiny_runtime()
+    runtime.batch_size = 64
+    runtime.add_model("labelled", Labelled(seen, seen), "bisenet_79999_iter")
+    chunk = talk([face_mesh(0)] * 2, [face_mesh(30)] * 2, known)
+    made = through(chunk, Parse("labelled"), Blend(), runtime=runtime)
+    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    assert change[340:410, 170:230].max() == 0 and change[340:420, 256:330].max() > 40
+
+
+# ---- no state: the same bits whatever the chunks and wherever a span begins
+
+
+def swaying(count):
+    """Meshes and targets of someone who talks while moving and is to say something else."""
+    has = [face_mesh(15 + 14 * np.sin(n / 2)) for n in range(count)]
+    wanted = [face_mesh(15 + 15 * np.sin(n / 3 + 2), 1 - 0.1 * np.sin(n / 5)) for n in range(count)]
+    return has, wanted
+
+
+def test_chunks_and_spans_do_not_change_a_bit(known):
+    chunk = talk(*swaying(30), known)
+    stages = (PARSE, Blend())
+    whole = through(chunk, *stages)
+    for size in (1, 4, 7):
+        np.testing.assert_array_equal(through(chunk, *stages, size=size), whole)
+    before, after = sum(s.context for s in stages), sum(s.lookahead for s in stages)
+    for start, end in ((10, 14), (13, 20), (22, 30)):
+        first, last = max(0, start - before), min(30, end + after)
+        for size in (0, 3):
+            part = through(cut(chunk, first, last), *stages, size=size)
+            np.testing.assert_array_equal(part[start - first : end - first], whole[start:end])
+
+
+def test_generated_faces_depend_on_no_more_than_their_context(known):
+    """The same for the path without landmarks: colours and detail are steadied over a fixed window."""
+    rng = np.random.default_rng(0)
+    has, wanted = swaying(30)
+    chunk = talk(has, wanted)
+    made = on_canvas(np.stack([picture(m, 9) for m in wanted])).astype(int)
+    made = np.clip(made + rng.normal(0, 8, made.shape) + rng.normal(0, 8, (30, 1, 1, 3)), 0, 255).astype(np.uint8)
+    chunk = chunk.with_faces(
+        mesh=None, target=None, synced=made, synced96=made[:, ::4, ::4], to96=chunk.faces.to512 / 4
+    )
+    runtime = tiny_runtime()
+    whole = through(chunk, Blend(), runtime=runtime)
+    assert (whole != chunk.frames).any((1, 2, 3)).all()
+    np.testing.assert_array_equal(through(chunk, Blend(), size=4), whole)
+    for start, end in ((12, 16), (20, 30)):
+        first, last = start - Blend().context, min(30, end + Blend().lookahead)
+        part = through(cut(chunk, first, last), Blend())
+        np.testing.assert_array_equal(part[start - first : end - first], whole[start:end])
+
+
+# ---- the choice of mouths
+
+
+def wanted(mesh):
+    return Wanted(shapes(mesh[None])[0], float(np.ptp(mesh[:20, 1]) / 182), np.zeros(3), 150.0)
+
+
+def test_the_mouth_shown_is_as_open_as_the_one_wanted(known):
+    library = Library(known.mouths)
+    for opening in (0, 8, 18, 30, 36):
+        costs = [library.costs(wanted(face_mesh(opening)))] * 5
+        assert abs(np.ptp(KNOWN[library.chosen(costs, 2)][:20, 1]) - opening) <= 4
+
+
+def test_mouths_follow_the_footage_rather_than_jump(known):
+    """Each opening occurs twice in the footage, as the mouth opens and as it closes: one of the two is stayed with."""
+    library = Library(known.mouths)
+    falling = [36, 30, 24, 18, 12, 8, 4]
+    costs = [library.costs(wanted(face_mesh(o))) for o in falling]
+    path = [library.chosen(costs, n) for n in range(len(falling))]
+    assert max(np.abs(np.diff(path))) <= 2
+
+
+def test_a_mouth_in_another_light_or_pose_is_avoided(known):
+    library = Library(known.mouths)
+    library.mouths.light[:8] *= 0.5
+    library.mouths.pose[9:, 0] = 30
+    one = Wanted(shapes(face_mesh(30)[None])[0], 30 / 182, np.zeros(3), float(known.mouths.light[8]))
+    assert library.chosen([library.costs(one)] * 3, 1) == 8

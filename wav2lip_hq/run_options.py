@@ -1,0 +1,61 @@
+"""What a run may be told besides footage, speech and output, from Python, the command line and job files alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import OptionError
+from .options import check, described, option
+
+EXTEND = ("loop", "pingpong", "hold", "stop")
+CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png")
+ENCODER_PRESETS = (
+    ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+)  # fmt: skip
+
+
+@described
+@dataclass(frozen=True)
+class RunOptions:
+    """How a clip is read, filled, timed and written. The stages' own options belong to the stages."""
+
+    codec: str | None = option(
+        None, "How the picture is encoded; without it the output's ending decides (mostly h264).", choices=CODECS
+    )
+    crf: int | None = option(
+        None, "Quality of h264 and hevc; lower is better and larger (default: visually lossless).", low=0, high=51
+    )
+    encoder_preset: str | None = option(
+        None, "Speed of h264 and hevc; slower is smaller (default: medium).", choices=ENCODER_PRESETS
+    )
+    pix_fmt: str | None = option(None, "Pixel format, say yuv422p10le (default: by codec and footage).")
+    extend: str = option(
+        "loop", "What to show when the speech is longer than the footage; hold repeats its last frame.", choices=EXTEND
+    )
+    trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
+    sync_offset: float | str = option(
+        0.0,
+        'Let the mouth follow sound that is later by this much; "auto" measures it in a trial of the first seconds.',
+        unit="ms",
+        low=-2000,
+        high=2000,
+    )
+    fps: float | None = option(
+        None, "Frame rate of pictures and arrays; files keep their own (default 25).", above=0, high=1000
+    )
+    deinterlace: bool = option(False, "Rebuild full frames of interlaced footage.")
+    mark: bool = option(True, "Say in the output's metadata that the lip movement is synthetic.")
+    compare: bool = option(False, "Write source and result side by side.")
+    chunk_size: int | None = option(
+        None, "Frames worked on at a time; changes memory, never the result (default: by size).", low=1, high=1000
+    )
+    measure: bool = option(True, "Measure the audio-video offset of the result where a sync network is installed.")
+    survey: str = option("", "A survey of this footage, saved before; without it the footage is surveyed first.")
+    sound: str = option(
+        "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if isinstance(self.sync_offset, str) and self.sync_offset != "auto":
+            raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')

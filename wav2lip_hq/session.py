@@ -1,0 +1,358 @@
+"""One footage, one or several voices: frames in, chunks with the mouths made out, and an account of what was done.
+
+``HQPipeline.run`` and ``open``, previews and batch jobs all work through a Session. What a frame becomes depends on
+the footage, its survey and the speech alone: not on chunk sizes, and not on where a rendered span begins.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from . import audio, source
+from .engine import Stage, prefetch, run_stages
+from .errors import OptionError
+from .run_options import RunOptions
+from .runtime import Runtime
+from .source import Frame, Speech
+from .stages import Track
+from .survey import Survey, survey_footage
+from .survey.choice import choose
+from .survey.collector import ADDED, Collector, split_stages
+from .tally import Tally
+from .types import Chunk, Faces, Reason
+from .video import VideoReader
+
+GROWTH = 24  # frames: footage that can be read only once is known this far ahead of the frame being rendered
+MARGIN = Fraction(60)  # seconds beyond the speech that are surveyed of longer footage: mouths to choose from
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Somebody's speech over the footage: what is said, from when on, and the stages that make it, its choice of face
+    included."""
+
+    speech: Speech
+    stages: tuple[Stage, ...]
+    begins: Fraction = Fraction(0)
+    name: str = ""  # of its sound, for messages
+
+    @property
+    def over(self) -> Fraction:
+        """Seconds of the output at which it ends."""
+        return self.begins + self.speech.seconds
+
+    def mel_offset(self, runtime: Runtime) -> float:
+        """Milliseconds by which its windows of the speech are moved: what the generator was trained with, and the
+        stage's own option."""
+        offset = 0.0
+        for stage in self.stages:
+            ask = getattr(stage, "mel_offset_ms", None)
+            if ask is not None:
+                offset += float(ask(runtime)) + float(getattr(stage, "sync_offset", 0.0) or 0.0)
+        return offset
+
+
+class Session:
+    """Opened footage with its voices. ``prepare`` first, then any number of ``chunks``.
+
+    tally: of what ``chunks`` gave since it was last called. clock: wall seconds by stage. runtime: the run's own, with
+    its warnings.
+    """
+
+    def __init__(
+        self,
+        reader: VideoReader,
+        voices: Sequence[Voice],
+        options: RunOptions,
+        runtime: Runtime,
+        *,
+        keep: Iterable[str] = (),
+    ) -> None:
+        self.reader, self.voices, self.options = reader, tuple(voices), options
+        self.runtime = runtime.for_run()
+        self.keep = tuple(keep)
+        self.clock: dict[str, float] = {}
+        self.tally = Tally()
+        self.surveys: list[Survey | None] = [None] * len(self.voices)
+        self.sync_offset = 0.0  # ms, applied to every voice
+        self.more = False  # whether the output goes on after the span that ``chunks`` gave last
+
+    # ---- before
+
+    def prepare(self, survey: Survey | None = None, on_survey: Callable[[int, int | None], None] | None = None) -> None:
+        """Load the networks and survey the footage, unless a survey is given. Raises CheckpointError, OptionError."""
+        for voice in self.voices:
+            for stage in voice.stages:
+                stage.load(self.runtime)
+        info = self.reader.info
+        if info.interlaced:
+            self.runtime.warn(f"{info.path} is interlaced; deinterlace it (--deinterlace) for clean frames")
+        for voice in self.voices:
+            if audio.is_silent(voice.speech.wav):
+                self.runtime.warn(f"{voice.name or 'the audio array'} is silent: the mouth will stay closed")
+        if not isinstance(self.options.sync_offset, str):
+            self.sync_offset = self.options.sync_offset
+        if survey is None and not self.reader.once:
+            survey = self.survey(on_survey)
+        if survey is not None:
+            self.surveys = [self._chosen(survey, voice) for voice in self.voices]
+
+    @property
+    def survey_stages(self) -> tuple[Stage, ...]:
+        """The stages that survey the footage for every voice; none if the stages only render."""
+        looks = [split_stages(v.stages)[0] for v in self.voices]
+        if not all(looks):
+            return ()
+        stages = looks[0]
+        if any(_without_choice(other) != _without_choice(stages) for other in looks):
+            raise OptionError(
+                "the voices look at the footage differently (detect, track and what follows them may differ in "
+                "track.faces and track.reference alone); make them one after the other"
+            )
+        if len({_choice(one) for one in looks}) > 1:  # one survey of all faces serves every voice
+            stages = tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
+        return stages
+
+    @property
+    def survey_end(self) -> Fraction | None:
+        """Seconds of the footage up to which it is surveyed; None = all of it."""
+        end, length = self._longest, self.reader.info.duration
+        return end + MARGIN if length is not None and length > end + MARGIN else None
+
+    def survey(self, on_survey: Callable[[int, int | None], None] | None = None) -> Survey | None:
+        """A survey of as much of the footage as the voices need; None if the stages only render."""
+        stages = self.survey_stages
+        if not stages:
+            return None
+        began = time.perf_counter()
+        made = survey_footage(
+            self.reader,
+            stages,
+            self.runtime,
+            until=self.survey_end,
+            chunk_size=self.options.chunk_size,
+            clock=self.clock,
+            on_progress=on_survey,
+            made=described(stages),
+        )
+        self.clock["survey"] = time.perf_counter() - began
+        return made
+
+    def _chosen(self, survey: Survey, voice: Voice) -> Survey:
+        for stage in split_stages(voice.stages)[0]:
+            if isinstance(stage, Track):
+                return choose(survey, stage, self.runtime)
+        return survey
+
+    # ---- rendering
+
+    @property
+    def frames(self) -> int | None:
+        """About how many frames will come out; None if the footage does not say how long it is."""
+        return source.expected(self.reader, self._longest, self.options.extend, self.options.trim)
+
+    @property
+    def _longest(self) -> Fraction:
+        return max(v.over for v in self.voices)
+
+    def chunks(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> Generator[Chunk, None, None]:
+        """The output's frames from ``start`` to ``end`` seconds, numbered from 0. Close the generator."""
+        self.tally, self.more = Tally(), False
+        stages = [s for v in self.voices for s in (split_stages(v.stages)[1] if self.surveys[0] else v.stages)]
+        before, after = sum(s.context for s in stages), sum(s.lookahead for s in stages)
+        frames = self._frames(start, end, before, after)
+        for number, voice in enumerate(self.voices):
+            last = number == len(self.voices) - 1
+            made = self._spoken(frames, number, voice, start, end)
+            if not last:
+                frames = _flat(made)
+        try:
+            count = 0
+            for chunk in made:
+                inside = _inside(chunk, start, end)
+                if inside is None:
+                    continue
+                for pts in inside.pts:
+                    self.tally.frame(pts)
+                yield replace(inside, start=count)
+                count += len(inside)
+        finally:
+            made.close()
+
+    def _frames(self, start: Fraction, end: Fraction | None, before: int, after: int) -> Iterator[Frame]:
+        """The output's frames from ``before`` frames earlier than ``start`` to ``after`` frames later than ``end``."""
+        begin, survey = Fraction(0), self.surveys[0]
+        if start > 0 and survey is not None:
+            at = int(np.searchsorted(survey.times, float(start))) - before - 1
+            if 0 < at < len(survey.times) and float(start) <= survey.times[-1]:
+                begin = Fraction(float(survey.times[at])) - Fraction(1, 10**5)
+        held: deque[Frame] = deque(maxlen=before)
+        for item in source.schedule_from(begin, self.reader, self._longest, self.options.extend, self.options.trim):
+            if item.time < start:
+                held.append(item)
+                continue
+            while held:
+                yield held.popleft()
+            if end is not None and item.time >= end:
+                self.more = True
+                after -= 1
+                if after < 0:
+                    return
+            yield item
+
+    def _spoken(
+        self, frames: Iterator[Frame], number: int, voice: Voice, start: Fraction, end: Fraction | None
+    ) -> Generator[Chunk, None, None]:
+        """Chunks of all frames: this is the one place where what lies before and after the speech stays untouched."""
+        count = 0
+
+        def noted(chunk: Chunk, idle: Reason | None) -> Chunk:
+            nonlocal count
+            inside = _inside(chunk, start, end)
+            if inside is not None:
+                self.tally.note(number, count, inside, idle)
+                count += len(inside)
+            return chunk
+
+        waiting = _Peekable(frames)
+        for chunk in self._idle(waiting.until(voice.begins)):
+            yield noted(chunk, Reason.BEFORE)
+        made = self._rendered(waiting.until(voice.over), number, voice)
+        try:
+            for chunk in made:
+                yield noted(chunk, None)
+        finally:
+            made.close()
+        for chunk in self._idle(waiting.until(None)):
+            yield noted(chunk, Reason.AFTER)
+
+    def _idle(self, frames: Iterator[Frame]) -> Iterator[Chunk]:
+        none = np.zeros(0, np.int64)
+        faces = Faces(frame=none, track=none, box=np.zeros((0, 4), np.float32))
+        for chunk in source.chunks(frames, size=self.options.chunk_size):
+            yield replace(chunk, faces=faces, active=np.zeros(len(chunk), bool))
+
+    def _rendered(self, frames: Iterator[Frame], number: int, voice: Voice) -> Generator[Chunk, None, None]:
+        looks, makes = split_stages(voice.stages)
+        offset = voice.mel_offset(self.runtime) + self.sync_offset
+        survey, size = self.surveys[number], self.options.chunk_size
+        grows = survey is None and bool(looks)
+        cut = source.chunks(frames, voice.speech, offset, size, voice.begins, GROWTH if grows else None)
+        read = self._timed(cut)
+        if survey is not None:
+            known = prefetch(_surveyed(read, survey), depth=2)
+            return run_stages(makes, known, self.runtime, keep=self.keep, clock=self.clock, given=_given(looks))
+        pictures = prefetch(read, depth=2)
+        if not looks:
+            return run_stages(voice.stages, pictures, self.runtime, keep=self.keep, clock=self.clock)
+        given = _given(looks)
+        found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
+        return run_stages(makes, _growing(found), self.runtime, keep=self.keep, clock=self.clock, given=given)
+
+    def _timed(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        while True:
+            began = time.perf_counter()
+            chunk = next(chunks, None)
+            self.clock["read"] = self.clock.get("read", 0.0) + time.perf_counter() - began
+            if chunk is None:
+                return
+            yield chunk
+
+
+class _Peekable:
+    """Frames that can be taken up to a time, and gone on with."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+
+    def until(self, end: Fraction | None) -> Iterator[Frame]:
+        """Frames before ``end`` seconds (None: all that are left)."""
+        for item in self._frames:
+            if end is not None and item.time >= end:
+                self._frames = itertools.chain([item], self._frames)
+                return
+            yield item
+
+
+def _flat(chunks: Generator[Chunk, None, None]) -> Iterator[Frame]:
+    """Their frames one by one, for the next voice."""
+    try:
+        for chunk in chunks:
+            for i, pts in enumerate(chunk.pts):
+                shown = pts if chunk.source_pts is None else chunk.source_pts[i]
+                yield Frame(pts, chunk.frames[i], None if chunk.alpha is None else chunk.alpha[i], shown)
+    finally:
+        chunks.close()
+
+
+def _inside(chunk: Chunk, start: Fraction, end: Fraction | None) -> Chunk | None:
+    """The part of a chunk that is shown from ``start`` to ``end``; None if there is none."""
+    wanted = [i for i, pts in enumerate(chunk.pts) if pts >= start and (end is None or pts < end)]
+    if len(wanted) == len(chunk):
+        return chunk
+    return chunk.part(wanted[0], wanted[-1] + 1) if wanted else None
+
+
+def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
+    """With what the survey knows of their frames."""
+    for chunk in chunks:
+        assert chunk.source_pts is not None
+        faces, left = survey.at(chunk.source_pts)
+        assert faces.track is not None
+        yield replace(chunk, faces=faces, left=left, tracks=survey.facts(faces.track.tolist()))
+
+
+def _growing(chunks: Generator[Chunk, None, None]) -> Iterator[Chunk]:
+    """With what is known of their faces so far and GROWTH frames ahead: for footage that is read only once.
+
+    What a frame is told depends on which group of GROWTH frames it is in, not on the size of chunks.
+    """
+    collector = Collector()
+    held: deque[Chunk] = deque()
+
+    def told(chunk: Chunk) -> Chunk:
+        numbers = [] if chunk.faces is None or chunk.faces.track is None else chunk.faces.track.tolist()
+        facts = {t: collector.tracks[t].known().facts() for t in sorted(set(numbers)) if t in collector.tracks}
+        return replace(chunk, tracks={t: f for t, f in facts.items() if f is not None})
+
+    try:
+        for chunk in chunks:
+            held.append(collector.add(chunk, rows=False))
+            if (chunk.start + len(chunk)) % GROWTH == 0:
+                while held and held[0].start // GROWTH < chunk.start // GROWTH:
+                    yield told(held.popleft())
+        while held:
+            yield told(held.popleft())
+    finally:
+        chunks.close()
+
+
+def _given(looks: Sequence[Stage]) -> tuple[str, ...]:
+    """Fields that the survey's stages leave behind."""
+    added = {name for stage in looks for name in stage.adds} & ADDED - {"boxes"}
+    return (*sorted(added), "faces.sharpness", "faces.light")
+
+
+def described(stages: Sequence[Stage]) -> dict[str, Any]:
+    """The stages' options by name, "track.faces", as plain values."""
+    return {f"{stage.name}.{name}": _plain(value) for stage in stages for name, value in vars(stage).items()}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _choice(stages: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(f"{s.faces}:{s.reference}" for s in stages if isinstance(s, Track))
+
+
+def _without_choice(stages: Sequence[Stage]) -> list[Stage]:
+    return [replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages]

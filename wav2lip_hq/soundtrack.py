@@ -1,0 +1,113 @@
+"""What is heard in the result: the driving speech, the footage's own sound, a mix, or a reel with lines replaced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from . import video
+from .errors import OptionError
+from .run_options import RunOptions
+from .session import Voice
+from .types import Array, VideoInfo
+from .video import Sound, VideoReader
+
+FADE = 0.005  # seconds: a hard cut in a sound clicks
+
+
+def soundtrack(
+    reader: VideoReader,
+    voices: Sequence[Voice],
+    options: RunOptions,
+    *,
+    given: Any = None,
+    ends: Sequence[Fraction | None] = (),
+) -> tuple[Sound | None, Fraction | None]:
+    """(sound, where it ends with the picture; None = it may run to its own end).
+
+    given: the speech as it was passed, if not as files. ends: of a reel's voices, the seconds up to which each replaces
+    the footage's own sound. Raises OptionError for a reel over footage of unknown length.
+    """
+    info = reader.info
+    if options.sound == "source":
+        return (Sound(path=info.path), None) if info.has_audio else (None, None)
+    if options.sound != "dub":
+        return Sound(path=options.sound), info.duration if not info.still else None
+    if any(end is not None for end in ends):
+        return _reel(info, voices, ends), None
+    until = None
+    if options.extend == "stop" and info.duration is not None and not info.still:
+        until = min(info.duration, max(v.over for v in voices))
+    sounds = list(given.values()) if isinstance(given, Mapping) else [given]
+    if len(voices) > 1:
+        return _mixed(voices, sounds), until
+    if isinstance(sounds[0], tuple):
+        return _samples(*sounds[0]), until
+    return Sound(path=os.fspath(sounds[0]) if sounds[0] is not None else voices[0].name), until
+
+
+def _samples(samples: Any, rate: int) -> Sound:
+    wave = np.asarray(samples)
+    if np.issubdtype(wave.dtype, np.integer):
+        wave = wave.astype(np.float32) / (1 << (8 * wave.dtype.itemsize - 1))
+    if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
+        wave = wave.T
+    return Sound(samples=wave.astype(np.float32), rate=int(rate))
+
+
+def _decoded(voice: Voice, sound: Any, rate: int, layout: str) -> Array:
+    """(n, channels) float32 of a voice at ``rate``."""
+    if isinstance(sound, tuple):
+        import librosa
+
+        found = _samples(*sound)
+        assert found.samples is not None
+        mono = found.samples.reshape(len(found.samples), -1).mean(1)
+        wave = mono if found.rate == rate else librosa.resample(mono, orig_sr=found.rate, target_sr=rate)
+        return np.repeat(wave[:, None], 2 if layout == "stereo" else 1, 1)
+    wave = video.decode_audio(sound if sound is not None else voice.name, rate, layout)
+    return wave.reshape(len(wave), -1)
+
+
+def _mixed(voices: Sequence[Voice], sounds: Sequence[Any]) -> Sound:
+    """Several people at once: all are heard."""
+    rate = 48000
+    tracks = [_decoded(v, s, rate, "stereo") for v, s in zip(voices, sounds, strict=True)]
+    starts = [round(v.begins * rate) for v in voices]
+    out = np.zeros((max(a + len(t) for a, t in zip(starts, tracks, strict=True)), 2), np.float32)
+    for a, track in zip(starts, tracks, strict=True):
+        out[a : a + len(track)] += track
+    return Sound(samples=np.clip(out, -1, 1), rate=rate)
+
+
+def _reel(info: VideoInfo, voices: Sequence[Voice], ends: Sequence[Fraction | None]) -> Sound:
+    """The footage's sound with each voice in place of the original between its in and out, as samples."""
+    if info.duration is None:
+        raise OptionError(f"{info.path} does not say how long it is; give 'sound: MIX.wav'")
+    facts = video.probe_sound(info.path) if info.has_audio else None
+    rate = facts.rate if facts else 48000
+    layout = "stereo" if facts and facts.channels > 1 else "mono"
+    track = video.decode_audio(info.path, rate, layout) if facts else np.zeros(0, np.float32)
+    track = track.reshape(len(track), 2 if layout == "stereo" else 1)
+    missing = max(0, round(info.duration * rate) - len(track))
+    track = np.concatenate([track, np.zeros((missing, track.shape[1]), np.float32)])
+    fade = max(1, round(FADE * rate))
+    done: list[tuple[Fraction, Fraction]] = []
+    for voice, end in zip(voices, ends, strict=True):
+        assert end is not None
+        a, b = round(voice.begins * rate), min(round(end * rate), len(track))
+        speech = _decoded(voice, None, rate, layout)[: b - a]
+        new = np.zeros((b - a, track.shape[1]), np.float32)
+        new[: len(speech)] = speech
+        if any(first < end and last > voice.begins for first, last in done):
+            track[a:b] += new  # two people at once: both are heard
+        else:
+            at = np.arange(b - a)
+            ramp = np.minimum(1, np.minimum(at, at[::-1]) / fade).astype(np.float32)[:, None]
+            track[a:b] = track[a:b] * (1 - ramp) + new * ramp
+        done.append((voice.begins, end))
+    return Sound(samples=np.clip(track, -1, 1), rate=rate)

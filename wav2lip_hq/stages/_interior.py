@@ -1,0 +1,116 @@
+"""What is seen of another picture's mouth: its lips and what is between them, brought to the lips wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..types import Array
+from ._coarse import UNIT, coarsened
+from ._paste import Area
+from ._spline import spread
+from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, outlined
+
+WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open, see ``types.Mouths``
+STRETCH = 1.3  # teeth are not stretched or squeezed by more: beyond, lips cover them or uncover the dark
+RING, REACH = 9, 4.0  # coarse pixels: width of the skin and lips by which light is told, and how smooth it is
+GAIN = (0.5, 1.8)
+# The depth of a mouth nobody has seen, over the colour of its lips: its dark, its tongue, and how soft their border is.
+DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
+# And its upper teeth: colour over that of the skin, how far they reach below the lip and to the sides, over the mouth's
+# width, and at which height of the mouth, over its width, light reaches them.
+TEETH, LONG, BROAD, LIT = (0.75, 0.86, 0.88), 0.10, 0.4, 0.16
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """A picture that shows a mouth."""
+
+    picture: Array  # (h, w, 3) uint8
+    area: Area  # the part of the canvas it covers
+    mesh: Array  # (POINTS, 2), the mouth it shows, on the canvas
+
+    def moved(self, target: Array, area: Area) -> Array:
+        """(h, w, 2) float32 for each coarse cell of ``area``: how far off its pixels are in the picture, in canvas px.
+
+        The upper lip is taken onto the picture's, and the lower one too, if that asks for no more than STRETCH.
+        """
+        source = np.asarray(self.mesh, np.float64).copy()
+        high, wanted = self.mesh[LOWER_INNER] - self.mesh[UPPER_INNER], target[LOWER_INNER] - target[UPPER_INNER]
+        has, want = (max(float(np.hypot(*x.T).mean()), 1.0) for x in (high, wanted))
+        ratio = want / has
+        excess = ratio / min(max(ratio, 1 / STRETCH), STRETCH) - 1
+        source[LOWER_INNER] += high * excess
+        source[OUTER[11:]] += high[9:0:-1] * excess
+        rows = [*INNER, *OUTER]
+        return spread(target[rows], source[rows] - target[rows], area)
+
+    def fits(self, target: Array) -> float:
+        """In [0, 1]: how far the mouth is as open as that of ``target``, so that its lips can be shown too."""
+        has, want = ((m[LOWER_INNER] - m[UPPER_INNER])[:, 1].mean() for m in (self.mesh, target))
+        return float(np.clip(1.5 - abs(has - want) / (4 + 0.2 * max(want, 0)), 0, 1))
+
+    def light(self, field: Array, skin: Array, target: Array, area: Area) -> Array:
+        """(h, w, 3) float32 for each coarse cell of ``area``: by what to multiply the picture, so that it is as light
+        around the mouth as ``skin`` (h, w, 3), the source's coarse picture already moved."""
+        other = sampled(coarsened(self.picture.astype(np.float32)), self.area, field, area)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (RING, RING))
+        lips = _small(OUTER, target, area)
+        ring = cv2.dilate(lips, disc) * (1 - cv2.dilate(_small(INNER, target, area), np.ones((3, 3)))) + 1e-4
+        ring *= 1 - 0.8 * lips
+        weight = cv2.merge([ring] * 3)
+        gain = cv2.GaussianBlur(skin * weight, (0, 0), REACH) / (cv2.GaussianBlur(other * weight, (0, 0), REACH) + 1e-3)
+        return np.asarray(np.clip(gain, *GAIN), np.float32)
+
+    def shows(self, field: Array, area: Area) -> Array:
+        """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the inside of its own mouth."""
+        shape = cv2.dilate(outlined(INNER, self.mesh, self.area), np.ones((5, 5)))
+        small = cv2.resize(shape, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
+        return sampled(small, self.area, field, area)
+
+
+def sampled(picture: Array, covers: Area, field: Array, area: Area) -> Array:
+    """(h, w, C): a coarse picture of the part ``covers`` of the canvas, moved by ``field``."""
+    rows, columns = (np.arange(s.start, s.stop, UNIT, dtype=np.float32) for s in area)
+    x = (columns[None] + field[..., 0] - covers[1].start) / UNIT
+    y = (rows[:, None] + field[..., 1] - covers[0].start) / UNIT
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def depth(skin: Array, target: Array, area: Area) -> Array:
+    """(h, w, 3) float32 for each coarse cell of ``area``: the inside of a mouth that nobody has seen open.
+
+    Dark, a tongue below and teeth behind the upper lip, all soft, in the light and the tinge of the lips around.
+    """
+    mouth = _small(INNER, target, area)
+    outer = _small(OUTER, target, area)
+    lips = _mean(skin, np.maximum(outer - cv2.dilate(mouth, np.ones((3, 3))), 0))
+    upper, lower = target[UPPER_INNER], target[LOWER_INNER]
+    wide = max(float(upper[-1, 0] - upper[0, 0]), 1.0)
+    rows, columns = (np.arange(s.start, s.stop, UNIT) + (UNIT - 1) / 2 for s in area)
+    top, bottom = (np.interp(columns, line[:, 0], line[:, 1]) for line in (upper, lower))
+    below, above = rows[:, None] - top, bottom - rows[:, None]  # px from the lips
+    middle = np.exp(-(((columns - (upper[0, 0] + upper[-1, 0]) / 2) / (BROAD * wide)) ** 4))
+    tongue = np.clip(1 - above / (HOLLOW * wide), 0, 1) ** 2 * middle
+    teeth = 1 / (1 + np.exp((below - LONG * wide) / (0.025 * wide))) * middle
+    teeth *= np.clip((below + 3) / (0.06 * wide), 0.45, 1)  # the lip's shadow
+    teeth *= min(1.0, 0.3 + float(np.hypot(*(lower - upper).T).mean()) / (LIT * wide))
+    dark, pink = np.array(DARK, np.float32), np.array(TONGUE, np.float32)
+    tone = lips * (dark + tongue[..., None] * (pink - dark))
+    white = _mean(skin, 1 - cv2.dilate(outer, np.ones((3, 3)))) * np.array(TEETH, np.float32)
+    return np.asarray(tone + teeth[..., None] * (white - tone), np.float32)
+
+
+def _mean(image: Array, weight: Array) -> Array:
+    """(C,) float32: the mean colour where there is weight."""
+    weight = weight + np.float32(1e-4)
+    return np.asarray((image * weight[..., None]).sum((0, 1)) / weight.sum(), np.float32)
+
+
+def _small(rows: list[int], target: Array, area: Area) -> Array:
+    """(h, w) float32: what a ring of lips encloses, in coarse cells."""
+    return np.asarray(
+        cv2.resize(outlined(rows, target, area), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
+    )

@@ -1,0 +1,122 @@
+"""A frame's face moved from the mesh it has to the mesh wanted, at the frame's own resolution and depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .. import mesh as points
+from ..types import Array
+from ._coarse import UNIT, cells, coarsened
+from ._interior import Mouth, depth, sampled
+from ._paste import CANVAS
+from ._place import Place
+from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
+
+GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
+EDGE = 0.25  # mask up to which the moved face fades in; the movement itself takes the whole mask
+AROUND = 20  # px of skin around the lips that are looked at
+AJAR = 3.0  # px: lips closer than that show less of what is behind them
+SOFT, LIPS_SOFT = 1.2, 4.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
+
+
+@dataclass(frozen=True)
+class Face:
+    """What is known of a face, on the canvas."""
+
+    aligned: Array  # (512, 512, 3) uint8
+    mask: Array  # (512, 512) uint8
+    mesh: Array  # (POINTS, 2), as it is
+    target: Array  # (POINTS, 2), as it is to be
+    to512: Array  # (2, 3), frame -> canvas
+    deep: bool = False  # whether its frame has 16 bits
+
+
+def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, strength: float = 1.0) -> None:
+    """Move the face of ``frame`` (H, W, 3), in place. Pixels whose mask is 0 keep their values.
+
+    mouth: another picture's, to be seen with a share of ``recall`` where it can be; strength: share of everything
+    between the lips that is not the frame's own.
+    """
+    left, top, width, height = cv2.boundingRect(face.mask)
+    area = _whole(top, height), _whole(left, width)
+    place = Place(area, face.to512, frame.shape[:2])
+    if min(place.size) < 2:
+        return
+    soft = face.mask[area].astype(np.float32) / 255
+    tame = cv2.resize(soft, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
+    upper, lower = (field * tame for field in flaps(face.mesh, face.target, area))
+    below = side(face.target, area)
+    there, other = place.in_frame(upper), place.in_frame(lower)
+    there += _share(place.placed(below, 1)) * (other - there)
+    made = cv2.remap(frame, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    under = cv2.resize(_share(below), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
+    _fill(made, place, face, upper + under * (lower - upper), mouth, recall, strength)
+    part = frame[place.slices]
+    change = (made - part) * cv2.min(place.placed(soft, 1) / EDGE, 1)[..., None]
+    part[:] = cv2.add(part, change, dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
+
+
+def _fill(
+    made: Array, place: Place, face: Face, moved: Array, mouth: Mouth | None, recall: float, strength: float
+) -> None:
+    """Write another picture's lips and what is between them into ``made`` (H, W, 3), ``place``'s part of the frame.
+
+    moved: (h, w, 2), the movement of the whole place.
+    """
+    lips = face.target[points.LIPS]
+    low, high = (lips.min(0) - AROUND)[::-1], (lips.max(0) + AROUND)[::-1]
+    rows, columns = (
+        slice(max(w.start, int(a) // GRID * GRID), min(w.stop, -(-int(b) // GRID) * GRID))
+        for w, a, b in zip(place.area, low, high, strict=True)
+    )
+    if min(rows.stop - rows.start, columns.stop - columns.start) < GRID:
+        return
+    area = rows, columns
+    near = place.part(area)
+    if min(near.size) < 2:
+        return
+    local = moved[cells((_from(rows, place.area[0]), _from(columns, place.area[1])), UNIT)]
+    wider = (
+        _whole(rows.start - 2 * GRID, rows.stop - rows.start + 4 * GRID),
+        _whole(columns.start - 2 * GRID, columns.stop - columns.start + 4 * GRID),
+    )
+    skin = sampled(coarsened(face.aligned[wider].astype(np.float32)), wider, local, area)
+    step = np.float32(257 if face.deep else 1)
+    (x, y), (px, py) = near.corner, place.corner
+    part = made[y - py : y - py + near.size[1], x - px : x - px + near.size[0]]
+    gap = (face.target[LOWER_INNER] - face.target[UPPER_INNER])[1:-1, 1].mean()
+    hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)[..., None]
+    hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
+    share = np.float32(strength)
+    part += share * hole * (near.placed(depth(skin, face.target, area), UNIT) * step - part)
+    if mouth is None or not recall:
+        return
+    field = mouth.moved(face.target, area)
+    other = near.pictured(mouth.picture, mouth.area, field)
+    other = other * (near.placed(mouth.light(field, skin, face.target, area), UNIT) * step)
+    inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
+    lips = near.placed(_soft(outlined(OUTER, face.target, area), LIPS_SOFT), 1)[..., None]
+    weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
+    part += share * np.float32(recall) * weight * (other - part)
+
+
+def _from(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _share(below: Array) -> Array:
+    """(h, w, 1): how far a pixel hangs on the lower lip, see ``side``."""
+    t = np.clip(below / 2 + np.float32(0.5), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))[..., None]
+
+
+def _soft(shape: Array, width: float) -> Array:
+    return np.asarray(cv2.GaussianBlur(shape, (0, 0), width))
+
+
+def _whole(start: int, length: int) -> slice:
+    """Some rows or columns of the canvas, widened to the GRID."""
+    return slice(max(0, start // GRID * GRID), min(CANVAS, -(-(start + length) // GRID) * GRID))

@@ -1,0 +1,12 @@
+"""The survey: what is to be known of the whole footage before any of its frames is rendered.
+
+``collector`` makes one, ``table`` is what is known, ``facts`` what is kept of each face, ``files`` saves and loads,
+``choice`` picks the faces that are meant, ``sheet`` shows them.
+"""
+
+from .collector import Collector, survey_footage
+from .files import footage_hash, load, save
+from .shown import SurveyedTrack
+from .table import Survey
+
+__all__ = ["Collector", "Survey", "SurveyedTrack", "footage_hash", "load", "save", "survey_footage"]

@@ -1,0 +1,243 @@
+"""The landmark network: taught by the published face mesh on footage and photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import checkpoints, geometry, mesh, models
+from ..errors import InputError
+from ..stages.landmarks import SIDE, network_input
+from ..types import Array
+from . import meshpack
+from .data_images import sheet
+from .headpose import head_pose, mean_face
+from .loop import Batch, Optimise, Task
+from .meshviews import cover, placed, view, weather
+from .options.landmarks import LandmarksOptions
+from .recipe import Recipe
+
+LICENCE = (
+    "research only: taught on footage and photographs released for research, by MediaPipe's face mesh (Apache-2.0)"
+)
+LIPS = mesh.LIPS
+_UPPER, _LOWER, _EYES = mesh.at(13, 82, 312), mesh.at(14, 87, 317), mesh.at(33, 263)
+_CORNERS = mesh.at(78, 308)
+
+
+class LandmarksTask(Task):
+    """Lower ``score`` is better: error of the lips plus error of the opening, over the eyes' distance."""
+
+    Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
+    options: LandmarksOptions
+    product = "landmarks"
+    monitor = "score"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        o = self.options
+        folder = Path(o.pack)
+        if not (folder / "labels.npz").exists():
+            meshpack.build(folder, Path(o.data), o.photographs, Path(o.teacher), held=o.held)
+        self.pack = pack = meshpack.load(folder)
+        if not pack.held.any() or pack.held.all():
+            raise InputError(f"{folder}: no held-out people, or nobody else; check 'held'")
+        train = np.flatnonzero(~pack.held)
+        self.face = mean_face(pack.mesh[train])
+        self.pose = head_pose(pack.mesh, self.face)
+        photo = np.char.startswith(pack.identity[train], "photo-")
+        # People count by the root of how much there is of them, so that nobody rules and short clips are not worn out.
+        people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
+        # Wide open mouths are rare: shown more often, else the network learns to open them too little.
+        gap = mesh.opening(pack.mesh[train][..., :2])
+        weight = (0.5 + np.minimum(gap / gap.mean(), 4)) / np.sqrt(counts[which])
+        for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
+            weight[part] *= share / max(weight[part].sum(), 1e-12)
+        self.train, self.chances = train, np.cumsum(weight / weight.sum())
+        self.net: Any = models.build("landmarks", width=o.width)
+        if o.start:
+            self.net.load_state_dict(checkpoints.load_state(Path(o.start))[0])
+        else:
+            self._begin_with_mean_shapes()
+        self.modules = {"landmarks": self.net}
+        weights = torch.ones(mesh.POINTS)
+        weights[LIPS] = o.lips
+        self.weights = weights / weights.sum()
+        self.views = self._held_views()
+
+    def _begin_with_mean_shapes(self) -> None:
+        """The last layer starts as mean and main variations of the labels: half of the work is known beforehand."""
+        some = self.train[:: max(1, len(self.train) // 4000)]
+        shapes = np.stack([geometry.apply(placed(self.pack.five[n])[0][None], self.pack.mesh[n, None, :, :2])[0]
+                           for n in some]).reshape(len(some), -1)  # fmt: skip
+        last = self.net.shape[1]
+        centre, scale = (SIDE - 1) / 2, 32.0
+        _, s, vt = np.linalg.svd((shapes - shapes.mean(0)) / scale, full_matrices=False)
+        rank = min(len(s), last.in_features)
+        with torch.no_grad():
+            last.bias.copy_(torch.from_numpy((shapes.mean(0) - centre) / scale))
+            last.weight.zero_()
+            spread = s[:rank] / np.sqrt(len(some)) + 0.01
+            last.weight[:, :rank] = torch.from_numpy((vt[:rank] * spread[:, None]).T)
+
+    # ---- training
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        chosen = self.train[
+            np.searchsorted(self.chances, rng.random(self.recipe.batch_size)).clip(0, len(self.train) - 1)
+        ]
+        pack = self.pack
+        views = [
+            view(np.array(pack.crops[n]), pack.mesh[n, :, :2], pack.five[n], self.pose[n],
+                 np.array(pack.crops[int(self.train[rng.integers(len(self.train))])]), rng)
+            for n in chosen
+        ]  # fmt: skip
+        return {
+            "image": np.stack([v.image for v in views]),
+            "mesh": np.stack([v.mesh for v in views]).astype(np.float32),
+            "pose": np.stack([v.pose for v in views]).astype(np.float32),
+            "visible": np.array([v.visible for v in views], np.float32),
+            "face": np.array([v.face for v in views], np.float32),
+        }
+
+    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+        parts = self.net.features(network_input(batch["image"]).contiguous(memory_format=torch.channels_last))
+        with torch.autocast(batch["mesh"].device.type, enabled=False):
+            points, lips, pose, logit = self.net.heads(*(p.float() for p in parts))
+            losses = self._losses(points, lips, pose, logit, batch)
+        optimise(self.product, losses["loss"])
+        return {k: v.detach() for k, v in losses.items()}
+
+    def _losses(
+        self, points: Tensor, lips: Tensor, pose: Tensor, logit: Tensor, batch: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        truth = batch["mesh"]
+        eyes = (truth[:, _EYES[0]] - truth[:, _EYES[1]]).norm(dim=-1).clamp(min=8)
+        # What cannot be seen is guessed: less is asked of it.
+        sure = batch["face"] * (0.3 + 0.7 * batch["visible"])
+        count = sure.sum().clamp(min=1)
+
+        share = sure / (eyes * count)
+
+        def mean(x: Tensor) -> Tensor:
+            out: Tensor = (x * share).sum()
+            return out
+
+        final = torch.cat([points[:, : LIPS.start], lips, points[:, LIPS.stop :]], 1)
+        fine = mean(((final - truth).norm(dim=-1) * self.weights.to(truth.device)).sum(1))
+        coarse = mean((points[:, LIPS] - truth[:, LIPS]).norm(dim=-1).mean(1))
+        gap, wide = (_mouth(final) - _mouth(truth)).abs().unbind(-1)
+        shape = mean(gap + 0.5 * wide)
+        turn = ((pose - batch["pose"]).abs().mean(1) / 30 * sure).sum() / count
+        seen = F.binary_cross_entropy_with_logits(logit, batch["visible"])
+        loss = fine + 0.3 * coarse + self.options.shape * shape + 0.2 * turn + 0.15 * seen
+        return {"loss": loss, "fine": fine, "coarse": coarse, "shape": shape, "turn": turn, "seen": seen}
+
+    # ---- held-out figures
+
+    def _held_views(self) -> dict[str, Array]:
+        """The network's inputs for everything held out, and the truth in them: as the product cuts them."""
+        pack, held = self.pack, np.flatnonzero(self.pack.held)
+        maps = np.stack([placed(pack.five[n])[0] for n in held])
+        turn = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
+        images = [geometry.sample(np.array(pack.crops[n]), m, SIDE) for n, m in zip(held, maps, strict=True)]
+        return {
+            "index": held,
+            "image": np.stack(images),
+            "mesh": geometry.apply(maps, pack.mesh[held][..., :2]),
+            "pose": self.pose[held] + np.stack([turn * 0, turn * 0, turn], -1),
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def look(self, images: Array, device: torch.device) -> tuple[Array, Array, Array]:
+        """Points, pose and visibility of inputs (N, SIDE, SIDE, 3) uint8, computed in float32."""
+        out = []
+        with torch.autocast(device.type, enabled=False):
+            for k in range(0, len(images), 32):
+                x = network_input(torch.from_numpy(images[k : k + 32]).to(device))
+                points, pose, logit = self.net(x.contiguous(memory_format=torch.channels_last))
+                out.append((points.cpu().numpy(), pose.cpu().numpy(), logit.sigmoid().cpu().numpy()))
+        return tuple(np.concatenate(c) for c in zip(*out, strict=True))  # type: ignore[return-value]
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        v = self.views
+        points, pose, seen = self.look(v["image"], device)
+        eyes = mesh.eye_distance(v["mesh"])
+        off = np.linalg.norm(points - v["mesh"], axis=-1) / eyes[:, None]
+        yaw = np.abs(v["pose"][:, 0])
+        figures: dict[str, float] = {}
+        for name, part in (("", yaw < 30), ("_turned", (yaw >= 30) & (yaw < 60))):
+            if part.any():
+                figures[f"lips{name}"] = float(off[part][:, LIPS].mean())
+                figures[f"all{name}"] = float(off[part].mean())
+        mine, theirs = mesh.opening(points), mesh.opening(v["mesh"])
+        figures["opening"] = float(np.abs(mine - theirs).mean())
+        figures["width"] = float(np.abs(mesh.width(points) - mesh.width(v["mesh"])).mean())
+        figures["pose_degrees"] = float(np.abs(pose - v["pose"]).mean())
+        clip = self.pack.clip[v["index"]]
+        found = [
+            np.corrcoef(mine[clip == c], theirs[clip == c])[0, 1] for c in np.unique(clip) if (clip == c).sum() >= 25
+        ]
+        if found:
+            figures["correlation"], figures["correlation_least"] = float(np.mean(found)), float(np.min(found))
+        figures.update(self._covered(device))
+        figures["score"] = figures.get("lips", float(off[:, LIPS].mean())) + figures["opening"]
+        return figures
+
+    def _covered(self, device: torch.device) -> dict[str, float]:
+        """Mean visibility of clear mouths and of covered ones, and how often 0.5 tells them apart."""
+        rng, pack = np.random.default_rng(5), self.pack
+        images, truth = [], []
+        some = self.views["index"][:: max(1, len(self.views["index"]) // 150)]
+        for n in some:
+            for hide in (False, True):
+                crop, clear = np.array(pack.crops[n]), 1.0
+                if hide:
+                    crop, clear = cover(crop, pack.mesh[n, :, :2], np.array(pack.crops[int(rng.choice(some))]), rng)
+                image = geometry.sample(crop, placed(pack.five[n], rng)[0], SIDE)
+                if clear in (0.0, 1.0):
+                    images.append(image)
+                    truth.append(clear)
+        _, _, seen = self.look(np.stack(images), device)
+        real = np.array(truth) > 0.5
+        return {
+            "visible_clear": float(seen[real].mean()),
+            "visible_covered": float(seen[~real].mean()) if (~real).any() else 0.0,
+            "told_apart": float(((seen > 0.5) == real).mean()),
+        }
+
+    def samples(self, device: torch.device) -> Array:
+        rng, v = np.random.default_rng(2), self.views
+        chosen = np.linspace(0, len(v["image"]) - 1, 16).astype(int)
+        images = [v["image"][n] for n in chosen[:8]] + [weather(v["image"][n], rng)[0] for n in chosen[8:]]
+        points, _, seen = self.look(np.stack(images), device)
+        tiles = [draw(i, p, s) for i, p, s in zip(images, points, seen, strict=True)]
+        return sheet([tiles[:8], tiles[8:]])
+
+    def export(self, path: Path, figures: dict[str, float]) -> None:
+        card = {"task": "landmarks", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        checkpoints.save(path, self.net, "landmarks", {"width": self.options.width}, card, half=True)
+
+
+def _mouth(points: Tensor) -> Tensor:
+    """(N, 2): opening and width of mouths (N, POINTS, 2) in px."""
+    gap = (points[:, _UPPER] - points[:, _LOWER]).norm(dim=-1).mean(1)
+    wide = (points[:, _CORNERS[0]] - points[:, _CORNERS[1]]).norm(dim=-1)
+    return torch.stack([gap, wide], -1)
+
+
+def draw(image: Array, points: Array, seen: float, zoom: int = 2) -> Array:
+    """An input with its points (inner lips green, outer red) and the visibility as a bar below."""
+    out = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
+    for n, (x, y) in enumerate(points):
+        colour = (0, 255, 0) if n < mesh.INNER_LIPS.stop else (255, 0, 0) if n < LIPS.stop else (255, 255, 0)
+        at = (round((x + 0.5) * zoom - 0.5), round((y + 0.5) * zoom - 0.5))
+        cv2.circle(out, at, 1, colour, -1)
+    out[-5:, : round(float(seen) * out.shape[1])] = (0, 200, 255)
+    return out

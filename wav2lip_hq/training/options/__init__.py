@@ -1,0 +1,1 @@
+"""What a training run can be told: one frozen dataclass a task, documented in its fields. Imports no torch."""
