@@ -29,9 +29,8 @@ def test_the_space_of_mouths_gives_back_what_was_seen():
         faces, _ = speak(120, rng, spread=0.03 + 0.02 * n)
         people[str(n)] = (faces, mouthspace.measure(faces))
     template = mouthspace.face(np.concatenate([f for f, _ in people.values()]))
-    assert np.allclose(
-        template[mesh.at(33, 263)], [[-0.5, 0, template[mesh.at(33), 2][0]]] * 2 * np.array([[1], [1]]), atol=1
-    ) and np.linalg.norm(template[mesh.at(33)] - template[mesh.at(263)]) == pytest.approx(1, abs=0.02)
+    eyes = template[mesh.at(33, 263)]
+    assert np.linalg.norm(eyes[1] - eyes[0]) == pytest.approx(1, abs=0.02)
     space = mouthspace.learn(template, people, 6)
     pairs = mouthspace.mirror(template)
     assert (pairs[pairs] == np.arange(mesh.POINTS)).mean() > 0.9
