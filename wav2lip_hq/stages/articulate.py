@@ -110,7 +110,7 @@ class Space:
 
 
 def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
-    """(body with the mouth closed, spread of the opening) of a person: what the footage says, else the mean person's."""
+    """(body with the mouth closed, spread of the opening): what the footage says of a person, or the mean person's."""
     if facts is None:
         return space.neutral, space.spread
     low, high = STILL
