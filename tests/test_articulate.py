@@ -288,7 +288,7 @@ def test_a_held_out_speaker_is_followed(tmp_path):
 
     scores = []
     runtime = Runtime(device="cpu", precision="fp32")
-    for path in sorted((SHARED / "talking/grid/s4").glob("*.mpg"))[:3]:
+    for path in sorted((SHARED / "talking/grid/s4").glob("*.mpg"))[::4]:
         with video.open_video(path) as reader:
             frames = np.stack([frame for _, frame, _ in reader])
         times = tuple(Fraction(i, 25) for i in range(len(frames)))
