@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,9 +18,10 @@ from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
 
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 EDGE = 0.25  # mask up to which the moved face fades in; the movement itself takes the whole mask
-AROUND = 20  # px of skin around the lips that are looked at
+AROUND = 30  # px of skin around the lips that are looked at
 AJAR = 3.0  # px: lips closer than that show less of what is behind them
-SOFT, LIPS_SOFT = 1.2, 4.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
+SOFT, LIPS_SOFT = 1.2, 5.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
+SKIN = 7  # px of skin around the lips that comes along: landmarks are not exact to the pixel
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _fill(
     other = near.pictured(mouth.picture, mouth.area, field)
     other = other * (near.placed(mouth.light(field, skin, face.target, area), UNIT) * step)
     inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
-    lips = near.placed(_soft(outlined(OUTER, face.target, area), LIPS_SOFT), 1)[..., None]
+    lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
     weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
     part += share * np.float32(recall) * weight * (other - part)
 
@@ -111,6 +113,11 @@ def _share(below: Array) -> Array:
     """(h, w, 1): how far a pixel hangs on the lower lip, see ``side``."""
     t = np.clip(below / 2 + np.float32(0.5), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))[..., None]
+
+
+@lru_cache(maxsize=1)
+def _disc() -> Array:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * SKIN + 1, 2 * SKIN + 1)))
 
 
 def _soft(shape: Array, width: float) -> Array:
