@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,14 +31,14 @@ from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.types import Array
 from wav2lip_hq.video import VideoWriter, open_video
 
-from . import leakage_tables, machine, mouths, observe, quality, tables, trials
+from . import agreement, covered, leakage_tables, machine, mouths, observe, quality, tables, trials
 from .items import MOVIES
 from .measure import Sync, tidy
 from .quality import SOURCE, Method
 from .trials import Trial
 
 COPY, CODEC = "copy", "codec"
-CONTROLS = {SOURCE: ("matched",), COPY: ("mismatched", "silent"), CODEC: ("mismatched",)}
+CONTROLS = {SOURCE: ("matched",), COPY: ("mismatched", "silent", "covered"), CODEC: ("mismatched", "covered")}
 CODEC_CRF = 23  # x264's default
 SAID = ("leak", "closure", "lip_leak", "amplitude", "jumps", "off_mouth", "lse_c")
 
@@ -95,13 +94,13 @@ def main(args: argparse.Namespace) -> int:
         said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in SAID if row.get(k) is not None)
         print(f"[{done}/{len(tasks)}] {task.method.name} {task.trial.name}: {said}", flush=True)
     ordered = [
-        {"method": t.method.name, "clip": t.trial.label, "setup": t.trial.name.rpartition("~")[2]}
+        {"method": t.method.name, "clip": t.trial.label, "setup": t.trial.told}
         | {"kind": t.trial.setup, **rows[t.method.name, t.trial.name]}
         for t in tasks
     ]
     result = leakage_tables.Result(
         rows=ordered,
-        pairs=agreements(tasks, rows),
+        pairs=agreement.pairs(tasks, rows),
         judge=sync_judge() if args.lse else None,
         command="python -m benchmarks " + " ".join(sys.argv[1:]),
         machine=machine.facts(),
@@ -127,6 +126,8 @@ def judge_trial(task: Task) -> dict[str, Any]:
     try:
         wav = task.trial.speech(task.seconds)
         seen = footage(task.trial.clip, task.seconds, task.folder / "footage" / f"{task.trial.label}.npz")
+        if task.trial.occluder is not None:
+            return quality.keep(task, {k: tidy(v) for k, v in judge_covered(task, wav, *seen).items()})
         row, made = measure(task, wav, *seen)
     except Wav2LipHQError as error:
         return quality.keep(task, {"error": str(error)})
@@ -160,10 +161,9 @@ def footage(clip: Path, seconds: float, kept: Path) -> tuple[mouths.Sight, Mouth
 
 def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[dict[str, Any], Mouth]:
     """The figures of a trial, and the result's mouth over the frames that have speech."""
-    count = int((sight.time < len(wav) / observe.RATE).sum())
-    sight = mouths.Sight(sight.time[:count], sight.five[:count], sight.box[:count], sight.size)
-    real = Mouth(real.time[:count], real.opening[:count], real.width[:count], real.seen[:count], real.mesh[:count])
-    video, facts, when = finished(task, wav), observe.Facts(), bilabials(task.trial.sound)
+    sight, real = spoken(sight, real, wav)
+    count = len(sight)
+    video, facts, when = finished(task, task.trial.clip, wav), observe.Facts(), bilabials(task.trial.sound)
     if video == task.trial.clip and not task.lse:  # nothing changed: what is known of the footage holds
         seen = {"frames": count, "seen": int(real.seen.sum()), "short": 0, "peak": 0.0}
         return seen | figures(real, real, wav, when), real
@@ -186,6 +186,21 @@ def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[d
         lse = sync.compute(_runtime(), {})
         row |= {k: lse[k] for k in ("lse_c", "lse_d") if k in lse}
     return row | {"note": facts.note or None}, found
+
+
+def spoken(sight: mouths.Sight, real: Mouth, wav: Array) -> tuple[mouths.Sight, Mouth]:
+    """The part of a clip that has speech."""
+    part = slice(int((sight.time < len(wav) / observe.RATE).sum()))
+    sight = mouths.Sight(sight.time[part], sight.five[part], sight.box[part], sight.size)
+    return sight, Mouth(real.time[part], real.opening[part], real.width[part], real.seen[part], real.mesh[part])
+
+
+def judge_covered(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> dict[str, Any]:
+    """The figures of a trial whose mouth is covered."""
+    kind = str(task.trial.occluder)
+    target = task.folder / "covered" / f"{task.trial.name}.mkv"
+    hidden = covered.make(task.trial.clip, kind, sight, real, target)
+    return covered.judge(finished(task, hidden, wav), hidden, kind, *spoken(sight, real, wav))
 
 
 def figures(made: Mouth, real: Mouth, wav: Array, when: list[float]) -> dict[str, Any]:
@@ -219,28 +234,26 @@ def bilabials(sound: Path | None) -> list[float]:
 # ---- where the videos come from
 
 
-def finished(task: Task, wav: Array) -> Path:
+def finished(task: Task, clip: Path, wav: Array) -> Path:
     """The finished video of a trial: given, the clip itself, the clip encoded anew, or made by the preset."""
     method, trial = task.method, task.trial
     if method.folder is not None:
         return prediction(method.folder, trial)
     if method.name in (SOURCE, COPY):
-        return trial.clip
+        return clip
     folder = task.folder / "videos" / method.name
     folder.mkdir(parents=True, exist_ok=True)
     if method.name == CODEC:
-        target = folder / f"{trial.label}.mkv"
-        if not target.exists():
-            encode(trial.clip, target, task.seconds)
-        return target
+        return encode(clip, folder / f"{trial.name if trial.occluder else trial.label}.mkv", task.seconds)
     target = folder / f"{trial.name}.mkv"
-    pipe = _preset(method)
-    pipe.run(trial.clip, (wav, observe.RATE), target, trim=True, extend="stop", measure=False)
+    _preset(method).run(clip, (wav, observe.RATE), target, trim=True, extend="stop", measure=False)
     return target
 
 
-def encode(clip: Path, target: Path, seconds: float) -> None:
-    """The first seconds of a clip through H.264 at its encoder's usual quality."""
+def encode(clip: Path, target: Path, seconds: float) -> Path:
+    """The first seconds of a clip through H.264 at its encoder's usual quality, done once."""
+    if target.exists():
+        return target
     part = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     with open_video(clip) as reader, VideoWriter(part, reader.info, codec="h264", crf=CODEC_CRF) as writer:
         for pts, frame, _ in reader:
@@ -248,6 +261,7 @@ def encode(clip: Path, target: Path, seconds: float) -> None:
                 break
             writer.write(frame, pts)
     os.replace(part, target)
+    return target
 
 
 @functools.lru_cache(maxsize=2)
@@ -258,46 +272,3 @@ def _preset(method: Method) -> HQPipeline:
 @functools.cache
 def _runtime() -> Runtime:
     return Runtime()
-
-
-# ---- agreement
-
-
-def agreements(tasks: list[Task], rows: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every pair of different people that say the same speech at one frame rate: method, speech, both clips, agreement,
-    and the best within a frame."""
-    said: dict[tuple[str, str], list[Task]] = {}
-    for task in tasks:
-        if task.trial.setup == "mismatched" and not rows[task.method.name, task.trial.name].get("error"):
-            said.setdefault((task.method.name, task.trial.name.rpartition("~")[2]), []).append(task)
-    return [
-        {"method": method, "speech": speech, "a": a.trial.label, "b": b.trial.label, **pair}
-        for (method, speech), those in said.items()
-        for a, b in _couples(those)
-        if (pair := agreement(_kept(a), _kept(b))) is not None
-    ]
-
-
-def _couples(those: list[Task]) -> Iterator[tuple[Task, Task]]:
-    for n, a in enumerate(those):
-        yield from ((a, b) for b in those[n + 1 :] if a.trial.person != b.trial.person)
-
-
-def _kept(task: Task) -> tuple[Array, Array]:
-    with np.load(task.place.with_suffix(".npz")) as data:
-        return data["time"], data["opening"]
-
-
-def agreement(a: tuple[Array, Array], b: tuple[Array, Array]) -> dict[str, Any] | None:
-    """Correlation of two results' openings, each (times (T,), openings (T,)), frames of the same time side by side.
-    None for different frame rates or too few common frames."""
-    steps = [float(np.median(np.diff(time))) if len(time) > 1 else 0.0 for time, _ in (a, b)]
-    if not min(steps) or abs(steps[0] / steps[1] - 1) > 0.01:
-        return None
-    shift = round((b[0][0] - a[0][0]) / steps[0])  # frames by which b begins later
-    x, y = a[1][max(0, shift) :], b[1][max(0, -shift) :]
-    length = min(len(x), len(y))
-    value, near = leakage.correlation(x[:length], y[:length]), leakage.lagged(x[:length], y[:length])
-    if value is None or near is None:
-        return None
-    return {"agreement": round(value, 4), "agreement_lag": round(near[0], 4), "lag": near[1], "frames": length}

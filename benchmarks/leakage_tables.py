@@ -31,6 +31,9 @@ FIGURES: dict[str, tuple[str, int, str]] = {
     "off_mouth": ("off the mouth", -1, "RMS change beside lips and chin, 8-bit steps; changes under 8 count as none"),
     "off_face": ("off the face", -1, "RMS change outside the lower face, likewise"),
     "peak": ("peak", -1, "largest change off the mouth, 8-bit steps"),
+    "covered": ("covered", -1, "largest change where a drawn hand or microphone covers, 8-bit steps"),
+    "ring": ("ring", 1, "PSNR in the 16 px around it, dB"),
+    "beside": ("beside", 1, "PSNR of the mouth's region that is not covered, dB; own words"),
     "lse_c": ("LSE-C", 1, "SyncNet confidence, see the judge"),
     "lse_d": ("LSE-D", -1, "SyncNet distance, see the judge"),
 }
@@ -40,7 +43,7 @@ COUNTS = ("frames", "seen", "short", "still", "closed")
 
 @dataclass
 class Result:
-    """A finished run. rows: one a method and trial; pairs: the agreements, see ``leakage.agreements``."""
+    """A finished run. rows: one a method and trial; pairs: the agreements, see ``agreement.pairs``."""
 
     rows: list[dict[str, Any]]
     pairs: list[dict[str, Any]]
@@ -95,7 +98,7 @@ def means(result: Result) -> list[list[str]]:
     for method in result.methods:
         for kind in dict.fromkeys(r["kind"] for r in result.rows if r["method"] == method):
             cells = [_mean(result.values(k, method, kind), bracket=False) for k in used]
-            table.append([method, kind, *cells, str(len(result.values("closed", method, kind)))])
+            table.append([method, kind, *cells, str(len(result.values("frames", method, kind)))])
     return table
 
 

@@ -23,11 +23,13 @@ from wav2lip_hq.metrics.facemesh import MODEL, measure_mesh
 from wav2lip_hq.metrics.mouth import POINTS, Mouth, from_mesh
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.types import Array
+from wav2lip_hq.video import open_video
 
 from . import observe
 
 BATCH = 16  # frames held at a time
 LOOK_EVERY = 5  # frames between two looks of the detector; track bridges them
+STILL = 10.0  # seconds of footage whose length is not known
 KEEP = ("faces.box", "faces.landmarks", "faces.track")
 # frames (N, H, W, 3), five points (N, 5, 2) -> mesh (N, 468, 2 or 3), sureness (N,)
 Measure = Callable[[Array, Array], tuple[Array, Array]]
@@ -65,7 +67,9 @@ def look(video: Path, seconds: float = float("inf")) -> Sight:
     found: list[tuple[int, int, Array, Array]] = []  # frame, track, box, five points
     area: dict[int, float] = {}
     size = (0, 0)
-    silence = np.zeros(round(min(seconds, 36000) * observe.RATE), np.float32)
+    with open_video(video) as reader:
+        seconds = min(seconds, float(reader.info.duration or STILL) + 1)
+    silence = np.zeros(round(seconds * observe.RATE), np.float32)
     with pipe.open(video, (silence, observe.RATE), trim=True, extend="stop", keep=KEEP) as chunks:
         for chunk in chunks:
             size = chunk.frames.shape[1:3]

@@ -1,7 +1,8 @@
 """Who says what in the leakage protocol: every clip under matched, mismatched and silent speech.
 
 The set-ups are those of Yaman et al. 2025 (arXiv 2511.08613). A trial's name, CLIP~SETUP, is how its finished video is
-called: ``anna~matched.mp4`` says her own words, ``anna~silent.mp4`` nothing, ``anna~words.mp4`` those of words.wav.
+called: ``anna~matched.mp4`` says her own words, ``anna~silent.mp4`` nothing, ``anna~words.mp4`` those of words.wav;
+``anna~hand.mp4`` her own again, with a drawn hand over her mouth (the set-up "covered").
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import yaml
 
 from wav2lip_hq.errors import InputError
+from wav2lip_hq.metrics.occluder import KINDS
 from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.types import Array
 
@@ -35,11 +37,17 @@ class Trial:
     person: str
     setup: str
     sound: Path | None
+    occluder: str | None = None  # what covers the mouth in the set-up "covered"
+
+    @property
+    def told(self) -> str:
+        """The set-up in a word: mismatched speech by its file's name, a covered mouth by what covers it."""
+        return self.occluder or (self.sound.stem if self.setup == "mismatched" and self.sound else self.setup)
 
     @property
     def name(self) -> str:
-        """CLIP~SETUP; mismatched speech is called by its file."""
-        return f"{self.label}~{self.sound.stem if self.setup == 'mismatched' and self.sound else self.setup}"
+        """CLIP~SETUP."""
+        return f"{self.label}~{self.told}"
 
     def speech(self, seconds: float) -> Array:
         """(n,) float32 16 kHz: what is said, at most ``seconds``."""
@@ -72,6 +80,9 @@ def collect(
     out = []
     for (clip, person), label in zip(clips, labels, strict=True):
         for setup in setups:
+            if setup == "covered":
+                out += [Trial(clip, label, person, setup, clip, kind) for kind in KINDS]
+                continue
             for sound in {"mismatched": sounds, "silent": [None]}.get(setup, [clip]):
                 if setup != "mismatched" or sound != clip:
                     out.append(Trial(clip, label, person, setup, sound))

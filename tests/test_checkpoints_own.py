@@ -40,7 +40,7 @@ def test_a_generator_under_a_name_of_ones_own(folder, generator, capsys):
     for key, value in module.state_dict().items():
         assert torch.equal(loaded.module.state_dict()[key], value.to(loaded.module.state_dict()[key].dtype)), key
     assert loaded.card["imported"]["file"] == "epoch 12.pth"
-    stages = set_options(load_preset("default"), ["lipsync.model=anna"])
+    stages = set_options(load_preset("generated"), ["lipsync.model=anna"])
     runtime = Runtime("cpu", "fp32")
     next(s for s in stages if isinstance(s, LipSync)).load(runtime)
     assert main(["checkpoints", "list", "--json"]) == 0

@@ -67,10 +67,10 @@ def test_checkpoints_list_and_where(capsys):
     [
         (["run", "absent.mp4", "absent.wav", "out.mp4"], 3, "absent"),
         (["run", "a.mp4", "a.wav", "out.mp4", "--preset", "defualt"], 2, "did you mean 'default'"),
-        (["run", "a.mp4", "a.wav", "out.mp4", "--set", "restor.strength=1"], 2, "did you mean 'restore'"),
+        (["run", "a", "b", "c.mp4", "-p", "gfpgan", "--set", "restor.strength=1"], 2, "did you mean 'restore'"),
         (["run", "a.mp4", "a.wav", "out.mp4", "--device", "tpu"], 2, "not usable here"),
         (["run", "a.mp4", "a.wav", "out.mp4", "--precision", "int4"], 2, "unknown precision"),
-        (["run", "a.mp4", "a.wav", "out.mp4", "--sync-offset", "soon"], 2, "milliseconds or auto"),
+        (["run", "a.mp4", "a.wav", "out.mp4", "--sync-offset", "soon"], 2, 'a time in ms, or "auto"'),
         (["checkpoints", "fetch", "wav2lip_gun"], 2, "did you mean"),
     ],
 )

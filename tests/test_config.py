@@ -16,8 +16,9 @@ def test_the_promised_presets_exist_and_say_what_they_are():
         assert len(preset.description) > 20 and preset.stages[0].name == "detect" and preset.stages[-1].name == "blend"
 
 
-def test_the_default_preset_needs_embedded_weights_only():
-    assert {m for s in load_preset("default") for m in s.models} == {
+def test_the_offline_presets_need_embedded_weights_only():
+    assert all(m.startswith("embedded-") for name in ("default", "fast") for s in load_preset(name) for m in s.models)
+    assert {m for s in load_preset("generated") for m in s.models} == {
         "embedded-detector",
         "embedded-generator",
         "embedded-parser",
@@ -74,12 +75,25 @@ def test_unknown_and_missing_presets(tmp_path):
 
 
 def test_set_changes_one_option_and_leaves_the_stage_it_came_from_alone():
-    before = load_preset("default")
+    before = load_preset("generated")
     after = set_options(before, ["restore.strength=0.25", "detect.every=3", "blend.color=false", "parse.model="])
     by_name = {s.name: s for s in after}
     assert by_name["restore"].strength == 0.25 and by_name["detect"].every == 3
     assert by_name["blend"].color is False and by_name["parse"].models == ()
     assert {s.name: s for s in before}["restore"].strength == 1.0
+
+
+def test_settings_are_applied_together(tmp_path):
+    settings = ["track.faces=reference", f"track.reference={tmp_path / 'anna.png'}", "restore.strength=0.1"]
+    assert set_options(load_preset("generated"), settings) == set_options(load_preset("generated"), settings[::-1])
+    track = next(s for s in set_options(load_preset("generated"), settings) if s.name == "track")
+    assert track.faces == "reference" and track.reference.endswith("anna.png")
+    path = tmp_path / "own.yaml"
+    path.write_text("stages: [detect, {stage: track, faces: reference, reference: anna.png}]")
+    assert load_preset(path)[1].reference == "anna.png"
+    with pytest.raises(OptionError, match="needs a picture"):
+        set_options(load_preset("generated"), settings[:1])
+    assert set_options([Detect()], ["detect.every=2", "detect.every=3"])[0].every == 3
 
 
 @pytest.mark.parametrize(
@@ -93,12 +107,12 @@ def test_set_changes_one_option_and_leaves_the_stage_it_came_from_alone():
         ("restore.strength=true", "restore.strength is float"),
         ("detect.every=1.5", "detect.every is int"),
         ("blend.color=3", "blend.color is bool"),
-        ("parse.region=ears", "parse.region is mouth, lower-face, face"),
+        ("parse.region=ears", "parse.region is mouth, lower-face,? (or )?face"),
     ],
 )
 def test_wrong_settings_are_explained(setting, message):
     with pytest.raises(OptionError, match=message):
-        set_options(load_preset("default"), [setting])
+        set_options(load_preset("generated"), [setting])
 
 
 def test_the_detectors_options_read_from_text():

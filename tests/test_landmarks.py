@@ -13,7 +13,7 @@ import torch
 
 from wav2lip_hq import checkpoints, geometry, mesh, models
 from wav2lip_hq.engine import Stage, run_stages
-from wav2lip_hq.errors import CheckpointError, InputError, OptionError
+from wav2lip_hq.errors import CheckpointError, InputError
 from wav2lip_hq.metrics.facemesh import measure_mesh, next_crops
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages.landmarks import BATCH, FIVE, Landmarks, find_mesh
@@ -154,13 +154,29 @@ def test_pose_is_that_of_a_head_turned_on_purpose() -> None:
     assert head_pose(seen[None], head[RIGID])[0] == pytest.approx([20, 10, 15], abs=1e-3)
 
 
-def test_the_recipe_refuses_what_it_does_not_know() -> None:
-    from wav2lip_hq.training.landmarks import Options
+def test_training_learns_where_the_points_are_and_exports_a_network_that_loads(tmp_path) -> None:
+    pytest.importorskip("lightning_fabric")
+    from wav2lip_hq.training import meshpack
+    from wav2lip_hq.training.tasks import load_recipe, train
 
-    with pytest.raises(OptionError, match="colour"):
-        Options.read({"pack": "x", "colour": 1})
-    with pytest.raises(OptionError, match="pack"):
-        Options.read({})
+    rng = np.random.default_rng(1)
+    count, middle = 48, (meshpack.SIZE - 1) / 2
+    five = (FIVE - 63.5) * meshpack.SIZE / (128 * meshpack.ROOM) + middle + rng.normal(0, 1, (count, 5, 2))
+    points = np.concatenate([rng.uniform(40, 180, (1, mesh.POINTS, 2)).repeat(count, 0), np.ones((count, 175, 1))], 2)
+    points[:, mesh.LIPS, :2] = five[:, 3:].mean(1)[:, None] + rng.normal(0, 6, (1, 40, 2))
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    np.save(pack / "crops.npy", rng.integers(0, 255, (count, meshpack.SIZE, meshpack.SIZE, 3), dtype=np.uint8))
+    names = np.array([f"photo-{n}" if n % 2 else f"p{n % 6}" for n in range(count)])
+    labels = {"mesh": points.astype(np.float32), "five": five.astype(np.float32), "identity": names, "clip": names}
+    np.savez(pack / "labels.npz", **labels, held=np.arange(count) < 12)
+    settings = {"pack": str(pack), "width": 16, "batch_size": 8, "steps": 3, "precision": "32-true", "workers": 1}
+    recipe = load_recipe("landmarks", {**settings, "validate_every": 3, "ema": 0.0})
+    figures = train(recipe, tmp_path / "run", on_log=lambda text: None)
+    assert {"lips", "opening", "score", "pose_degrees", "told_apart"} <= set(figures)
+    assert figures["lips"] < 0.3  # it begins with the mean shape
+    found = checkpoints.load(tmp_path / "run" / "last.safetensors", "landmarks")
+    assert found.options == {"width": 16} and found.card["figures"]["score"] == pytest.approx(figures["score"])
 
 
 def test_measuring_wants_five_points() -> None:

@@ -132,7 +132,7 @@ def test_a_restorer_by_name(mine, runtime):
 
 
 def test_a_restorer_is_set_like_any_option(mine):
-    stages = set_options(load_preset("default"), ["restore.model=mine:red", "restore.strength=0.5"])
+    stages = set_options(load_preset("generated"), ["restore.model=mine:red", "restore.strength=0.5"])
     assert next(s for s in stages if s.name == "restore") == Restore("mine:red", strength=0.5)
 
 
@@ -187,7 +187,7 @@ def test_a_run_with_all_of_it_from_the_command_line(mine, capsys):
     write_wav(mine / "speech.wav", 0.2)
     code = main(
         [
-            *("run", "face.png", "speech.wav", "out.mp4", "--quiet", "--json"),
+            *("run", "face.png", "speech.wav", "out.mp4", "-p", "generated", "--quiet", "--json"),
             *("--set", "restore.model=mine:red", "--replace", "parse={stage: mine:Whole, value: 200}"),
             *("--insert-after", "blend=mine:Corner", "--set", "blend.method=feather", "--set", "blend.color=false"),
             *("--set", "blend.texture=0", "--set", "blend.recall=0", "--set", "whole.value=255"),
@@ -217,5 +217,21 @@ def test_mistakes_on_the_command_line(mine, capsys, args, message):
 
     write_png(mine / "face.png", data.astronaut())
     write_wav(mine / "speech.wav", 0.2)
-    assert main(["run", "face.png", "speech.wav", "out.mp4", *args]) == 2
+    assert main(["run", "face.png", "speech.wav", "out.mp4", "-p", "generated", *args]) == 2
     assert message in capsys.readouterr().err and not (mine / "out.mp4").exists()
+
+
+def test_batch_jobs_see_that_own_code_has_changed(mine):
+    from wav2lip_hq import HQPipeline
+    from wav2lip_hq.jobs import Job, Span, Store
+    from wav2lip_hq.jobs.identity import own_code
+
+    (mine / "jobs.yaml").write_text("jobs: []\n")
+    base = HQPipeline("generated").set("restore.model=mine:red").insert(parse_stage("mine:Corner"), after="blend")
+    job = Job(face="face.mp4", output=mine / "out.mp4", spans=(Span(mine / "speech.wav"),))
+    before = own_code(job, base, Store(mine / "jobs.yaml"))
+    assert set(before) == {"mine:red", "mine:Corner"}
+    (mine / "mine.py").write_text(CODE + "\nchanged = True\n")
+    after = own_code(job, base, Store(mine / "jobs.yaml"))
+    assert all(after[name] != before[name] for name in before)
+    assert own_code(job, HQPipeline(), Store(mine / "jobs.yaml")) == {}

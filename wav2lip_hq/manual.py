@@ -73,7 +73,8 @@ def about(topic: str) -> list[Section]:
     if topic in presets or topic.lower().endswith((".yaml", ".yml")):
         return [stage_section(stage) for stage in config.read_preset(topic).stages]
     known = [*(s.name for s in there), *presets]
-    raise OptionError(f"there are no options of '{topic}'{options.suggestion(topic, known)}")
+    near = topic if f"train.{topic}" not in known else f"train.{topic}"
+    raise OptionError(f"there are no options of '{topic}'{options.suggestion(near, known)}")
 
 
 def text(shown: Iterable[Section]) -> str:

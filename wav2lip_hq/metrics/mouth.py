@@ -52,13 +52,13 @@ def from_mesh(mesh: Array, time: Array, confidence: Array | None = None) -> Mout
     if confidence is not None:
         seen &= np.asarray(confidence) >= SURE
     points[~seen] = np.nan
-    return Mouth(time, opening(points), width(points), seen, points)
+    return Mouth(time, opening(points), width(points), np.asarray(seen), points)
 
 
 def eye_distance(mesh: Array) -> Array:
     """(T,) distance of the outer corners of the eyes in pixels, of points (T, 468, 2 or 3)."""
     points = np.asarray(mesh, np.float64)[..., :2]
-    return np.maximum(np.linalg.norm(points[..., EYES[0], :] - points[..., EYES[1], :], axis=-1), 1e-6)
+    return np.asarray(np.maximum(np.linalg.norm(points[..., EYES[0], :] - points[..., EYES[1], :], axis=-1), 1e-6))
 
 
 def opening(mesh: Array) -> Array:

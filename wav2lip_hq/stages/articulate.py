@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from .. import articulation
 from ..engine import Stage
-from ..errors import OptionError
+from ..options import described, option
 from ..types import Array, Chunk, TrackFacts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 ARCHITECTURES = ("articulation",)
+TOGETHER = 8  # frames the network hears at once
 STILL = (0.25, 0.6)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
 
 
+@described
 @dataclass(frozen=True)
 class Articulate(Stage):
     """Say where each face's mesh is to be (``faces.target``): lips, jaw, chin and skin have the shape that the speech
@@ -34,14 +37,16 @@ class Articulate(Stage):
     reads: ClassVar[tuple[str, ...]] = ("phrase", "speech", "faces.frame", "faces.track", "faces.mesh")
     optional: ClassVar[tuple[str, ...]] = ("tracks",)
     adds: ClassVar[tuple[str, ...]] = ("faces.target",)
+    fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
-    model: str = "embedded-articulation"
-    expression: float = 1.0  # how far the mouth goes: 0 = it stays closed, 1 = as the person's own, up to 2
-    silence: bool = True  # in pauses the mouth closes, whatever breath and room noise there is
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.expression <= 2:
-            raise OptionError(f"articulate.expression lies between 0 and 2, not {self.expression}")
+    model: str = option("embedded-articulation", "The checkpoint that knows mouths from speech: a name or a file.")
+    expression: float = option(
+        1.0,
+        "How far the mouth goes: 0 keeps it closed, 1 goes as far as the person's own, more exaggerates.",
+        low=0,
+        high=2,
+    )
+    silence: bool = option(True, "In pauses the mouth closes, whatever breath and room noise there is.")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -79,8 +84,10 @@ class Articulate(Stage):
             out: Tensor = model(phrase)
             return out
 
-        # One by one: what a frame's mouth does must not depend, even in its last bit, on which frames come with it.
-        out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=1).astype(np.float64) * self.expression
+        # Always as many at a time: what a frame's mouth does must not depend, even in its last bit, on the others.
+        filled = np.resize(frames, -(-len(frames) // TOGETHER) * TOGETHER)
+        out = runtime.map(run, chunk.phrase[filled].astype(np.float32), batch=TOGETHER)[: len(frames)]
+        out = out.astype(np.float64) * self.expression
         if self.silence and chunk.speech is not None:
             speaks = chunk.speech[frames].astype(np.float64)
             out *= (speaks * speaks * (3 - 2 * speaks))[:, None]

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import mesh as points
 from ..engine import Stage
-from ..errors import OptionError, StageError
+from ..errors import StageError
+from ..options import described, option
 from ..types import Array, Chunk, Faces
 from ._choice import Library, Wanted, shapes
 from ._coarse import weighted
@@ -42,6 +43,7 @@ class _Seen:
     picture: Picture | None = None  # of a face made by a generator
 
 
+@described
 @dataclass(frozen=True)
 class Blend(Stage):
     """Write the face that says the speech into the frame.
@@ -76,24 +78,37 @@ class Blend(Stage):
     )
     adds: ClassVar[tuple[str, ...]] = ("frames",)
 
-    method: str = "multiband"  # of generated faces; wide transitions for colour, narrow for detail; "feather" = one
-    # Share of the source's own pixels where they show, moved, what the synthesis shows. 0 = the synthesis alone, even
-    # where landmarks are known.
-    texture: float = 1.0  # less makes lips and skin around the mouth soft
-    # Share of mouths from elsewhere in the footage between the lips. 0 = none, the mouth is dark inside.
-    recall: float = 1.0
-    # Share of the previous frame's synthesised detail that is kept where the face holds still: restorers invent a
-    # slightly different skin in each frame, which shimmers.
-    steady: float = 0.5  # the mean of two frames: calms noise, is gone before a lip has moved
-    # Generators shift colours a little, which the eye sees at the mask's border first, and lose the paint of lips.
-    color: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("texture", "recall", "steady"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"blend.{name} lies between 0 and 1, not {getattr(self, name)}")
-        if self.method not in ("multiband", "feather"):
-            raise OptionError(f"blend.method is multiband or feather, not '{self.method}'")
+    method: str = option(
+        "multiband",
+        "How a generated face meets the frame: multiband has wide transitions for color and narrow ones for detail, "
+        "feather has one width for both.",
+        choices=("multiband", "feather"),
+    )
+    texture: float = option(
+        1.0,
+        "How much of the source's own pixels is shown, moved to where the mouth says the speech; less makes lips and "
+        "skin around the mouth soft, 0 shows the synthesis alone.",
+        low=0,
+        high=1,
+    )
+    recall: float = option(
+        1.0,
+        "How much of the face's own mouths, from elsewhere in its footage, is shown between the lips; 0 shows none, "
+        "and the mouth is dark inside.",
+        low=0,
+        high=1,
+    )
+    # Restorers invent a slightly different skin in each frame, which shimmers.
+    steady: float = option(
+        0.5,
+        "How much of the previous frame's synthesized detail is kept where the face holds still; more is calmer, too "
+        "much smears.",
+        low=0,
+        high=1,
+    )
+    color: bool = option(
+        True, "Match the synthesized face's colors to the source's, lips included; without it the border may show."
+    )
 
     @property
     def lookahead(self) -> int:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from .. import geometry, mesh
 from ..engine import Stage
+from ..options import described, option
 from ..types import Array, Chunk
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..runtime import Runtime
 
 SIDE = 128  # px of the network's square input
@@ -24,6 +26,7 @@ FIVE: Array = np.array([[45.1, 49.9], [81.9, 49.9], [63.5, 71.5], [49.1, 89.1], 
 BATCH = 8
 
 
+@described
 @dataclass(frozen=True)
 class Landmarks(Stage):
     """Measure faces. Adds ``mesh`` (N, POINTS, 2) float32 in the frame, ``pose`` (N, 3) float32 in degrees and
@@ -39,7 +42,9 @@ class Landmarks(Stage):
     reads: ClassVar[tuple[str, ...]] = ("frames", "faces.frame", "faces.landmarks")
     adds: ClassVar[tuple[str, ...]] = ("faces.mesh", "faces.pose", "faces.visible")
 
-    model: str = "embedded-landmarks"  # a checkpoint of ``models.landmarks``: registry name or path
+    fits: ClassVar[tuple[str, ...]] = ("landmarks",)
+
+    model: str = option("embedded-landmarks", "The checkpoint that finds the points: a name or a file.")
 
     @property
     def models(self) -> tuple[str, ...]:

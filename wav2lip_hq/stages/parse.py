@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from ..engine import Stage
-from ..errors import OptionError, StageError
+from ..errors import StageError
+from ..options import described, option
 from ..types import Array, Chunk, Faces
 from ._outline import lower_face, on_canvas, within
 from ._paste import CANVAS, Area, painted_part, to_canvas
@@ -36,6 +37,7 @@ LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures 
 REACH = 2  # frames to either side over which the mask is averaged
 
 
+@described
 @dataclass(frozen=True)
 class Parse(Stage):
     """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
@@ -60,18 +62,29 @@ class Parse(Stage):
     adds: ClassVar[tuple[str, ...]] = ("faces.mask", "faces.lips")
     fits: ClassVar[tuple[str, ...]] = ("bisenet_79999_iter",)
 
-    model: str = "embedded-parser"  # "" = no parser: a rounded lower-face shape from the landmarks
-    region: str = "lower-face"  # chin and cheeks move with the mouth: a mask of the lips alone shows a seam
-    feather: float = 14.0  # px at 512: wider than skin texture, narrower than the chin
-    size: int = 256  # side the parser works at; its classes are large, 512 costs four times as much
-
-    def __post_init__(self) -> None:
-        if self.region not in REGIONS:
-            raise OptionError(f"parse.region is {', '.join(REGIONS)}, not '{self.region}'")
-        if not 0 <= self.feather <= 100:
-            raise OptionError(f"parse.feather is a width between 0 and 100 px, not {self.feather}")
-        if self.size not in (128, 256, 512):
-            raise OptionError(f"parse.size is 128, 256 or 512, not {self.size}")
+    model: str = option(
+        "embedded-parser",
+        'The face parser, a BiSeNet checkpoint; "" does without one, with a rounded lower-face shape instead.',
+    )
+    region: str = option(
+        "lower-face",
+        "What may be replaced: chin and cheeks move with the mouth, and a mask of the mouth alone shows a seam.",
+        choices=tuple(REGIONS),
+    )
+    feather: float = option(
+        14.0,
+        "How soft the mask's edge is, in the aligned 512 px face; it should be wider than skin texture and narrower "
+        "than the chin.",
+        unit="px",
+        low=0,
+        high=100,
+    )
+    size: int = option(
+        256,
+        "The side at which the parser works; 512 follows fine outlines a little better and costs four times as much.",
+        unit="px",
+        choices=(128, 256, 512),
+    )
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ openings is mapped onto the real one, on people that were not trained on either,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,44 +20,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import articulation, audio, checkpoints, models
-from ..errors import InputError, OptionError
+from ..errors import InputError
 from ..models.articulation import KNOTS, PHRASE
 from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking
 from .embed import LICENCE
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
 from .mouthspace import Person, Space
+from .options.articulation import ArticulationOptions
 from .prepare import held_out
+from .recipe import Recipe
 
 COLUMNS = talking.MEL_FPS / talking.FPS  # mel columns a frame
 SURE = 0.5  # frames with a mesh less sure than this teach nothing
 LAGS = 8  # frames a prediction is shifted by, to see that 0 fits best
-
-
-@dataclass(frozen=True)
-class Options:
-    """data: prepared clips; labels: their meshes, made where missing; mesh: the network that makes them; validation:
-    people never trained on; tuning: share of the others kept for choosing weights and for the calibration; shifts: clip
-    or person -> frames the sound is late; exclude: clips or people left out; width: channels; seconds: of a sample;
-    augment: how much the sound is varied; velocity, agreement, closure: weights of the losses beside the distance;
-    silence: share of the samples in which the sound stops."""
-
-    data: str = "runs/data"
-    labels: str = "runs/articulate-data"
-    mesh: str = "facemesh468"
-    validation: list[str] = field(default_factory=list)
-    tuning: float = 0.1
-    shifts: dict[str, float] = field(default_factory=dict)
-    exclude: list[str] = field(default_factory=list)
-    width: int = 128
-    coefficients: int = articulation.COEFFICIENTS
-    seconds: float = 2.0
-    augment: float = 1.0
-    velocity: float = 1.0
-    agreement: float = 0.5
-    closure: float = 1.0
-    silence: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -76,36 +53,39 @@ class Talk:
 
 
 class ArticulationTask(Task):
-    """See ``Options``."""
+    """Trains the network on the meshes of prepared clips."""
 
+    Options: ClassVar[type[ArticulationOptions]] = ArticulationOptions
+    options: ArticulationOptions
     product = "articulation"
     monitor = "tuning_correlation"
     higher_is_better = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        try:
-            self.options = o = Options(**recipe.options)
-        except TypeError as error:
-            raise OptionError(f"articulation: {error}; options are {', '.join(Options.__dataclass_fields__)}") from error
+        o = self.options
         meshes.label(Path(o.data), Path(o.labels), Runtime(), o.mesh)
-        self.space, talks = load(o)
-        held = [t for t in talks if t.identity in o.validation]
-        rest = [t for t in talks if t.identity not in o.validation]
+        apart = talking.held_identities(o.data, o.validation)
+        self.space, talks = load(o, apart)
+        held = [t for t in talks if t.identity in apart]
+        rest = [t for t in talks if t.identity not in apart]
         self.held = held
         self.tuning = [t for t in rest if tuned(t.identity, o.tuning)]
         self.talks = [t for t in rest if not tuned(t.identity, o.tuning)]
         if not (self.talks and self.tuning and held):
-            raise InputError(f"{len(self.talks)} clips to train on, {len(self.tuning)} to tune, {len(held)} held out")
+            raise InputError(
+                f"{len(self.talks)} clips to train on, {len(self.tuning)} to tune, {len(held)} held out; it takes more "
+                "people, or other ones in 'validation' (none: those of split.json)"
+            )
         count: dict[str, int] = {}
         for talk in self.talks:
             count[talk.identity] = count.get(talk.identity, 0) + len(talk)
         weight = np.array([len(t) / np.sqrt(count[t.identity]) for t in self.talks])
         self.share = weight / weight.sum()
         net = models.build("articulation", width=o.width, coefficients=o.coefficients)
-        net.neutral.copy_(torch.from_numpy(self.space.neutral))  # type: ignore[operator, union-attr]
-        net.basis.copy_(torch.from_numpy(self.space.basis))  # type: ignore[operator, union-attr]
-        net.unit.copy_(torch.tensor([self.space.spread, self.space.closed]))  # type: ignore[operator, union-attr]
+        net.neutral.copy_(torch.from_numpy(self.space.neutral))  # type: ignore[operator]
+        net.basis.copy_(torch.from_numpy(self.space.basis))  # type: ignore[operator]
+        net.unit.copy_(torch.tensor([self.space.spread, self.space.closed]))  # type: ignore[operator]
         self.modules = {"articulation": net}
         size = torch.from_numpy(np.sqrt((self.space.basis**2).sum(-1).mean(-1))).float()
         size[0] *= 2  # the eye looks at the opening first
@@ -218,7 +198,7 @@ def tuned(identity: str, share: float) -> bool:
     return held_out(identity + "#", share)
 
 
-def load(o: Options) -> tuple[Space, list[Talk]]:
+def load(o: ArticulationOptions, apart: list[str]) -> tuple[Space, list[Talk]]:
     """The space of articulation, learned from those trained on, and all clips in its terms. Raises InputError."""
     found = sorted(Path(o.labels).glob("*.npz"))
     found = [p for p in found if p.stem not in o.exclude and p.stem.split("__")[0] not in o.exclude]
@@ -236,7 +216,7 @@ def load(o: Options) -> tuple[Space, list[Talk]]:
     for identity, names in by.items():
         all_ = np.concatenate([bodies[n][raw[n][1] > SURE] for n in names])
         people[identity] = (all_, mouthspace.measure(all_))
-    taught = {i: p for i, p in people.items() if i not in o.validation and not tuned(i, o.tuning)}
+    taught = {i: p for i, p in people.items() if i not in apart and not tuned(i, o.tuning)}
     space = mouthspace.learn(template, taught, o.coefficients)
     pairs = mouthspace.mirror(template)
     talks = []

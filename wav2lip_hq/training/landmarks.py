@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -13,14 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checkpoints, geometry, mesh, models
-from ..errors import InputError, OptionError
+from ..errors import InputError
 from ..stages.landmarks import SIDE, network_input
 from ..types import Array
 from . import meshpack
 from .data_images import sheet
 from .headpose import head_pose, mean_face
-from .loop import Batch, Optimise, Recipe, Task
+from .loop import Batch, Optimise, Task
 from .meshviews import cover, placed, view, weather
+from .options.landmarks import LandmarksOptions
+from .recipe import Recipe
 
 LICENCE = (
     "research only: taught on footage and photographs released for research, by MediaPipe's face mesh (Apache-2.0)"
@@ -30,42 +31,17 @@ _UPPER, _LOWER, _EYES = mesh.at(13, 82, 312), mesh.at(14, 87, 317), mesh.at(33, 
 _CORNERS = mesh.at(78, 308)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a recipe may set."""
-
-    pack: str  # folder of labelled faces; made when missing, of the next three
-    data: str = ""  # clips of `train prepare`
-    photographs: tuple[str, ...] = ()  # folders of pictures of faces
-    teacher: str = "facemesh468"  # file of the published face mesh
-    held: tuple[str, ...] = ()  # identities kept apart, beside those that prepare.held_out keeps
-    photos: float = 0.35  # share of the training pictures that are photographs: most people, fewest mouths
-    width: int = 48  # channels at a quarter of the input's side; 48 makes 0.3 M parameters
-    lips: float = 3.0  # weight of a point of the lips; others have 1
-    shape: float = 3.0  # weight of opening and width of the mouth, in the same unit
-    resume_from: str = ""  # weights to start from
-
-    @classmethod
-    def read(cls, options: dict[str, Any]) -> Options:
-        """From a recipe. Raises OptionError for a name that does not exist and for a missing pack."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(options) - known):
-            raise OptionError(f"landmarks: unknown option '{unknown[0]}'; there are {', '.join(sorted(known))}")
-        if "pack" not in options:
-            raise OptionError("landmarks: 'pack' names the folder of labelled faces; set it")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        return cls(**values)
-
-
 class LandmarksTask(Task):
-    """See Options. Lower ``score`` is better: error of the lips plus error of the opening, over the eyes' distance."""
+    """Lower ``score`` is better: error of the lips plus error of the opening, over the eyes' distance."""
 
+    Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
+    options: LandmarksOptions
     product = "landmarks"
     monitor = "score"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        self.options = o = Options.read(recipe.options)
+        o = self.options
         folder = Path(o.pack)
         if not (folder / "labels.npz").exists():
             meshpack.build(folder, Path(o.data), o.photographs, Path(o.teacher), held=o.held)
@@ -85,8 +61,8 @@ class LandmarksTask(Task):
             weight[part] *= share / max(weight[part].sum(), 1e-12)
         self.train, self.chances = train, np.cumsum(weight / weight.sum())
         self.net: Any = models.build("landmarks", width=o.width)
-        if o.resume_from:
-            self.net.load_state_dict(checkpoints.load_state(Path(o.resume_from))[0])
+        if o.start:
+            self.net.load_state_dict(checkpoints.load_state(Path(o.start))[0])
         else:
             self._begin_with_mean_shapes()
         self.modules = {"landmarks": self.net}
@@ -150,7 +126,8 @@ class LandmarksTask(Task):
         share = sure / (eyes * count)
 
         def mean(x: Tensor) -> Tensor:
-            return (x * share).sum()
+            out: Tensor = (x * share).sum()
+            return out
 
         final = torch.cat([points[:, : LIPS.start], lips, points[:, LIPS.stop :]], 1)
         fine = mean(((final - truth).norm(dim=-1) * self.weights.to(truth.device)).sum(1))

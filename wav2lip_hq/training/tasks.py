@@ -14,7 +14,9 @@ import yaml
 
 from ..errors import InputError, OptionError
 from ..options import convert, make, suggestion
+from .options.articulation import ArticulationOptions
 from .options.common import TaskOptions
+from .options.landmarks import LandmarksOptions
 from .options.pictures import DetectorOptions, ParserOptions, RestorerOptions
 from .options.prepare import PrepareOptions
 from .options.talking import ExpertOptions, GeneratorOptions, JudgeOptions, LipGanOptions
@@ -41,6 +43,8 @@ TASKS: dict[str, Entry] = {
     "lipgan": Entry(
         "the generator with LipGAN's discriminator, the papers' baseline", LipGanOptions, "lipgan:LipGanTask"
     ),
+    "landmarks": Entry("the dense landmarks", LandmarksOptions, "landmarks:LandmarksTask"),
+    "articulation": Entry("speech to the shape of the mouth", ArticulationOptions, "articulation:ArticulationTask"),
     "parser": Entry("the face parser", ParserOptions, "parser:ParserTask"),
     "restorer": Entry("the face restorer", RestorerOptions, "restorer:RestorerTask"),
     "detector": Entry("the face detector", DetectorOptions, "detector:DetectorTask"),

@@ -1,0 +1,55 @@
+"""Agreement: do different faces that say the same speech move alike? Real footage of different speech: about 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from wav2lip_hq.metrics import leakage
+from wav2lip_hq.types import Array
+
+
+def pairs(tasks: Sequence[Any], rows: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every pair of different people that say the same speech at one frame rate: method, speech, both clips, agreement,
+    and the best within a frame."""
+    said: dict[tuple[str, str], list[Any]] = {}
+    for task in tasks:
+        if task.trial.setup == "mismatched" and not rows[task.method.name, task.trial.name].get("error"):
+            said.setdefault((task.method.name, task.trial.told), []).append(task)
+    return [
+        {"method": method, "speech": speech, "a": a.trial.label, "b": b.trial.label, **pair}
+        for (method, speech), those in said.items()
+        for a, b in _couples(those)
+        if (pair := agreement(_kept(a), _kept(b))) is not None
+    ]
+
+
+def _couples(those: list[Any]) -> Iterator[tuple[Any, Any]]:
+    for n, a in enumerate(those):
+        yield from ((a, b) for b in those[n + 1 :] if a.trial.person != b.trial.person)
+
+
+def _kept(task: Any) -> tuple[Array, Array]:
+    with np.load(task.place.with_suffix(".npz")) as data:
+        return data["time"], data["opening"]
+
+
+def agreement(a: tuple[Array, Array], b: tuple[Array, Array]) -> dict[str, Any] | None:
+    """Correlation of two results' openings, each (times (T,), openings (T,)), at the same times of the speech.
+    None for different frame rates (by more than a hundredth) or too few common frames."""
+    steps = [float(np.ptp(time)) / (len(time) - 1) if len(time) > 1 else 0.0 for time, _ in (a, b)]
+    if not min(steps) or abs(steps[0] / steps[1] - 1) > 0.01:
+        return None
+    # Timestamps may tremble, so b is read between its frames where a's times fall there.
+    x, y = a[1], np.interp(a[0], *b, left=np.nan, right=np.nan)
+    value, near = leakage.correlation(x, y), leakage.lagged(x, y)
+    if value is None or near is None:
+        return None
+    return {
+        "agreement": round(value, 4),
+        "agreement_lag": round(near[0], 4),
+        "lag": near[1],
+        "frames": int(np.isfinite(x + y).sum()),
+    }
