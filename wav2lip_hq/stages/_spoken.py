@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import mesh as points
 from ..types import Array
-from ._coarse import UNIT, cells, coarsened
+from ._coarse import UNIT, cells, coarsened, weighted
 from ._interior import Mouth, depth, sampled
 from ._paste import CANVAS
 from ._place import Place
@@ -51,14 +51,14 @@ def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, st
     tame = cv2.resize(soft, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     upper, lower = (field * tame for field in flaps(face.mesh, face.target, area))
     below = side(face.target, area)
-    there, other = place.in_frame(upper), place.in_frame(lower)
-    there += _share(place.placed(below, 1)) * (other - there)
+    there = place.in_frame(upper)
+    cv2.add(there, weighted(place.turned(lower - upper), _share(place.placed(below, 1))), dst=there)
     made = cv2.remap(frame, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     under = cv2.resize(_share(below), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     _fill(made, place, face, upper + under * (lower - upper), mouth, recall, strength)
     part = frame[place.slices]
-    change = (made - part) * cv2.min(place.placed(soft, 1) / EDGE, 1)[..., None]
-    part[:] = cv2.add(part, change, dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
+    change = weighted(cv2.subtract(made, part, dtype=cv2.CV_32F), cv2.min(place.placed(soft, 1) / EDGE, 1))
+    part[:] = cv2.add(part, change, dtype=cv2.CV_16U if face.deep else cv2.CV_8U)  # rounds and clips
 
 
 def _fill(
@@ -110,9 +110,8 @@ def _from(part: slice, whole: slice) -> slice:
 
 
 def _share(below: Array) -> Array:
-    """(h, w, 1): how far a pixel hangs on the lower lip, see ``side``."""
-    t = np.clip(below / 2 + np.float32(0.5), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))[..., None]
+    """(h, w) in [0, 1]: how far a pixel hangs on the lower lip, see ``side``."""
+    return np.asarray(cv2.min(cv2.max(below / 2 + np.float32(0.5), 0), 1))
 
 
 @lru_cache(maxsize=1)
