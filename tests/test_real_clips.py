@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from media import write_video
 
 from wav2lip_hq import HQPipeline
+from wav2lip_hq.jobs.worker import Worker
 from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video
 
 TALKING = Path(__file__).resolve().parents[2] / "shared" / "data" / "talking"
+CLIPS = (
+    "opendubbing_english.mp4",
+    "sadtalker_AOC.mp4",
+    "videoretalking_4.mp4",
+    "people/lrs3_p079_1.mp4",
+    "people/polit_p073_1.mp4",
+)
 pytestmark = pytest.mark.skipif(not TALKING.is_dir(), reason="../shared/data/talking is not on this machine")
 
 
@@ -48,3 +59,34 @@ def test_the_mouth_follows_another_persons_speech(pipe, tmp_path):
     report = pipe.run(TALKING / "opendubbing_english.mp4", speech, tmp_path / "out.mp4", trim=True)
     assert report.frames_without_face == 0
     assert report.offset_ms is not None and abs(report.offset_ms) <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLIPS)
+def test_run_batch_and_any_chunk_size_give_the_same_pixels(pipe, name, tmp_path):
+    """Lossless, on real clips: a run, the same in chunks of another size, and a batch job in parts of a second."""
+    face, speech = tmp_path / "face.mkv", tmp_path / "speech.wav"
+    with open_video(TALKING / name) as source:
+        frames = np.stack([frame for _, frame, _ in itertools.islice(source, 55)])
+        rate = source.info.fps
+    write_video(face, frames, fps=rate, codec="ffv1", pix_fmt="bgr0", options={}, time_base=1 / rate)
+    words = sorted((TALKING.parent / "speech").glob("*.wav"))[0]
+    with wave.open(str(speech), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((load_speech(words).wav[:32000] * 32767).astype("<i2").tobytes())
+    whole = shown(pipe.run(face, speech, tmp_path / "whole.mkv", codec="ffv1").output)
+    assert (whole[10] != frames[10]).any()
+    sevens = pipe.run(face, speech, tmp_path / "seven.mkv", codec="ffv1", chunk_size=7)
+    assert np.array_equal(shown(sevens.output), whole)
+    jobfile = tmp_path / "jobs.yaml"
+    jobfile.write_text(
+        "defaults: {preset: default, codec: ffv1, part_seconds: 1}\n"
+        f"jobs:\n  - {{face: {face}, audio: {speech}, output: {tmp_path / 'parts.mkv'}}}\n"
+    )
+    assert Worker(jobfile).work() == 1
+    assert np.array_equal(shown(tmp_path / "parts.mkv"), whole)
+
+
+def shown(path):
+    with open_video(path) as reader:
+        return np.stack([frame for _, frame, _ in reader])

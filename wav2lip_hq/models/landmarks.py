@@ -56,6 +56,9 @@ class Landmarks(nn.Module):
     ``Faces.pose`` but in the input) and the logit that the mouth can be seen (N,).
     """
 
+    lips_mean: Tensor
+    lips_basis: Tensor
+
     def __init__(self, width: int = 48) -> None:
         super().__init__()
         self.width = width
