@@ -121,7 +121,8 @@ def test_the_same_whatever_the_size_of_chunks(runtime, aligned):
     chunk = replace(aligned, tracks={int(t): facts(refs) for t in aligned.faces.track}).with_faces(
         pose=pose.astype(np.float32)
     )
-    given = tuple(f"faces.{n}" for n in ("frame", "track", "box", "crop96", "aligned", "to96", "to512", "pose", "light"))
+    names = ("frame", "track", "box", "crop96", "aligned", "to96", "to512", "pose", "light")
+    given = tuple(f"faces.{n}" for n in names)
     made = []
     for size in (1, 4, COUNT):
         parts = [chunk.part(first, min(first + size, COUNT)) for first in range(0, COUNT, size)]
