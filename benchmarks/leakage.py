@@ -40,7 +40,7 @@ from .trials import Trial
 COPY, CODEC = "copy", "codec"
 CONTROLS = {SOURCE: ("matched",), COPY: ("mismatched", "silent", "covered"), CODEC: ("mismatched", "covered")}
 CODEC_CRF = 23  # x264's default
-SAID = ("leak", "closure", "lip_leak", "amplitude", "jumps", "off_mouth", "lse_c")
+SAID = ("covered", "ring", "leak", "closure", "lip_leak", "amplitude", "jumps", "off_mouth", "lse_c")
 
 
 @dataclass(frozen=True)

@@ -258,9 +258,9 @@ def test_a_picture_is_footage_too(footage, tmp_path):
 
 def test_predictions_must_be_a_folder_and_names_differ(footage, tmp_path):
     with pytest.raises(OptionError, match="not a folder"):
-        quality._predictions(str(tmp_path / "nowhere"))
-    assert quality._predictions(f"peer={tmp_path}").name == "peer"
-    assert quality._predictions(str(tmp_path)).name == tmp_path.name
+        quality.predictions(str(tmp_path / "nowhere"))
+    assert quality.predictions(f"peer={tmp_path}").name == "peer"
+    assert quality.predictions(str(tmp_path)).name == tmp_path.name
 
 
 def test_workers_give_the_same_figures(footage, tmp_path):

@@ -8,8 +8,8 @@ camera[:, 3] (scaled orthography). Articulation is what is added to a person's n
 
 Coefficient 0 is the opening (``mesh.opening``), counted from the person's closed mouth in units of the person's own
 spread; coefficient 1 the width, counted from the closed mouth's; the others are principal components of what lips, jaw,
-chin and skin do besides. People who open their mouths twice as far do the rest 1.4 times as far (``reach``;
-measured). Training and rendering share this file, so that what was taught is what is shown.
+chin and skin do besides. People who open their mouths twice as far do the rest 1.4 times as far (``reach``; measured).
+Training and rendering share this file, so that what was taught is what is shown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MOVING: Array = _moving()  # (POINTS,) float64 in [0, 1]
 
 
 def opening(body: Array) -> Array:
-    """(...,) how far the lips of bodies (..., POINTS, 3) are apart: ``mesh.opening``, which a turned head shrinks."""
+    """(...,) how far the lips of bodies (..., POINTS, 3) are apart: ``mesh.opening`` whatever the head's pose."""
     upper, lower = body[..., at(13, 82, 312), :], body[..., at(14, 87, 317), :]
     return np.asarray(np.linalg.norm(upper - lower, axis=-1).mean(-1))
 

@@ -48,9 +48,9 @@ def from_mesh(mesh: Array, time: Array, confidence: Array | None = None) -> Mout
     time = np.asarray(time, np.float64)
     if points.ndim != 3 or points.shape[1:] != (POINTS, 2) or time.shape != points.shape[:1]:
         raise InputError(f"(T, {POINTS}, 2 or 3) points and (T,) times are wanted, not {np.shape(mesh)}, {time.shape}")
-    seen = np.isfinite(points).all((1, 2))
+    seen = np.asarray(np.isfinite(points).all((1, 2)))
     if confidence is not None:
-        seen &= np.asarray(confidence) >= SURE
+        seen = seen & (np.asarray(confidence) >= SURE)
     points[~seen] = np.nan
     return Mouth(time, opening(points), width(points), np.asarray(seen), points)
 

@@ -2,7 +2,9 @@
 
 A MobileNet-like trunk (Howard et al. 2017) regresses all points. Lips are then placed anew by their own heads on fine
 features: a heat map of each point times a normal distribution around the regressed place, of which the mean is taken
-(integral regression, Sun et al. 2018). So a covered lip stays where the face wants it, and a visible one is exact.
+(integral regression, Sun et al. 2018). So a covered lip stays where the face wants it, and a visible one is exact. What
+the forty points say together is then read as one of the shapes that lips have (their principal components, as in active
+shape models, Cootes et al. 1995): single points tremble, lips do not.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ _SCALE = 32.0  # px that 1 means in the regression's own numbers
 # Where lips may be in the input: columns and rows in px, multiples of 8 so that three strides cut it alike.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 24, 104, 64, 120
 _STRIDE = 2  # of the heat maps
+SHAPES = 16  # principal components of lips
 
 
 class _Block(nn.Module):
@@ -69,6 +72,8 @@ class Landmarks(nn.Module):
         self.lips2, self.narrow = nn.Conv2d(first, 32, 1), nn.Conv2d(width, 32, 1)
         self.refine4 = nn.Sequential(_Block(width, width), _Block(width, width))
         self.refine2 = nn.Sequential(_Block(32, 32), nn.Conv2d(32, lips, 1))
+        self.register_buffer("lips_mean", torch.zeros(2 * lips))  # px, around their middle
+        self.register_buffer("lips_basis", torch.zeros(SHAPES, 2 * lips))  # orthonormal
         self.spread = nn.Parameter(torch.full((lips,), 1.4))  # logarithm of the prior's deviation in px
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +103,13 @@ class Landmarks(nn.Module):
         far_y = (ys - points[..., 1:]).square() * sharp
         logits = heat - far_x[:, :, None, :] - far_y[:, :, :, None]
         share = logits.flatten(2).softmax(-1).view_as(logits)
-        return torch.stack([(share.sum(2) * xs).sum(-1), (share.sum(3) * ys).sum(-1)], -1)
+        return self._as_lips(torch.stack([(share.sum(2) * xs).sum(-1), (share.sum(3) * ys).sum(-1)], -1))
+
+    def _as_lips(self, points: Tensor) -> Tensor:
+        """The nearest shape of lips to points (N, 40, 2)."""
+        middle = points.mean(1, keepdim=True)
+        free = (points - middle).flatten(1) - self.lips_mean
+        return (self.lips_mean + free @ self.lips_basis.T @ self.lips_basis).view_as(points) + middle
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         points, lips, pose, logit = self.heads(*self.features(x))

@@ -21,7 +21,7 @@ SHAPE = 0.025  # of the distance of the eyes: root mean square over the points o
 OPENING = (0.02, 0.15)  # of the distance of the eyes, and of the opening wanted
 POSE = (8.0, 8.0, 12.0)  # degrees
 LIGHT = 0.25  # logarithm of brightness
-LEAP, DIFFERENCE = 0.6, 12.0  # the cost of leaving the footage, and 8-bit steps of unlikeness that double it
+LEAP, DIFFERENCE = 1.2, 12.0  # the cost of leaving the footage, and 8-bit steps of unlikeness that double it
 ALIKE = 2  # frames of the footage that follow each other so closely run on
 MANY = 24  # of the likeliest mouths for each frame enter the path
 

@@ -32,8 +32,8 @@ def enlarged(small: Array, like: Array | None = None) -> Array:
 
 
 def weighted(image: Array, weight: Array) -> Array:
-    """image (h, w, 3) times weight (h, w); numpy would go through the three channels one by one."""
-    return np.asarray(cv2.multiply(image, cv2.merge([weight] * 3)))
+    """image (h, w, C) times weight (h, w); numpy would go through the channels one by one."""
+    return np.asarray(cv2.multiply(image, cv2.merge([weight] * image.shape[2])))
 
 
 def apart(a: Array, b: Array) -> Array:

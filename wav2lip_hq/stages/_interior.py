@@ -15,7 +15,7 @@ from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, outlined
 
 WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open, see ``types.Mouths``
 STRETCH = 1.3  # teeth are not stretched or squeezed by more: beyond, lips cover them or uncover the dark
-RING, REACH = 9, 4.0  # coarse pixels: width of the skin and lips by which light is told, and how smooth it is
+RING, REACH = (5, 13), 5.0  # coarse pixels: how far off the lips the skin is that tells the light; how smooth that is
 GAIN = (0.5, 1.8)
 # The depth of a mouth nobody has seen, over the colour of its lips: its dark, its tongue, and how soft their border is.
 DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
@@ -54,15 +54,15 @@ class Mouth:
 
     def light(self, field: Array, skin: Array, target: Array, area: Area) -> Array:
         """(h, w, 3) float32 for each coarse cell of ``area``: by what to multiply the picture, so that it is as light
-        around the mouth as ``skin`` (h, w, 3), the source's coarse picture already moved."""
+        around the mouth as ``skin`` (h, w, 3), the source's coarse picture already moved, and of the same tinge."""
         other = sampled(coarsened(self.picture.astype(np.float32)), self.area, field, area)
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (RING, RING))
         lips = _small(OUTER, target, area)
-        ring = cv2.dilate(lips, disc) * (1 - cv2.dilate(_small(INNER, target, area), np.ones((3, 3)))) + 1e-4
-        ring *= 1 - 0.8 * lips
-        weight = cv2.merge([ring] * 3)
-        gain = cv2.GaussianBlur(skin * weight, (0, 0), REACH) / (cv2.GaussianBlur(other * weight, (0, 0), REACH) + 1e-3)
-        return np.asarray(np.clip(gain, *GAIN), np.float32)
+        near, far = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)) for n in RING)
+        ring = cv2.dilate(lips, far) - cv2.dilate(lips, near) + np.float32(1e-3)
+        tinge = _mean(skin, ring) / (_mean(other, ring) + 1)
+        bright, known = (cv2.GaussianBlur(x.mean(2) * ring, (0, 0), REACH) + np.float32(1e-3) for x in (skin, other))
+        gain = bright / known
+        return np.asarray(np.clip(gain[..., None] * (tinge / tinge.mean()), *GAIN), np.float32)
 
     def shows(self, field: Array, area: Area) -> Array:
         """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the inside of its own mouth."""

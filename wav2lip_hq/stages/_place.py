@@ -47,10 +47,13 @@ class Place:
             cv2.warpAffine(image, matrix, self.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         )
 
+    def turned(self, field: Array) -> Array:
+        """A coarse field of shifts on the canvas (h, w, 2) as shifts in the frame (H, W, 2)."""
+        return self.placed(cv2.transform(field, np.ascontiguousarray(self.to_frame[:, :2])), UNIT)
+
     def in_frame(self, field: Array) -> Array:
         """A coarse field of shifts on the canvas (h, w, 2) as absolute places (H, W, 2) float32 in the frame."""
-        turned = cv2.transform(field, np.ascontiguousarray(self.to_frame[:, :2]))
-        return np.asarray(self.placed(turned, UNIT) + self._pixels())
+        return np.asarray(cv2.add(self.turned(field), self._pixels()))
 
     def pictured(self, picture: Array, covers: Area, field: Array) -> Array:
         """(H, W, 3) uint8: a picture of the part ``covers`` of the canvas, as the frame sees it when each pixel is
@@ -68,6 +71,7 @@ class Place:
         return np.asarray(cv2.remap(picture, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
     def _pixels(self) -> Array:
+        """(H, W, 2) float32: the place of each pixel in the frame."""
         (x, y), (width, height) = self.corner, self.size
         across, down = np.arange(x, x + width, dtype=np.float32), np.arange(y, y + height, dtype=np.float32)
-        return np.dstack(np.meshgrid(across, down))
+        return np.asarray(cv2.merge([cv2.repeat(across[None], height, 1), cv2.repeat(down[:, None], 1, width)]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from .. import mesh as points
 from ..types import Array
-from ._coarse import UNIT, cells, coarsened
+from ._coarse import UNIT, cells, coarsened, weighted
 from ._interior import Mouth, depth, sampled
 from ._paste import CANVAS
 from ._place import Place
@@ -17,9 +18,10 @@ from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
 
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 EDGE = 0.25  # mask up to which the moved face fades in; the movement itself takes the whole mask
-AROUND = 20  # px of skin around the lips that are looked at
+AROUND = 30  # px of skin around the lips that are looked at
 AJAR = 3.0  # px: lips closer than that show less of what is behind them
-SOFT, LIPS_SOFT = 1.2, 4.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
+SOFT, LIPS_SOFT = 1.2, 5.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
+SKIN = 7  # px of skin around the lips that comes along: landmarks are not exact to the pixel
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, st
     tame = cv2.resize(soft, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     upper, lower = (field * tame for field in flaps(face.mesh, face.target, area))
     below = side(face.target, area)
-    there, other = place.in_frame(upper), place.in_frame(lower)
-    there += _share(place.placed(below, 1)) * (other - there)
+    there = place.in_frame(upper)
+    cv2.add(there, weighted(place.turned(lower - upper), _share(place.placed(below, 1))), dst=there)
     made = cv2.remap(frame, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     under = cv2.resize(_share(below), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     _fill(made, place, face, upper + under * (lower - upper), mouth, recall, strength)
     part = frame[place.slices]
-    change = (made - part) * cv2.min(place.placed(soft, 1) / EDGE, 1)[..., None]
-    part[:] = cv2.add(part, change, dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
+    change = weighted(cv2.subtract(made, part, dtype=cv2.CV_32F), cv2.min(place.placed(soft, 1) / EDGE, 1))
+    part[:] = cv2.add(part, change, dtype=cv2.CV_16U if face.deep else cv2.CV_8U)  # rounds and clips
 
 
 def _fill(
@@ -98,7 +100,7 @@ def _fill(
     other = near.pictured(mouth.picture, mouth.area, field)
     other = other * (near.placed(mouth.light(field, skin, face.target, area), UNIT) * step)
     inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
-    lips = near.placed(_soft(outlined(OUTER, face.target, area), LIPS_SOFT), 1)[..., None]
+    lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
     weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
     part += share * np.float32(recall) * weight * (other - part)
 
@@ -108,9 +110,13 @@ def _from(part: slice, whole: slice) -> slice:
 
 
 def _share(below: Array) -> Array:
-    """(h, w, 1): how far a pixel hangs on the lower lip, see ``side``."""
-    t = np.clip(below / 2 + np.float32(0.5), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))[..., None]
+    """(h, w) in [0, 1]: how far a pixel hangs on the lower lip, see ``side``."""
+    return np.asarray(cv2.min(cv2.max(below / 2 + np.float32(0.5), 0), 1))
+
+
+@lru_cache(maxsize=1)
+def _disc() -> Array:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * SKIN + 1, 2 * SKIN + 1)))
 
 
 def _soft(shape: Array, width: float) -> Array:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames the network hears at once
-STILL = (0.25, 0.6)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
+CLOSED = 0.045  # opening over the distance of the eyes that still counts as closed
+STILL = (0.12, 0.3)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
 
 
 @described
@@ -58,20 +59,20 @@ class Articulate(Stage):
         if not len(faces):
             return chunk.with_faces(target=faces.mesh)
         heard = np.unique(faces.frame)  # faces of one frame hear the same
-        said = np.zeros((len(chunk), articulation.COEFFICIENTS))
-        said[heard] = self.coefficients(chunk, heard, runtime)
         space = self._space(runtime)
+        said = np.zeros((len(chunk), len(space.basis)))
+        said[heard] = self.coefficients(chunk, heard, runtime)
         target = np.empty(faces.mesh.shape, np.float32)
         people: dict[int, tuple[Array, float]] = {}
         tracks = chunk.tracks or {}
         for n, (frame, mesh) in enumerate(zip(faces.frame.tolist(), faces.mesh, strict=True)):
             track = int(faces.track[n]) if faces.track is not None else -1
             if track not in people:
-                people[track] = measure(tracks.get(track), space, mesh)
+                people[track] = measure(tracks.get(track), space)
             body, spread = people[track]
-            if track not in tracks:
-                del people[track]  # made from this frame alone
-            offset = np.tensordot(articulation.reach(spread, space.spread) * said[frame], space.basis, 1)
+            offset = np.tensordot(
+                articulation.reach(spread, space.spread, len(space.basis)) * said[frame], space.basis, 1
+            )
             target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
         return chunk.with_faces(target=target)
 
@@ -108,14 +109,15 @@ class Space:
     spread: float
 
 
-def measure(facts: TrackFacts | None, space: Space, mesh: Array) -> tuple[Array, float]:
-    """(body with the mouth closed, spread of the opening) of a person: what the footage says, else the mean person's.
-
-    mesh: the frame's, for a face nothing is known of: the mean person's mouth in the proportions of that face.
-    """
+def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
+    """(body with the mouth closed, spread of the opening): what the footage says of a person, or the mean person's."""
     if facts is None:
         return space.neutral, space.spread
     low, high = STILL
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
-    own = float(np.clip(facts.spread, 0.4 * space.spread, 2.5 * space.spread))
-    return articulation.person(facts.neutral, space.neutral), talker * own + (1 - talker) * space.spread
+    own = float(np.clip(facts.spread, 0.3 * space.spread, 2.5 * space.spread))
+    body = articulation.person(facts.neutral, space.neutral)
+    parted = float(articulation.opening(body)) - CLOSED
+    if parted > 0:  # a smile, a face that is never seen with its lips together
+        body = articulation.articulate(body, -parted * space.basis[0])
+    return body, talker * own + (1 - talker) * space.spread

@@ -149,8 +149,9 @@ class ArticulationTask(Task):
         change = F.smooth_l1_loss(made.diff(dim=1), truth.diff(dim=1), reduction="none", beta=0.25) * weight
         velocity = (change.mean(-1) * both).sum() / both.sum().clamp(min=1)
         agreement = 1 - correlation(made[..., 0], truth[..., 0], sure).mean()
-        loss = distance + o.velocity * velocity + o.agreement * agreement
-        return {"loss": loss, "distance": distance, "velocity": velocity, "agreement": agreement}
+        life = F.relu(liveliness(truth[..., 0], sure) - liveliness(made[..., 0], sure)).mean()
+        loss = distance + o.velocity * velocity + o.agreement * agreement + o.life * life
+        return {"loss": loss, "distance": distance, "velocity": velocity, "agreement": agreement, "life": life}
 
     # ---- held-out figures
 
@@ -298,6 +299,16 @@ def correlation(a: Tensor, b: Tensor, sure: Tensor) -> Tensor:
     power = (b**2).sum(1)
     value = (a * b).sum(1) / torch.sqrt((a**2).sum(1) * power + 1e-2)
     return torch.where(power > 0.05 * n[:, 0], value, torch.ones_like(value))
+
+
+def liveliness(a: Tensor, sure: Tensor) -> Tensor:
+    """(N,) log of the mean second difference of (N, T) sequences over their spread: low where a mouth is mumbling."""
+    n = sure.sum(1).clamp(min=1)
+    mean = (a * sure).sum(1, keepdim=True) / n[:, None]
+    spread = torch.sqrt((((a - mean) * sure) ** 2).sum(1) / n + 0.04)
+    all_three = sure[:, 2:] * sure[:, 1:-1] * sure[:, :-2]
+    jumps = (a.diff(n=2, dim=1).abs() * all_three).sum(1) / all_three.sum(1).clamp(min=1)
+    return torch.log((jumps + 0.05) / spread)
 
 
 def corr(a: Array, b: Array) -> float:

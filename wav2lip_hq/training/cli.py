@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe value")
     embed = commands.add_parser("embed", help="put a trained checkpoint among the embedded weights, with a model card")
     embed.add_argument("source", type=Path, help="a run's best.safetensors")
-    embed.add_argument("name", help="detector, generator, articulation, parser, restorer, expert or syncnet")
+    embed.add_argument("name", help="detector, landmarks, articulation, generator, parser, restorer, expert or syncnet")
     embed.add_argument(
         "--mean", type=Path, nargs="+", default=[], help="embed the mean of SOURCE and these checkpoints"
     )

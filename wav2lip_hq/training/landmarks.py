@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import checkpoints, geometry, mesh, models
 from ..errors import InputError
+from ..models.landmarks import SHAPES
 from ..stages.landmarks import SIDE, network_input
 from ..types import Array
 from . import meshpack
@@ -56,7 +57,7 @@ class LandmarksTask(Task):
         people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
         # Wide open mouths are rare: shown more often, else the network learns to open them too little.
         gap = mesh.opening(pack.mesh[train][..., :2])
-        weight = (0.5 + np.minimum(gap / gap.mean(), 4)) / np.sqrt(counts[which])
+        weight = (0.5 + np.minimum(gap / gap.mean(), 2)) / np.sqrt(counts[which])
         for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
             weight[part] *= share / max(weight[part].sum(), 1e-12)
         self.train, self.chances = train, np.cumsum(weight / weight.sum())
@@ -71,11 +72,23 @@ class LandmarksTask(Task):
         self.weights = weights / weights.sum()
         self.views = self._held_views()
 
+    def _lip_shapes(self) -> tuple[Array, Array]:
+        """(80,) mean and (SHAPES, 80) principal components of the labels' lips around their middle, in the input."""
+        some = self.train[:: max(1, len(self.train) // 6000)]
+        lips = np.stack([geometry.apply(placed(self.pack.five[n])[0][None], self.pack.mesh[n, None, LIPS, :2])[0]
+                         for n in some])  # fmt: skip
+        lips = (lips - lips.mean(1, keepdims=True)).reshape(len(some), -1)
+        _, _, vt = np.linalg.svd(lips - lips.mean(0), full_matrices=False)
+        return lips.mean(0), vt[:SHAPES]
+
     def _begin_with_mean_shapes(self) -> None:
         """The last layer starts as mean and main variations of the labels: half of the work is known beforehand."""
         some = self.train[:: max(1, len(self.train) // 4000)]
         shapes = np.stack([geometry.apply(placed(self.pack.five[n])[0][None], self.pack.mesh[n, None, :, :2])[0]
                            for n in some]).reshape(len(some), -1)  # fmt: skip
+        mean, basis = self._lip_shapes()
+        self.net.lips_mean.copy_(torch.from_numpy(mean))
+        self.net.lips_basis[: len(basis)].copy_(torch.from_numpy(basis))
         last = self.net.shape[1]
         centre, scale = (SIDE - 1) / 2, 32.0
         _, s, vt = np.linalg.svd((shapes - shapes.mean(0)) / scale, full_matrices=False)
