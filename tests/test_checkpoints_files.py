@@ -19,6 +19,7 @@ from containers import CONTAINERS, same, write_bare, write_old_format, write_saf
 from torch import Tensor, nn
 
 from wav2lip_hq import checkpoints, models
+from wav2lip_hq.checkpoints.packing import LEAST
 from wav2lip_hq.errors import CheckpointError
 
 Shared = Callable[[str], Path]
@@ -314,3 +315,68 @@ def test_counters_of_old_files_may_be_absent(generator: nn.Module, tmp_path: Pat
     path = tmp_path / "g.pth"
     torch.save({k: v for k, v in generator.state_dict().items() if not k.endswith("num_batches_tracked")}, path)
     assert same(checkpoints.load(path).module.state_dict(), generator)
+
+
+# ---------------------------------------------------------------------------------------------------- 8 bits
+
+
+def test_weights_in_8_bits_come_back_near_and_keep_their_card(generator: nn.Module, tmp_path: Path) -> None:
+    card = {"licence": "research only", "mel_offset_ms": -40.0}
+    half, packed = (
+        checkpoints.save(tmp_path / name, generator, "wav2lip", {"width": 0.25}, card, half=True, packed=name == "b")
+        for name in ("a", "b")
+    )
+    assert packed.stat().st_size < 0.6 * half.stat().st_size
+    loaded = checkpoints.load(packed, "wav2lip")
+    assert loaded.card == card and loaded.options["width"] == 0.25
+    for name, value in generator.state_dict().items():
+        found = loaded.module.state_dict()[name]
+        assert found.dtype == value.dtype and found.shape == value.shape
+        if value.ndim < 2 or value.numel() < LEAST:
+            assert torch.allclose(found, value, rtol=1e-3, atol=1e-6)
+        else:  # half a step of the channel, whichever of the first two axes it is
+            off = (found - value).abs()
+            steps = [
+                value.abs().amax([d for d in range(value.ndim) if d != axis], keepdim=True) / 127 for axis in (0, 1)
+            ]
+            assert any(bool((off <= 0.51 * step + 1e-7).all()) for step in steps), name
+
+
+def test_other_files_scales_and_whole_numbers_are_left_alone(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {"a.weight": torch.ones(4, 4, dtype=torch.int8), "a.weight.scale": torch.full((4, 1), 0.5)}
+    save_file(state, tmp_path / "theirs.safetensors")
+    found, _ = checkpoints.load_state(tmp_path / "theirs.safetensors")
+    assert found.keys() == state.keys() and all(torch.equal(found[k], v) for k, v in state.items())
+    mixed = {"count": torch.ones(200, 200, dtype=torch.int8), "norm.scale": torch.rand(8), "norm": torch.rand(8)}
+    checkpoints.save(tmp_path / "ours.safetensors", mixed, "", packed=True)
+    found, _ = checkpoints.load_state(tmp_path / "ours.safetensors")
+    assert found.keys() == mixed.keys() and all(torch.equal(found[k], v) for k, v in mixed.items())
+
+
+def test_what_8_bits_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
+    state = {"huge": torch.full((200, 200), 1e30), "zero": torch.zeros(200, 200), "tiny": torch.full((200, 200), 1e-30)}
+    checkpoints.save(tmp_path / "w.safetensors", state, "", packed=True)
+    found, _ = checkpoints.load_state(tmp_path / "w.safetensors")
+    assert all(torch.equal(found[k], v) for k, v in state.items())
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (torch.ones(3, 1).half(), r"'a\.weight\.scale' \(float16 \(3, 1\)\) is no scale of 'a\.weight'"),
+        (torch.ones(4, 5).half(), "is no scale of"),
+        (torch.ones(4).half(), "is no scale of"),
+        (torch.ones(4, 1, dtype=torch.int64), "is no scale of"),
+        (torch.full((4, 1), float("nan")).half(), "steps that are not positive numbers"),
+        (torch.tensor([[1.0], [0.0], [1.0], [1.0]]).half(), "steps that are not positive numbers"),
+    ],
+)
+def test_a_scale_that_does_not_fit_is_refused(scale: Tensor, message: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "damaged.safetensors"
+    save_file({"a.weight": torch.ones(4, 5, dtype=torch.int8), "a.weight.scale": scale}, path, {"bits": "8"})
+    with pytest.raises(CheckpointError, match=f"damaged.safetensors: damaged, .*{message}"):
+        checkpoints.load_state(path)

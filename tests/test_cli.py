@@ -92,6 +92,24 @@ def test_a_preset_without_its_checkpoints_prints_the_fetch_command(capsys, monke
     assert "wav2lip-hq checkpoints fetch" in text and not (tmp_path / "out.mp4").exists()
 
 
+def test_embedded_weights_are_never_suggested_for_download(capsys, monkeypatch):
+    """They are part of the installation; without them ``presets`` and ``fetch`` say so."""
+    from wav2lip_hq import checkpoints
+
+    locate = checkpoints.locate
+    gone = ("embedded-detector", "wav2lip_gan", "gfpgan_v1.4", "bisenet")
+    for module in (checkpoints, sys.modules["wav2lip_hq.checkpoints.fetching"]):
+        monkeypatch.setattr(module, "locate", lambda name: None if name in gone else locate(name))
+    assert main(["presets"]) == 0
+    text = capsys.readouterr().out
+    gfpgan = next(line for line in text.splitlines() if "fetch" in line and "gfpgan" in line)
+    assert "fetch wav2lip_gan bisenet gfpgan_v1.4;" in gfpgan
+    assert "missing from this installation" in gfpgan and gfpgan.endswith("embedded-detector")
+    assert not any("embedded" in line.partition("fetch ")[2].partition(";")[0] for line in text.splitlines())
+    assert main(["checkpoints", "fetch", "embedded-detector"]) == 5
+    assert "missing from this installation; reinstall it" in capsys.readouterr().err
+
+
 def test_no_face_has_its_own_code(capsys, tmp_path):
     import numpy as np
 

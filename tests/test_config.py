@@ -21,6 +21,7 @@ def test_the_offline_presets_need_embedded_weights_only():
     assert {m for s in load_preset("generated") for m in s.models} == {
         "embedded-detector",
         "embedded-generator",
+        "embedded-landmarks",
         "embedded-parser",
         "embedded-restorer",
     }
@@ -28,8 +29,8 @@ def test_the_offline_presets_need_embedded_weights_only():
 
 def test_the_papers_chain():
     names = [s.name for s in load_preset("wav2lip-hq")]
-    assert names == ["detect", "track", "align", "lipsync", "parse", "restore", "blend"]
-    assert [m for s in load_preset("wav2lip-hq") for m in s.models][1:] == ["wav2lip_gan", "bisenet", "esrgan_hq"]
+    assert names == ["detect", "track", "landmarks", "admit", "align", "lipsync", "parse", "restore", "blend"]
+    assert [m for s in load_preset("wav2lip-hq") for m in s.models][2:] == ["wav2lip_gan", "bisenet", "esrgan_hq"]
 
 
 def test_a_preset_file_of_ones_own(tmp_path):

@@ -33,6 +33,8 @@ PACKAGES = (
     "scikit-image",
     "safetensors",
 )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser("wav2lip-hq", description="High-resolution lip-sync for real footage.")
@@ -147,8 +149,20 @@ def _presets(args: argparse.Namespace) -> int:
         print(f"{'':23} {' > '.join(row['stages'])}")
         missing = [name for name, there in row["checkpoints"].items() if not there]
         if missing:
-            print(f"{'':23} needs: wav2lip-hq checkpoints fetch {' '.join(missing)}")
+            print(f"{'':23} {_needs(missing)}")
     return 0
+
+
+def _needs(missing: list[str]) -> str:
+    """How to get checkpoints that are not installed."""
+    from . import checkpoints
+
+    lost = [name for name in missing if name in checkpoints.EMBEDDED]
+    others = [name for name in missing if name not in checkpoints.EMBEDDED]
+    parts = [f"needs: wav2lip-hq checkpoints fetch {' '.join(others)}"] if others else []
+    if lost:
+        parts.append(f"missing from this installation, which they are a part of (reinstall it): {', '.join(lost)}")
+    return "; ".join(parts)
 
 
 def _options(args: argparse.Namespace) -> int:

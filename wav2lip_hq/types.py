@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,8 +147,10 @@ class Mouths:
 class References:
     """Frames of a face with a closed or neutral mouth, for the generator to look at: K pictures, in order of time."""
 
+    ROOM: ClassVar[float] = 0.3  # around the face's box in the picture, as a share of the box's size
+
     number: Array  # (K,) int64, frame of the footage
-    picture: Array  # (K, 256, 256, 3) uint8: the face's box grown by 0.3 of its size on all sides, stretched
+    picture: Array  # (K, 256, 256, 3) uint8: the face's box grown by ROOM on all sides, stretched
     opening: Array  # (K,) float32, see ``mesh.opening``
     pose: Array  # (K, 3) float32
     light: Array  # (K,) float32

@@ -22,9 +22,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ..errors import CheckpointError, OptionError, OutputError
 from ..models import ARCHS
-from .catalogue import Entry, Notes, Registry, Variant, cache_dir, locate, registry
+from .catalogue import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry
 from .files import load_state, sha256
-from .loading import check_hash, describe
+from .loading import check_hash, describe, missing
 
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled
@@ -84,6 +84,8 @@ def fetch(
 ) -> Path:
     """Download a checkpoint into the cache (or ``directory``) unless it is installed already; returns its path.
 
+    Embedded weights are part of the installation and are never downloaded.
+
     accept: True, or a function shown the entry that returns whether the user accepts its licence; asked once for each
     licence. A broken download of a file with a known hash is kept as FILE.part and continued by the next call.
     ``pause`` seconds (doubling) pass between attempts at one mirror. ``say`` gets one-line remarks. Raises OptionError
@@ -92,6 +94,10 @@ def fetch(
     """
     catalogue = catalogue or registry()
     say = say or (lambda text: None)
+    if name in EMBEDDED and catalogue.get(name) is None:  # part of the installation: there is nothing to download
+        if (present := locate(name)) is None:
+            raise missing(name)
+        return present
     entry = catalogue.require(name)
     folder = directory or cache_dir()
     present = folder / entry.file if directory else locate(entry.name) or folder / entry.file

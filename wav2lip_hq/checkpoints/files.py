@@ -46,9 +46,10 @@ def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[di
     """A checkpoint's tensors under plain keys, and its metadata.
 
     Reads safetensors, PyTorch zip and pre-zip files and TorchScript archives, none of which gets to run code. Unwraps
-    ``state_dict`` / ``params_ema`` / ... , drops optimizer state and the like, strips ``module.``. ``upcast`` turns
-    16-bit floats into float32. Metadata: what a safetensors header holds, plus "container". Raises CheckpointError: no
-    such file, damaged, no weights inside, or refused as unsafe.
+    ``state_dict`` / ``params_ema`` / ... , drops optimizer state and the like, strips ``module.``. Weights ``save``d in
+    8 bits come back as float32. ``upcast`` turns 16-bit floats into float32. Metadata: what a safetensors
+    header holds, plus "container". Raises CheckpointError: no such file, damaged, no weights inside, or refused as
+    unsafe.
     """
     path = Path(path)
     head = _head(path)
@@ -58,6 +59,10 @@ def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[di
 
     if _looks_like_safetensors(head):
         found, metadata = _load_safetensors(path)
+        if metadata.get("bits") == "8":  # said by ``save``; what others call a scale is theirs
+            from .packing import unpack
+
+            found = unpack(path, found)
     else:
         _reject_strangers(path, head)
         value, container = tensors.read_torch(path)
@@ -80,20 +85,27 @@ def save(
     card: Mapping[str, Any] | None = None,
     *,
     half: bool = False,
+    packed: bool = False,
 ) -> Path:
     """Write weights as safetensors with what is needed to build the network again. Complete or not at all.
 
     options: the builder's; card: anything JSON can hold (recipe, metrics, licence). half: store matrices and kernels
-    as float16; vectors (norm statistics, biases) and anything float16 cannot hold stay as they are. Raises OutputError.
+    as float16; vectors (norm statistics, biases) and anything float16 cannot hold stay as they are. packed: store
+    large matrices and kernels in 8 bits (see ``packing``). Raises OutputError.
     """
     path = Path(path)
     state = module_or_state if isinstance(module_or_state, Mapping) else module_or_state.state_dict()
-    ready = {k: _storable(v, half) for k, v in state.items()}
+    ready = {k: _storable(v, half and not packed) for k, v in state.items()}
     metadata = {
         "arch": arch,
         "options": json.dumps(dict(options or {}), default=_plain),
         "card": json.dumps(dict(card or {}), default=_plain),
     }
+    if packed:
+        from .packing import pack
+
+        ready = {k: _storable(v, half) for k, v in pack(ready).items()}
+        metadata["bits"] = "8"
     from safetensors.torch import save as to_bytes
 
     with atomic(path) as temporary:

@@ -12,6 +12,7 @@ from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk
 from ._paste import paste
+from ._reference import references
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +36,14 @@ class LipSync(Stage):
         "mel",
         "speech",
         "faces.frame",
+        "faces.track",
+        "faces.box",
         "faces.crop96",
         "faces.aligned",
         "faces.to96",
         "faces.to512",
     )
+    optional: ClassVar[tuple[str, ...]] = ("tracks", "faces.pose", "faces.light")
     adds: ClassVar[tuple[str, ...]] = ("faces.synced96", "faces.synced")
     fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
@@ -47,6 +51,13 @@ class LipSync(Stage):
         "embedded-generator",
         "The generator: embedded-generator works offline, wav2lip_gan looks better and wav2lip is in better sync (both "
         "for non-commercial use); a name of your own or a file will do.",
+    )
+    reference: str = option(
+        "neutral",
+        "What the generator is shown of the face: neutral is another frame of its footage with a closed mouth, in like "
+        "pose and light (it needs the landmarks stage; without it as same), same is the frame itself, whose words then "
+        "show through.",
+        choices=("neutral", "same"),
     )
     sync_offset: float = option(
         0.0,
@@ -87,24 +98,30 @@ class LipSync(Stage):
         if self.silence and chunk.speech is not None:
             speaks = chunk.speech[faces.frame][:, None, None, None]
             mel = audio.SILENCE + (mel - audio.SILENCE) * speaks
-        made = generate(runtime, self.model, faces.crop96, mel, self.guidance)
+        shown = references(faces, chunk.tracks) if self.reference == "neutral" else faces.crop96
+        made = generate(runtime, self.model, faces.crop96, mel, self.guidance, shown)
         size = made.shape[1]
         return chunk.with_faces(synced96=made, synced=paste(made, faces.to96, faces.to512, faces.aligned, size))
 
 
-def generate(runtime: Runtime, name: str, crops: Array, mel: Array, guidance: float = 1.0) -> Array:
+def generate(
+    runtime: Runtime, name: str, crops: Array, mel: Array, guidance: float = 1.0, shown: Array | None = None
+) -> Array:
     """(N, S, S, 3) uint8 RGB: faces (N, S, S, 3) uint8 RGB saying mel windows (N, 1, 80, 16) float32.
 
-    guidance: how far to go from silence to speech; 1 = as far as the network does.
+    guidance: how far to go from silence to speech; 1 = as far as the network does. shown: as crops, the references from
+    which the network takes what the hidden half looks like (None: the crops themselves).
     """
     import torch
 
     model = runtime.model(name, expect=ARCHITECTURES)
 
-    def run(pixels: Tensor, sound: Tensor) -> Tensor:
-        face = pixels.flip(-1).permute(0, 3, 1, 2).float() / 255  # the generator's order is BGR
-        hidden = face.clone()
-        hidden[:, :, face.shape[2] // 2 :] = 0
+    def given(pixels: Tensor) -> Tensor:
+        return pixels.flip(-1).permute(0, 3, 1, 2).float() / 255  # the generator's order is BGR
+
+    def run(pixels: Tensor, reference: Tensor, sound: Tensor) -> Tensor:
+        hidden, face = given(pixels), given(reference)
+        hidden[:, :, hidden.shape[2] // 2 :] = 0
         if guidance != 1:
             sound = torch.cat([sound, torch.full_like(sound, audio.SILENCE)])
         out: Tensor = model(sound, torch.cat([hidden, face], 1))
@@ -113,4 +130,4 @@ def generate(runtime: Runtime, name: str, crops: Array, mel: Array, guidance: fl
             out = silent + guidance * (speaking - silent)
         return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1)
 
-    return np.asarray(runtime.map(run, crops, mel.astype(np.float32)))
+    return np.asarray(runtime.map(run, crops, crops if shown is None else shown, mel.astype(np.float32)))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .. import geometry, mesh
-from ..types import Array
+from ..types import Array, References
 from .shown import Shown, SurveyedTrack, packed
 
 # The window of the aligned 512 px face that shows the mouth with room to open: rows, columns.
@@ -19,7 +19,7 @@ DEGREES = 4.0  # of turning that count as much as one px of lips
 REFERENCES = 12
 BUCKET = 12.0  # degrees of yaw and pitch: of each such direction the most closed mouths are kept
 PER_BUCKET = 2
-PORTRAIT, ROOM = 256, 0.3  # side of a reference picture in px; room around the face's box, of its own size
+PORTRAIT = 256  # side of a reference picture in px
 VIEWS, VIEW = 5, 112
 CLEAR = 0.5  # visibility of a mouth worth keeping
 LEVELS = 4000  # openings kept per face for its percentiles, evenly thinned out beyond
@@ -147,8 +147,8 @@ def _difference(a: Shown, b: Shown) -> float:
 
 
 def portrait(image: Array, box: Array) -> Array:
-    """(256, 256, 3) uint8: the face's box (4,) with ROOM around it, stretched."""
-    matrix = geometry.box_to_crop(geometry.pad_box(box[None], (ROOM,) * 4), PORTRAIT)[0]
+    """(256, 256, 3) uint8: the face's box (4,) with room around it, stretched."""
+    matrix = geometry.box_to_crop(geometry.pad_box(box[None], (References.ROOM,) * 4), PORTRAIT)[0]
     return geometry.eight_bits(geometry.sample(image, matrix, PORTRAIT))
 
 

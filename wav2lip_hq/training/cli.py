@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     embed.add_argument(
         "--mean", type=Path, nargs="+", default=[], help="embed the mean of SOURCE and these checkpoints"
     )
+    embed.add_argument(
+        "--bits", type=int, choices=(16, 8), default=16, help="how weights are stored; 8 halves the file (default 16)"
+    )
     embed.add_argument("--folder", type=Path, default=Path("checkpoints/embedded"), help="default checkpoints/embedded")
     judged = commands.add_parser("evaluate", help="measure a generator on people it was not trained on")
     judged.add_argument("model", help="checkpoint name or path")
@@ -102,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
     if args.what == "embed":
         from .embed import embed
 
-        print(embed(args.source, args.name, args.folder, args.mean))
+        print(embed(args.source, args.name, args.folder, args.mean, args.bits))
         return 0
     if args.what == "evaluate":
         from .. import checkpoints

@@ -1,4 +1,4 @@
-"""A trained checkpoint -> ``checkpoints/embedded``: half precision, without local paths, with a model card beside it.
+"""A trained checkpoint -> ``checkpoints/embedded``: 16 or 8 bits, without local paths, with a model card beside it.
 
 Beside ``NAME.safetensors`` lie ``NAME.yaml``, the recipe that made it, and ``NAME.md``, its card: the recipe's opening
 comment says what it is and where it fails, the rest is read from the file.
@@ -22,6 +22,8 @@ LICENCE = (
     "research only: taught by footage and photographs released for research (GRID, public demo clips, CelebAMask-HQ)"
 )
 
+KINDS = {16: "float16 safetensors", 8: "safetensors in 8 bits (small tensors in float16, vectors in float32)"}
+
 
 def tidy(value: Any) -> Any:
     """Recipe values with absolute paths cut down to their last name: nobody else has the folder."""
@@ -32,12 +34,12 @@ def tidy(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
-def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = ()) -> Path:
+def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = (), bits: int = 16) -> Path:
     """Write ``folder/NAME.safetensors`` and ``NAME.md`` from a training run's checkpoint; returns the weights' path.
 
     ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. mean: other checkpoints of the same network; the
-    mean of all is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data.
-    Raises InputError, CheckpointError.
+    mean of all is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data. bits: 16,
+    or 8 for half the size. Raises InputError, CheckpointError.
     """
     recipe = folder / f"{name}.yaml"
     if not recipe.exists():
@@ -51,8 +53,8 @@ def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = ()) -> P
         card["figures"] = {**card.get("figures", {}), **measure(recipe, model.module)}
     card["recipe"], card["licence"] = tidy(card.get("recipe", {})), LICENCE
     target = folder / f"{name}.safetensors"
-    checkpoints.save(target, model.module, arch=model.arch.name, options=model.options, card=card, half=True)
-    (folder / f"{name}.md").write_text(describe(name, target, recipe.read_text(), model.module, model.arch, card))
+    checkpoints.save(target, model.module, model.arch.name, model.options, card, half=True, packed=bits == 8)
+    (folder / f"{name}.md").write_text(describe(name, target, recipe.read_text(), model.module, model.arch, card, bits))
     return target
 
 
@@ -72,7 +74,7 @@ def measure(recipe: Path, module: nn.Module) -> dict[str, float]:
         return task.validate(torch.device("cpu"))
 
 
-def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: dict[str, Any]) -> str:
+def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: dict[str, Any], bits: int) -> str:
     """The model card as Markdown."""
     comments = []
     for line in recipe.splitlines():
@@ -89,9 +91,9 @@ def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: d
             *comments,
             "",
             f"- network: {arch.title} (`{arch.name}`), {count / 1e6:.2f} M parameters",
-            f"- file: {path.stat().st_size / 1e6:.1f} MB as float16 safetensors",
+            f"- file: {path.stat().st_size / 1e6:.1f} MB as {KINDS[bits]}",
             f"- made by `wav2lip-hq train {task} checkpoints/embedded/{name}.yaml` on two CPU cores, then "
-            f"`wav2lip-hq train embed RUN/best.safetensors {name}`",
+            f"`wav2lip-hq train embed RUN/best.safetensors {name}{'' if bits == 16 else f' --bits {bits}'}`",
             f"- licence: {card['licence']}",
             "",
             "Held-out figures (people and clips that were not trained on), and how long the last run took:",
