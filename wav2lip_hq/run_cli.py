@@ -108,7 +108,7 @@ def add_survey(commands: Any) -> None:
 
 def add_demo(commands: Any) -> None:
     """The command ``demo``."""
-    demo = commands.add_parser("demo", help="a real face, a spoken sentence: see that everything works")
+    demo = commands.add_parser("demo", help="real footage and a photograph say a new sentence: see that everything works")
     _pipeline_arguments(demo)
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder (default build/demo)")
 
@@ -292,23 +292,28 @@ def survey(args: argparse.Namespace) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    """``wav2lip-hq demo``."""
+    """``wav2lip-hq demo``: real footage, and a photograph, with a sentence that neither has said."""
     from skimage import data
 
     from .video import write_png
 
-    speech = Path(__file__).parent / "_data" / "demo" / "speech.wav"
+    material = Path(__file__).parent / "_data" / "demo"
     args.out.mkdir(parents=True, exist_ok=True)
-    face, output = args.out / "astronaut.png", args.out / "astronaut.mp4"
-    write_png(face, data.astronaut())
+    photograph = args.out / "astronaut.png"
+    write_png(photograph, data.astronaut())
     pipe = pipeline(args)
-    bars = _Bars(args.quiet or args.json)
-    try:
-        report = pipe.run(face, speech, output, bars.render, on_survey=bars.survey)
-    finally:
-        bars.close()
-    write_png(args.out / "astronaut-sheet.png", pipe.preview(face, speech, 6))
-    _print_report(report, args.json)
+    for name, face in (("footage", material / "face.mpg"), ("photograph", photograph)):
+        output, chosen = args.out / f"{name}.mp4", RunOptions(extend="pingpong")
+        bars = _Bars(args.quiet or args.json)
+        try:
+            report = pipe.run(face, material / "speech.wav", output, bars.render, on_survey=bars.survey, run=chosen)
+        finally:
+            bars.close()
+        _print_report(report, args.json)
+    sheet = args.out / "footage-sheet.png"
+    write_png(sheet, pipe.preview(material / "face.mpg", material / "speech.wav", 6, extend="pingpong"))
     if not args.json:
-        print(f"watch {output}; the frames beside the photograph are in {args.out / 'astronaut-sheet.png'}")
+        print(f"watch {args.out / 'footage.mp4'}, and {args.out / 'photograph.mp4'}, which has no other mouths to show;")
+        print(f"frames beside the footage are in {sheet}")
+        print(f"footage: GRID corpus, speaker 31, CC BY 4.0 ({material / 'CREDITS.md'})")
     return 0
