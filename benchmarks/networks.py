@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wav2lip_hq.runtime import PRECISIONS, Model
 
-NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
+NAMES = {getattr(torch, dtype): name for name, dtype in PRECISIONS.items()}
 
 
 @dataclass
@@ -89,7 +89,7 @@ def matrix_rate(device: torch.device, precision: str, side: int = 0, repeat: int
     side: of the matrices; 0 = large enough for the device (bigger ones gained nothing on an H200 or on a CPU).
     """
     side = side or (8192 if device.type == "cuda" else 1024)
-    a, b = (torch.randn(side, side, device=device).to(PRECISIONS[precision]) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device).to(getattr(torch, PRECISIONS[precision])) for _ in range(2))
     times = []
     for _ in range(repeat + 1):  # the first is the warm-up
         synchronise(device)

@@ -111,7 +111,7 @@ def test_presets_and_a_sweep_end_to_end(tmp_path, capsys, monkeypatch):
     (crowded,) = result["sweeps"]["faces"]
     assert crowded["value"] == "2" and crowded["faces"] == 20
     text = (out / "results.md").read_text()
-    assert "| 2 | 10 |" in text and "real-time factor" in text and "| embedded-generator |" in text
+    assert "| 2 | 10 |" in text and "real-time factor" in text and "| embedded-articulation |" in text
     assert (out / "presets.png").exists() and (out / "fast-faces.png").exists()
 
 

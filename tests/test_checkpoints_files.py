@@ -98,7 +98,7 @@ def test_real_files_of_others(shared: Shared) -> None:
     assert next(loaded.module.parameters()).dtype == torch.float32
     detector = checkpoints.load(shared("data/weights/retinaface_mobilenet0.25_biubug6.pth"))
     assert detector.arch.name == "retinaface_mobilenet0.25"
-    with pytest.raises(CheckpointError, match="not a network this project knows.*expected a Wav2Lip generator"):
+    with pytest.raises(CheckpointError, match="MediaPipe face mesh.*expected a Wav2Lip generator"):
         checkpoints.load(shared("data/weights/mediapipe_facemesh468.pth"), "wav2lip")
 
 

@@ -130,12 +130,12 @@ def test_a_real_run_from_the_shell_reports_as_json(tmp_path):
     out = tmp_path / "ünï out.mp4"
     done = run(
         "run", tmp_path / "a face's picture.png", tmp_path / "speech.wav", out, "--preset", "fast", "--json",
-        "--set", "lipsync.silence=false",
+        "--set", "articulate.silence=false",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["frames"] == 15 and report["faces"] == 15 and out.stat().st_size > 1000
-    assert set(report["seconds"]) >= {"detect", "lipsync", "blend", "total"}
+    assert set(report["seconds"]) >= {"detect", "survey", "articulate", "blend", "total"}
 
 
 def test_preview_writes_a_contact_sheet_only(tmp_path):

@@ -138,7 +138,7 @@ def test_json_lines(desk):
         ({"audio": "a.wav", "output": "a.mp4"}, "'face' is missing"),
         ({"face": "a.mp4", "output": "a.mp4"}, "either 'audio'"),
         ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crff": 3}, "did you mean 'crf'"),
-        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crf": "high"}, "'crf' is a number"),
+        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crf": "high"}, "crf is int or None"),
         ({"face": "a.mp4", "audio": "a.wav", "output": "{nobody}.mp4"}, "placeholder"),
         ({"face": "*.nothing", "audio": "a.wav", "output": "a.mp4"}, "no file matches"),
         ({"face": "a.mp4", "output": "a.mp4", "segments": [{"in": 1, "audio": "a.wav"}]}, "needs 'out'"),
@@ -171,7 +171,7 @@ def test_every_frame_and_time_of_the_source_is_in_the_joined_output(desk):
     assert probe_sound(desk / "out" / "a.mp4").duration == pytest.approx(2.0, abs=0.1)
     facts = json.loads((desk / "out" / "a.mp4.json").read_text())
     assert facts["parts"] == {"rendered": 3, "kept_from_before": 0} and facts["faces"]["synthesised"] == 50
-    assert facts["checkpoints"]["embedded-generator"]["sha256"] and facts["inputs"][0]["sha256"]
+    assert facts["checkpoints"]["embedded-articulation"]["sha256"] and facts["inputs"][0]["sha256"]
     assert facts["output"]["frames"] == 75 and facts["made"]["packages"]["torch"]
     assert not list((desk / "jobs.yaml.work").glob("*/part-*")), "parts are gone when the job is done"
 
@@ -308,11 +308,11 @@ def test_out_of_memory_halves_the_batch(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     sizes, original = [], rendering._part
 
-    def tight(job, reader, spans, pipes, *rest):
-        sizes.append(pipes[0].runtime.batch_size)
+    def tight(session, *rest):
+        sizes.append(session.runtime.batch_size)
         if sizes[-1] > 3:
             raise OutOfMemory("does not fit")
-        return original(job, reader, spans, pipes, *rest)
+        return original(session, *rest)
 
     monkeypatch.setattr(rendering, "_part", tight)
     assert jobs.work_here(path).exit_code == 0

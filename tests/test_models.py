@@ -34,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "rrdbnet": {"num_feat": 8, "num_block": 2, "num_grow_ch": 4, "scale": 2},
     "srvgg": {"num_feat": 8, "num_conv": 3, "upscale": 3},
     "landmarks": {"width": 16},
+    "articulation": {"width": 16, "coefficients": 4},
     "facemesh468": {},
     "gfpgan_clean": {"out_size": 64, "narrow": 0.125},
 }

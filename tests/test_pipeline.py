@@ -298,7 +298,7 @@ def test_a_failing_stage_is_named(wav, tmp_path):
 def test_memory_does_not_grow_with_the_clip(tmp_path):
     """Counts chunks alive while 60 pass through: prefetch and look-ahead, no more."""
     alive = []
-    wav = write_wav(tmp_path / "long.wav", 10.0)
+    wav = write_wav(tmp_path / "long.wav", 9.6)
     pipe = tiny_pipeline().replace(parse=Parse(""))
 
     def endless():

@@ -105,7 +105,7 @@ def test_from_footage_to_a_result(footage, tmp_path):
     )
     assert after["gain"] > before["gain"] and fell(rows, "train_l1")
 
-    pipe = HQPipeline("default").set(
+    pipe = HQPipeline("generated").set(
         f"lipsync.model={tmp_path / 'generator' / 'best.safetensors'}",
         f"restore.model={tmp_path / 'restorer' / 'best.safetensors'}",
     )
@@ -122,5 +122,5 @@ def test_one_person(footage, tmp_path, monkeypatch):
     before, after = result.before["generator"], result.after["generator"]
     assert after["val_l1"] < before["val_l1"], "better on seconds it was not trained on"
     assert "anna" in result.text() and ("restorer" in result.files or result.left_out)
-    report = HQPipeline("default").set("lipsync.model=anna").run(film, film.with_suffix(".wav"), tmp_path / "out.mp4")
+    report = HQPipeline("generated").set("lipsync.model=anna").run(film, film.with_suffix(".wav"), tmp_path / "out.mp4")
     assert report.frames == 300

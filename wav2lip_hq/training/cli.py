@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_personalize(person: argparse.ArgumentParser) -> None:
     """Add the options of `wav2lip-hq personalize`, which is also a training task."""
     person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
-    person.add_argument("--name", required=True, help="name to use later: --set lipsync.model=NAME")
+    person.add_argument("--name", required=True, help="name to use later: -p generated --set lipsync.model=NAME")
     person.add_argument("--minutes", type=float, default=20, help="training time (default 20)")
     person.add_argument("--work", type=Path, help="folder for intermediate data (default runs/personal-NAME)")
 

@@ -2,7 +2,7 @@
 
 The idea is Wav2Lip-HQ's (train the restorer on the very face it will restore); here the generator follows too, and the
 gain is measured on seconds of that person that were kept out of the training. The result is registered as a checkpoint
-under a name and used as ``--set lipsync.model=NAME --set restore.model=NAME-restorer``.
+under a name and used as ``-p generated --set lipsync.model=NAME --set restore.model=NAME-restorer``.
 """
 
 from __future__ import annotations
