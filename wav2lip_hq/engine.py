@@ -254,3 +254,17 @@ def prefetch(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join(timeout=10)
+
+
+def waited(source: Generator[T, None, None], clock: dict[str, float]) -> Generator[T, None, None]:
+    """``source``, with the seconds that were spent waiting for it added to ``clock`` as "read"."""
+    try:
+        while True:
+            began = time.perf_counter()
+            item = next(source, None)
+            clock["read"] = clock.get("read", 0.0) + time.perf_counter() - began
+            if item is None:
+                return
+            yield item
+    finally:
+        source.close()

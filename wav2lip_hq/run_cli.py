@@ -108,7 +108,7 @@ def add_survey(commands: Any) -> None:
 
 def add_demo(commands: Any) -> None:
     """The command ``demo``."""
-    demo = commands.add_parser("demo", help="real footage and a photograph say a new sentence: see that everything works")
+    demo = commands.add_parser("demo", help="footage and a photograph say a new sentence: see that everything works")
     _pipeline_arguments(demo)
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder (default build/demo)")
 
@@ -313,7 +313,7 @@ def demo(args: argparse.Namespace) -> int:
     sheet = args.out / "footage-sheet.png"
     write_png(sheet, pipe.preview(material / "face.mpg", material / "speech.wav", 6, extend="pingpong"))
     if not args.json:
-        print(f"watch {args.out / 'footage.mp4'}, and {args.out / 'photograph.mp4'}, which has no other mouths to show;")
+        print(f"watch {args.out / 'footage.mp4'}, and {args.out / 'photograph.mp4'};")
         print(f"frames beside the footage are in {sheet}")
         print(f"footage: GRID corpus, speaker 31, CC BY 4.0 ({material / 'CREDITS.md'})")
     return 0

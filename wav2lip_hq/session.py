@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import audio, source
-from .engine import Stage, prefetch, run_stages
+from .engine import Stage, prefetch, run_stages, waited
 from .errors import OptionError
 from .run_options import RunOptions
 from .runtime import Runtime
@@ -246,25 +246,15 @@ class Session:
         survey, size = self.surveys[number], self.options.chunk_size
         grows = survey is None and bool(looks)
         cut = source.chunks(frames, voice.speech, offset, size, voice.begins, GROWTH if grows else None)
-        read = self._timed(cut)
         if survey is not None:
-            known = prefetch(_surveyed(read, survey), depth=2)
+            known = waited(prefetch(_surveyed(cut, survey), depth=2), self.clock)
             return run_stages(makes, known, self.runtime, keep=self.keep, clock=self.clock, given=_given(looks))
-        pictures = prefetch(read, depth=2)
+        pictures = waited(prefetch(cut, depth=2), self.clock)
         if not looks:
             return run_stages(voice.stages, pictures, self.runtime, keep=self.keep, clock=self.clock)
         given = _given(looks)
         found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
         return run_stages(makes, _growing(found), self.runtime, keep=self.keep, clock=self.clock, given=given)
-
-    def _timed(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        while True:
-            began = time.perf_counter()
-            chunk = next(chunks, None)
-            self.clock["read"] = self.clock.get("read", 0.0) + time.perf_counter() - began
-            if chunk is None:
-                return
-            yield chunk
 
 
 class _Peekable:

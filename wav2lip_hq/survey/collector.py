@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import Stage, prefetch, run_stages
+from ..engine import Stage, prefetch, run_stages, waited
 from ..runtime import Runtime
 from ..source import Frame, chunks
 from ..types import Array, Chunk, Faces
@@ -139,7 +139,7 @@ def survey_footage(
             yield Frame(time, image, alpha, time)
 
     collector = Collector()
-    pictures = prefetch(chunks(frames(), size=chunk_size), depth=2)
+    pictures = waited(prefetch(chunks(frames(), size=chunk_size), depth=2), {} if clock is None else clock)
     done = run_stages(stages, pictures, runtime, keep=[f"faces.{name}" for name in (*KEPT, "mesh")], clock=clock)
     try:
         for chunk in done:
