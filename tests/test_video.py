@@ -280,3 +280,16 @@ def test_clear_errors(tmp_path):
     assert not list(tmp_path.glob("*.mp4"))
     with pytest.raises(OptionError, match="folder"):
         video.check_output(tmp_path / "o.png", [], "png")
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mpg", "mpeg1video"), ("clip.mp4", "libx264")])
+def test_no_frame_is_lost_by_starting_in_the_middle_or_going_backwards(tmp_path, name, codec):
+    """MPEG program streams have no index, and seeking in them lands anywhere."""
+    frames = np.stack([np.full((64, 96, 3), 3 * n, np.uint8) for n in range(60)])
+    path = write_video(tmp_path / name, frames, codec=codec, time_base=Fraction(1, 25), options={"g": "12"})
+    with video.open_video(path) as reader:
+        times = [time for time, _, _ in reader]
+        assert len(times) == 60
+        for at in (0, 1, 17, 30):
+            assert [t for t, _, _ in reader.start_at(times[at])] == times[at:]
+        assert [t for t, _, _ in reader.backwards(times)] == times[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -67,7 +68,12 @@ class VideoReader:
         if self._once:
             raise InputError("frames from an iterator cannot be read again; pass an array or a file instead")
         frames = self._seek(self, time) if self._seek is not None else self._make(self)
-        for frame in frames:
+        first = next(frames, None)
+        if self._seek is not None and (first is None or first[0] > time):
+            # A damaged index may lead beyond what was asked for.
+            frames = self._make(self)
+            first = next(frames, None)
+        for frame in itertools.chain([] if first is None else [first], frames):
             if frame[0] >= time:
                 yield frame
 
@@ -264,6 +270,7 @@ def _still(path: Path, fps: Fraction) -> VideoReader:
 def _file(path: Path, deinterlace: bool) -> VideoReader:
     name = str(path)
     with open_input(name) as container:
+        indexed = container.format.name != "mpeg"  # program streams have no index: seeking lands anywhere
         if not container.streams.video:
             raise InputError(f"{name} has no video stream; give footage or a picture as the face")
         stream = container.streams.video[0]
@@ -315,7 +322,7 @@ def _file(path: Path, deinterlace: bool) -> VideoReader:
     def seek(reader: VideoReader, time: Fraction) -> Iterator[Frame]:
         return _decode(reader, name, info, zero, turn, deinterlace, time)
 
-    return VideoReader(info, make, seek=seek)
+    return VideoReader(info, make, seek=seek if indexed else None)
 
 
 def _decode(
