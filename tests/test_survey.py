@@ -305,3 +305,18 @@ def test_warnings_belong_to_their_run(tmp_path, caplog):
 
 def test_reasons_have_words():
     assert all(reason.text for reason in Reason)
+
+
+def test_hours_of_a_talking_face_are_summed_up_evenly():
+    from wav2lip_hq.survey.facts import CALM, LEVELS, FaceFacts
+
+    facts = FaceFacts()
+    aligned = np.zeros((POINTS, 2), np.float32)
+    count = 5 * LEVELS
+    for n in range(count):  # the mouth opens ever wider
+        facts._level(n / count, aligned + n / count)
+    assert len(facts.openings) <= LEVELS and len(facts._calm) <= 2 * CALM
+    known = facts.known()
+    assert known.closed == pytest.approx(0.05, abs=0.01)  # not the most recent frames alone
+    assert known.wide == pytest.approx(0.95, abs=0.01)
+    assert known.neutral is not None and known.neutral.max() < 0.05  # closed mouths only

@@ -49,11 +49,11 @@ class Collector:
 
     def __init__(self) -> None:
         self.tracks: dict[int, FaceFacts] = {}
-        self._times: list[float] = []
+        self._times = Column(np.zeros(0))
         self._size = (0, 0)
-        self._faces: dict[str, list[Array]] = {}
-        self._left: dict[str, list[Array]] = {}
-        self._coded: list[Array] = []
+        self._faces: dict[str, Column] = {}
+        self._left: dict[str, Column] = {}
+        self._coded: Column | None = None
 
     def add(self, chunk: Chunk, rows: bool = True) -> Chunk:
         """Collect a chunk; returns it with what was measured of its faces. rows: False keeps nothing of single
@@ -80,39 +80,70 @@ class Collector:
             _append(self._faces, chunk.faces, (*KEPT, "sharpness", "light"), first)
             _append(self._left, chunk.left, LEFT, first)
             if coded is not None:
-                self._coded.append(coded)
-            self._times += [float(t) for t in (chunk.source_pts or chunk.pts)]
+                if self._coded is None:
+                    self._coded = Column(coded)
+                self._coded.add(coded)
+            self._times.add(np.array([float(t) for t in (chunk.source_pts or chunk.pts)]))
         return chunk
 
     def survey(self, *, whole: bool = True, made: dict[str, Any] | None = None) -> Survey:
         """What has been collected."""
         return Survey(
-            times=np.array(self._times, np.float64),
+            times=self._times.rows.copy(),
             size=self._size,
             faces=_joined(self._faces, KEPT),
             left=_joined(self._left, LEFT),
-            coded=np.concatenate(self._coded) if self._coded else None,
+            coded=None if self._coded is None else self._coded.rows.copy(),
             tracks={number: facts.known() for number, facts in sorted(self.tracks.items())},
             whole=whole,
             made=made or {},
         )
 
 
-def _append(columns: dict[str, list[Array]], faces: Faces | None, names: Sequence[str], first: int) -> None:
+class Column:
+    """Rows of one kind, added to in place. Thousands of small arrays would lie scattered between the pictures that
+    come and go, and keep their memory from being used again."""
+
+    def __init__(self, like: Array) -> None:
+        self._room = np.empty((4096, *like.shape[1:]), like.dtype)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def rows(self) -> Array:
+        """(N, ...): a view of what was added so far."""
+        return self._room[: self._count]
+
+    def add(self, values: Array) -> None:
+        """Add rows (n, ...)."""
+        needed = self._count + len(values)
+        if needed > len(self._room):
+            room = np.empty((max(2 * len(self._room), needed), *self._room.shape[1:]), self._room.dtype)
+            room[: self._count] = self.rows
+            self._room = room
+        self._room[self._count : needed] = values
+        self._count = needed
+
+
+def _append(columns: dict[str, Column], faces: Faces | None, names: Sequence[str], first: int) -> None:
     if faces is None:
         return
     for name in names:
         value = getattr(faces, name)
         if value is not None:
-            columns.setdefault(name, []).append(value + first if name == "frame" else value)
+            if name not in columns:
+                columns[name] = Column(value)
+            columns[name].add(value + first if name == "frame" else value)
 
 
-def _joined(columns: dict[str, list[Array]], names: Sequence[str]) -> Faces:
+def _joined(columns: dict[str, Column], names: Sequence[str]) -> Faces:
     kinds = {"frame": np.int64, "track": np.int64, "reason": np.uint8}
     empty = {name: np.zeros((0, *_WIDTH.get(name, ())), kinds.get(name, np.float32)) for name in names}
     if not columns:
         return Faces(**empty)
-    return Faces(**{name: np.concatenate(parts) for name, parts in columns.items()})
+    return Faces(**{name: column.rows.copy() for name, column in columns.items()})
 
 
 def survey_footage(

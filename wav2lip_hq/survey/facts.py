@@ -23,6 +23,7 @@ PORTRAIT = 256  # side of a reference picture in px
 VIEWS, VIEW = 5, 112
 CLEAR = 0.5  # visibility of a mouth worth keeping
 LEVELS = 4000  # openings kept per face for its percentiles, evenly thinned out beyond
+CALM = 250  # most closed meshes kept per face; their mean is its neutral mouth
 CLOSED, WIDE = 5, 95  # percentiles
 
 
@@ -59,6 +60,7 @@ class FaceFacts:
     _apart: Array = field(default_factory=lambda: np.zeros((0, 0)))
     _calm: list[tuple[float, Array]] = field(default_factory=list)  # most closed meshes: opening, aligned mesh
     _seen: int = 0
+    _stride: int = 1  # every how many-th opening is kept
     _known: SurveyedTrack | None = None
 
     def add(self, seen: Sighting) -> tuple[float, float]:
@@ -81,13 +83,14 @@ class FaceFacts:
         return sharpness, light
 
     def _level(self, opening: float, aligned: Array) -> None:
+        if self._seen % self._stride == 0:
+            self.openings.append(opening)
         self._seen += 1
-        self.openings.append(opening)
         if len(self.openings) > LEVELS:
-            self.openings = self.openings[::2]
+            self.openings, self._stride = self.openings[::2], 2 * self._stride
         self._calm.append((opening, aligned))
-        if len(self._calm) > LEVELS // 8:
-            self._calm = sorted(self._calm, key=lambda item: item[0])[: LEVELS // 16]
+        if len(self._calm) > 2 * CALM:
+            self._calm = sorted(self._calm, key=lambda item: item[0])[:CALM]
 
     def _mouth(self, new: Shown) -> None:
         """Keep a mouth that differs from all kept; when there are MANY, the two most alike make room."""
@@ -124,7 +127,7 @@ class FaceFacts:
         if not self.openings:
             return SurveyedTrack(views=tuple(self.views))
         closed, wide = (float(v) for v in np.percentile(self.openings, (CLOSED, WIDE)))
-        calm = sorted(self._calm, key=lambda item: item[0])[: max(1, self._seen // 10)]
+        calm = sorted(self._calm, key=lambda item: item[0])[: min(max(1, self._seen // 10), CALM)]
         # The most closed ones of all directions first; what is hardly more open than the closed level will do.
         order = sorted((k for group in self.closed.values() for k in group), key=lambda k: (k.opening, k.number))
         usable = [k for k in order if k.opening <= closed + 0.25 * (wide - closed) + 0.01] or order[:1]
