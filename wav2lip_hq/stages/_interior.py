@@ -16,7 +16,9 @@ from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, outlined
 WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open, see ``types.Mouths``
 STRETCH = 1.3  # teeth are not stretched or squeezed by more: beyond, lips cover them or uncover the dark
 RING, REACH = (5, 13), 5.0  # coarse pixels: how far off the lips the skin is that tells the light; how smooth that is
-GAIN = (0.5, 1.8)
+# What the light may do: to all of a mouth, to one side of it more than to the other, to one color more than to the
+# others. Beside a face in profile lies what is behind it, and its light is none of the mouth's.
+GAIN, SIDES, TINGE = (0.5, 1.8), 1.3, 1.08
 # The depth of a mouth nobody has seen, over the colour of its lips: its dark, its tongue, and how soft their border is.
 DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
 # And its upper teeth: colour over that of the skin, how far they reach below the lip and to the sides, over the mouth's
@@ -59,10 +61,13 @@ class Mouth:
         lips = _small(OUTER, target, area)
         near, far = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)) for n in RING)
         ring = cv2.dilate(lips, far) - cv2.dilate(lips, near) + np.float32(1e-3)
-        tinge = _mean(skin, ring) / (_mean(other, ring) + 1)
+        sure = ring > 0.5 * ring.max()
+        ratio = (skin[sure] + 4) / (other[sure] + 4)
+        overall = float(np.clip(np.median(ratio.mean(1)), *GAIN))
+        tinge = np.clip(np.median(ratio / ratio.mean(1, keepdims=True), 0), 1 / TINGE, TINGE)
         bright, known = (cv2.GaussianBlur(x.mean(2) * ring, (0, 0), REACH) + np.float32(1e-3) for x in (skin, other))
-        gain = bright / known
-        return np.asarray(np.clip(gain[..., None] * (tinge / tinge.mean()), *GAIN), np.float32)
+        gain = np.clip(bright / known / overall, 1 / SIDES, SIDES) * overall
+        return np.asarray(np.clip(gain[..., None] * tinge, *GAIN), np.float32)
 
     def shows(self, field: Array, area: Area) -> Array:
         """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the inside of its own mouth."""

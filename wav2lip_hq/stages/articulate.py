@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames the network hears at once
-CLOSED = 0.045  # opening over the distance of the eyes that still counts as closed
+CLOSED = 0.03  # opening over the distance of the eyes that still counts as closed
 STILL = (0.12, 0.3)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
+REACH = (0.55, 2.5)  # of the mean person's spread: who mumbles is still seen to speak, who shouts is not torn
 
 
 @described
@@ -115,7 +116,7 @@ def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
         return space.neutral, space.spread
     low, high = STILL
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
-    own = float(np.clip(facts.spread, 0.3 * space.spread, 2.5 * space.spread))
+    own = float(np.clip(facts.spread, REACH[0] * space.spread, REACH[1] * space.spread))
     body = articulation.person(facts.neutral, space.neutral)
     parted = float(articulation.opening(body)) - CLOSED
     if parted > 0:  # a smile, a face that is never seen with its lips together
