@@ -138,11 +138,11 @@ def test_finds_the_place_in_frame_coordinates() -> None:
     found = boxes(Detect("spot"), red_spots(), runtime(Spot()))
     for i, rows in enumerate(found):
         assert rows is not None and rows.shape == (1, 15) and rows.dtype == np.float32
-        # The cell covers pixels 16i .. 16i + 15, its centre is 16i + 7.5.
-        centre = (rows[0, :2] + rows[0, 2:4]) / 2
-        np.testing.assert_allclose(centre, [16 * i + 7.5, 55.5], atol=1e-3)
+        # The cell covers pixels 16i .. 16i + 15, its center is 16i + 7.5.
+        center = (rows[0, :2] + rows[0, 2:4]) / 2
+        np.testing.assert_allclose(center, [16 * i + 7.5, 55.5], atol=1e-3)
         np.testing.assert_allclose(rows[0, 2:4] - rows[0, :2], 64, atol=1e-3)
-        np.testing.assert_allclose(rows[0, 9:11], centre, atol=1e-3)  # the nose, in the middle here
+        np.testing.assert_allclose(rows[0, 9:11], center, atol=1e-3)  # the nose, in the middle here
 
 
 def test_reduced_size_and_deep_frames_give_the_same_place() -> None:

@@ -255,7 +255,7 @@ def test_degraded_pictures_are_small_and_repeatable(kind: str) -> None:
     assert small.shape == (32, 32, 3) and small.dtype == np.uint8
     assert np.array_equal(small, degrade.degrade(image, np.random.default_rng(3), kind))
     plain = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
-    assert np.abs(small.astype(int) - plain).mean() < 12, "the same picture, in the same place and colour"
+    assert np.abs(small.astype(int) - plain).mean() < 12, "the same picture, in the same place and color"
 
 
 def test_scores_of_a_confusion() -> None:

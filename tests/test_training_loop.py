@@ -33,9 +33,9 @@ class Line(Task):
         x = rng.normal(size=(self.recipe.batch_size, 1)).astype(np.float32)
         return {"x": x, "y": 3 * x - 1}
 
-    def step(self, batch, optimise):
+    def step(self, batch, optimize):
         loss = (self.live["line"](batch["x"]) - batch["y"]).pow(2).mean()
-        optimise("line", loss)
+        optimize("line", loss)
         return {"mse": loss.detach()}
 
     def validate(self, device):
@@ -75,10 +75,10 @@ def test_a_killed_run_continues_exactly(tmp_path, stop):
     part = Trainer(Line(recipe(ema=0.9, schedule="cosine", clip=1.0, save_minutes=0)), tmp_path / "part")
     original = part.task.step
 
-    def step(batch, optimise):
+    def step(batch, optimize):
         if part.step == stop:
             raise Killed
-        return original(batch, optimise)
+        return original(batch, optimize)
 
     part.task.step = step
     with pytest.raises(Killed):
@@ -133,7 +133,7 @@ def test_plateau_halves_the_rate(tmp_path):
 
 def test_a_diverging_run_says_so(tmp_path):
     trainer = Trainer(Line(recipe()), tmp_path)
-    trainer.task.step = lambda batch, optimise: {"mse": math.nan}
+    trainer.task.step = lambda batch, optimize: {"mse": math.nan}
     with pytest.raises(OptionError, match="lower the lr"):
         trainer.run(on_log=lambda text: None)
 

@@ -1,4 +1,4 @@
-"""Reading and writing: timestamps, colours, depth, rotation, sound, and files that appear only when complete."""
+"""Reading and writing: timestamps, colors, depth, rotation, sound, and files that appear only when complete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def smooth(count=6, height=120, width=160, dtype=np.uint8):
 
 @pytest.mark.parametrize("height", [120, 720])
 @pytest.mark.parametrize("tags", [{}, {"colorspace": 1, "color_primaries": 1, "color_trc": 1}, {"color_range": 2}])
-def test_colours_survive_a_round_trip(tmp_path, height, tags):
+def test_colors_survive_a_round_trip(tmp_path, height, tags):
     frames = smooth(3, height, height * 4 // 3)
     source = write_video(tmp_path / "a.mp4", frames, options={"crf": "4"}, **tags)
     info, before = read(source)

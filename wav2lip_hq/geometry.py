@@ -1,6 +1,6 @@
-"""Similarity fits, boxes and crop sampling. The one place that states pixel-centre conventions.
+"""Similarity fits, boxes and crop sampling. The one place that states pixel-center conventions.
 
-Pixel centres are at integer coordinates, so an image of width W covers [-0.5, W - 0.5]. A matrix is (2, 3) float64 and
+Pixel centers are at integer coordinates, so an image of width W covers [-0.5, W - 0.5]. A matrix is (2, 3) float64 and
 maps frame (x, y) to crop (x, y): ``crop = M[:, :2] @ xy + M[:, 2]``.
 """
 
@@ -88,7 +88,7 @@ def compose(outer: Array, inner: Array) -> Array:
 
 
 def scaling(factor: float) -> Array:
-    """(2, 3) map from an image to its copy enlarged by ``factor``, pixel centres kept in place."""
+    """(2, 3) map from an image to its copy enlarged by ``factor``, pixel centers kept in place."""
     shift = (factor - 1) / 2
     return np.array([[factor, 0, shift], [0, factor, shift]], np.float64)
 

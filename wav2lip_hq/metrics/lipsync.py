@@ -81,22 +81,22 @@ def distances(lips: Array, speech: Array, shifts: int = SHIFTS) -> Array:
     return out
 
 
-def lip_sync_error(frames: Array, audio: Array, *, model: Any, batch: int = 16, centred: bool = False) -> LipSyncError:
+def lip_sync_error(frames: Array, audio: Array, *, model: Any, batch: int = 16, centered: bool = False) -> LipSyncError:
     """LSE-D, LSE-C and offset of one face track.
 
     frames (T, 224, 224, 3) uint8 RGB at 25 fps cut as ``benchmark_box`` says; audio (n,) int16 16 kHz mono; model: a
     SyncNet v2. offset is the published sign: positive when the speech that fits a frame comes earlier in the file than
     the frame (the picture is late). Raises InputError for fewer than six frames.
 
-    centred: not as published. Some sounds lie near every mouth and some mouths near every sound; a network of few
-    speakers mistakes that for agreement. With ``centred`` it is taken out (see ``centre``) before offset and confidence
-    are read; use it with this project's own small network, whose figures compare with nothing published anyway.
+    centered: not part of the published evaluation. Some sounds lie near every mouth and some mouths near every sound; a
+    network trained on few speakers mistakes that for agreement. ``center`` removes it before offset and confidence are
+    read. For this project's own small network, whose figures compare with nothing published anyway.
     """
     table = distances(*embed(frames, audio, model, batch))
-    return from_distances(centre(table)) if centred else from_distances(table)
+    return from_distances(center(table)) if centered else from_distances(table)
 
 
-def centre(table: Array) -> Array:
+def center(table: Array) -> Array:
     """A table of ``distances`` whose rows (pictures) and sounds have the same mean each; the whole keeps its mean.
 
     Shifts beyond the ends of the sound take the row's mean: they speak neither for nor against."""
@@ -135,12 +135,12 @@ def benchmark_crop(frame: Array, box: Array) -> Array:
 
 def judge() -> str | None:
     """The best installed network for LSE: the official SyncNet, else the project's own (whose scale is its own, and
-    whose figures are read ``centred``); None when neither is there."""
+    whose figures are read ``centered``); None when neither is there."""
     return next((name for name in JUDGES if checkpoints.locate(name)), None)
 
 
 def benchmark_box(box: Array) -> Array:
-    """(N, 4) crops of the evaluation around face boxes (N, 4): with s half the larger side, s above the centre to 1.8 s
+    """(N, 4) crops of the evaluation around face boxes (N, 4): with s half the larger side, s above the center to 1.8 s
     below, 1.4 s to either side (SyncNet's run_pipeline.py, crop scale 0.4)."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
     s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2

@@ -82,7 +82,7 @@ class OffsetMeter:
             return None if shift is None else shift * 1000.0 / FPS
         sound = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
         own = self.name == "embedded-syncnet"
-        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"), centred=own)
+        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"), centered=own)
         return result.offset * 1000.0 / FPS
 
 

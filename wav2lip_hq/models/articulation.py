@@ -35,7 +35,7 @@ class _Block(nn.Module):
 
 
 def _normed(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    """Normalised over channels at each instant, so that a longer sequence does not change what a part of it gives."""
+    """Normalized over channels at each instant, so that a longer sequence does not change what a part of it gives."""
     x = x.float()
     mean, var = x.mean(1, keepdim=True), x.var(1, keepdim=True, unbiased=False)
     return (x - mean) * torch.rsqrt(var + 1e-5) * norm.weight[:, None] + norm.bias[:, None]

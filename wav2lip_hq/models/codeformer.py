@@ -69,7 +69,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution."""
+    """Nearest-neighbor doubling, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class CodeFormer(nn.Module):
         """Restore faces.
 
         x: (N, 3, 512, 512) RGB in [-1, 1], FFHQ-aligned. w: fidelity, 0 = best looking, 1 = closest to the input.
-        adain: give the codes the input's mean and deviation a channel (keeps its colours). code_only: stop at the
+        adain: give the codes the input's mean and deviation a channel (keeps its colors). code_only: stop at the
         codes. Returns (restored (N, 3, 512, 512) about [-1, 1], code logits (N, 256, codes), latent (N, 256, 16, 16)),
         or the last two with code_only.
         """

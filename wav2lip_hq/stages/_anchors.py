@@ -1,6 +1,6 @@
 """RetinaFace's anchors, decoding and non-maximum suppression, on whole arrays.
 
-Coordinates here are RetinaFace's own: pixel edges at integers, so pixel centres at +0.5. ``detect`` converts.
+Coordinates here are RetinaFace's own: pixel edges at integers, so pixel centers at +0.5. ``detect`` converts.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ STRIDES = (8, 16, 32)
 # Share of the smaller box: half a face beside the whole one is the detector's echo, not a second person, whose box in
 # front of or behind another's shares less while both can be seen.
 INSIDE = 0.55
-CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2  # what the network's offsets are divided by in training
+CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2  # what the network's offsets are divided by in training
 
 
 @lru_cache(maxsize=16)
 def anchors(height: int, width: int, sides: tuple[tuple[int, ...], ...]) -> Array:
-    """(A, 3) float64 anchors centre x, centre y, side, in the order of the network's outputs for such an input.
+    """(A, 3) float64 anchors center x, center y, side, in the order of the network's outputs for such an input.
 
     ``sides``: those at each stride, in pixels.
     """
@@ -36,10 +36,10 @@ def anchors(height: int, width: int, sides: tuple[tuple[int, ...], ...]) -> Arra
 
 def decode(offsets: Array, points: Array, anchor: Array) -> tuple[Array, Array]:
     """Boxes (K, 4) and landmarks (K, 5, 2) in input pixels, from offsets (K, 4), points (K, 10) and anchors (K, 3)."""
-    centre, side = anchor[:, :2], anchor[:, 2:]
-    middle = centre + offsets[:, :2] * CENTRE_VARIANCE * side
+    center, side = anchor[:, :2], anchor[:, 2:]
+    middle = center + offsets[:, :2] * CENTER_VARIANCE * side
     half = side * np.exp(offsets[:, 2:].astype(np.float64) * SIZE_VARIANCE) / 2
-    marks = centre[:, None] + points.reshape(-1, 5, 2) * CENTRE_VARIANCE * side[:, None]
+    marks = center[:, None] + points.reshape(-1, 5, 2) * CENTER_VARIANCE * side[:, None]
     return np.concatenate([middle - half, middle + half], 1), marks
 
 

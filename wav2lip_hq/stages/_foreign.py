@@ -42,7 +42,7 @@ def open_foreign(unknown: UnknownNetwork, runtime: Runtime) -> tuple[Callable[[A
             or found.output_channels != 3
         ):
             raise CheckpointError(
-                f"{path}: {found.architecture.name} does not make a colour picture from a colour picture"
+                f"{path}: {found.architecture.name} does not make a color picture from a color picture"
             )
         return found.to(runtime.device).eval()
 

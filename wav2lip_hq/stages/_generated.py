@@ -21,23 +21,23 @@ MARGIN = 24  # px at 512 around the mask that filters may look at
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
 STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
-MEMORY = 0.8  # weight of a frame's colours over the next one's: light does not change in a frame
+MEMORY = 0.8  # weight of a frame's colors over the next one's: light does not change in a frame
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A synthesised face and what it is measured by; a function of its own frame alone."""
+    """A synthesized face and what it is measured by; a function of its own frame alone."""
 
     number: int  # of its frame
     area: Area  # the part of the canvas around mask and mouth that has to be computed
     source: Array  # (h, w, 3) uint8, the area of the source's face
-    face: Array  # (h, w, 3) uint8, and of the synthesised one
+    face: Array  # (h, w, 3) uint8, and of the synthesized one
     mask: Array  # (h, w) float32 in [0, 1]
     light: float  # the source's brightness around the mouth in 8-bit steps
     lips: Array | None  # (2, h / UNIT, w / UNIT) in [0, 1], where they are in the source and in the face
     coarse: Array  # (h / UNIT, w / UNIT, 3) float32, the face without detail
-    drift: Array  # (64, 64, 3), how far its colours have drifted; zero without colour matching
-    lack: Array | None  # (3,) what the lips' colour lacks
+    drift: Array  # (64, 64, 3), how far its colors have drifted; zero without color matching
+    lack: Array | None  # (3,) what the lips' color lacks
     violet: float  # the most seen in the source
 
     @property
@@ -47,7 +47,7 @@ class Picture:
 
 
 def look_at(number: int, aligned: Array, made: Array, mask: Array, lips: Array | None, color: bool) -> Picture | None:
-    """What blending needs to know of a synthesised face (512, 512, 3) uint8; None when its mask is empty."""
+    """What blending needs to know of a synthesized face (512, 512, 3) uint8; None when its mask is empty."""
     area = _area(mask)
     if area is None:
         return None

@@ -17,9 +17,9 @@ WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, wit
 STRETCH = 1.3  # teeth are not stretched or squeezed by more: beyond, lips cover them or uncover the dark
 RING, REACH = (5, 13), 5.0  # coarse pixels: how far off the lips the skin is that tells the light; how smooth that is
 GAIN = (0.5, 1.8)
-# The depth of a mouth nobody has seen, over the colour of its lips: its dark, its tongue, and how soft their border is.
+# The depth of a mouth nobody has seen, over the color of its lips: its dark, its tongue, and how soft their border is.
 DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
-# And its upper teeth: colour over that of the skin, how far they reach below the lip and to the sides, over the mouth's
+# And its upper teeth: color over that of the skin, how far they reach below the lip and to the sides, over the mouth's
 # width, and at which height of the mouth, over its width, light reaches them.
 TEETH, LONG, BROAD, LIT = (0.75, 0.86, 0.88), 0.10, 0.4, 0.16
 
@@ -104,7 +104,7 @@ def depth(skin: Array, target: Array, area: Area) -> Array:
 
 
 def _mean(image: Array, weight: Array) -> Array:
-    """(C,) float32: the mean colour where there is weight."""
+    """(C,) float32: the mean color where there is weight."""
     weight = weight + np.float32(1e-4)
     return np.asarray((image * weight[..., None]).sum((0, 1)) / weight.sum(), np.float32)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..types import Array
 from ._coarse import UNIT, apart
 
-SMOOTH = 1.5  # coarse pixels: neighbouring skin moves alike
+SMOOTH = 1.5  # coarse pixels: neighboring skin moves alike
 TOLERANCE = 0.12  # of the mouth's brightness: by how much both may differ afterwards
 LEAST = 32  # px: OpenCV's flow crashes on smaller pictures
 
@@ -19,10 +19,10 @@ def motion(made: Array, source: Array) -> Array:
     """(h, w, 2) float32 optical flow: where in ``source`` each pixel of ``made`` is from, in coarse pixels (x, y)."""
     height, width = made.shape[:2]
     more = (0, max(0, LEAST - height), 0, max(0, LEAST - width))
-    grey = (
+    gray = (
         cv2.copyMakeBorder(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), *more, cv2.BORDER_REPLICATE) for x in (made, source)
     )
-    made8, source8 = (x.clip(0, 255).astype(np.uint8) for x in grey)
+    made8, source8 = (x.clip(0, 255).astype(np.uint8) for x in gray)
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(made8, source8, None)
     return np.asarray(cv2.GaussianBlur(flow[:height, :width], (0, 0), SMOOTH))
 

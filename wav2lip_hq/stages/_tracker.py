@@ -139,7 +139,7 @@ class Tracker:
         self.min_face = min_face
         self.lookahead = LOOKAHEAD + self.gap_frames + self.reach_frames + 2
         self._cuts = CutFinder()
-        self._fresh: deque[Moment] = deque()  # not labelled yet
+        self._fresh: deque[Moment] = deque()  # not labeled yet
         self._done: deque[Moment] = deque()  # associated, not popped
         self._trail: deque[tuple[int, float]] = deque(maxlen=self.gap_frames + 2)  # (index, time) of associated frames
         self._live: list[Tracklet] = []  # may go on
@@ -185,7 +185,7 @@ class Tracker:
     # -- association ------------------------------------------------------------------------------------------------
 
     def _associate(self, label: str) -> None:
-        """Give the oldest labelled frame's detections to tracklets."""
+        """Give the oldest labeled frame's detections to tracklets."""
         moment = self._fresh.popleft()
         moment.label = label
         if label == "cut":
@@ -295,13 +295,13 @@ class Tracker:
 def _affinity(a: Array, b: Array) -> Array:
     """(n, m) how well boxes fit each other, 0 = cannot be the same face.
 
-    Overlap, or for faces that move by more than their size between looks, nearness of the centres at a like size.
+    Overlap, or for faces that move by more than their size between looks, nearness of the centers at a like size.
     """
     overlap = iou(a, b)
     side_a = np.sqrt(np.maximum((a[:, 2:] - a[:, :2]).prod(1), 1e-6))
     side_b = np.sqrt(np.maximum((b[:, 2:] - b[:, :2]).prod(1), 1e-6))
-    centre_a, centre_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
-    far = np.linalg.norm(centre_a[:, None] - centre_b[None], axis=-1) / np.sqrt(side_a[:, None] * side_b[None])
+    center_a, center_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
+    far = np.linalg.norm(center_a[:, None] - center_b[None], axis=-1) / np.sqrt(side_a[:, None] * side_b[None])
     ratio = np.abs(np.log(side_a[:, None] / side_b[None]))
     alike = ratio < math.log(1.6)
     near = np.where(alike & (far < 1.0), 0.2 * (1 - far), 0.0)

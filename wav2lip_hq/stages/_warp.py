@@ -1,6 +1,6 @@
 """The lower face moved from one mesh to another: a smooth field for what hangs on the upper lip and one for the lower.
 
-Two fields, because lips are two flaps: where a closed mouth opens, neighbouring pixels part.
+Two fields, because lips are two flaps: where a closed mouth opens, neighboring pixels part.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 REACH = 6  # frames to either side among which the path through the library of mouths is sought
-BEFORE = 8  # frames over which the colours of a synthesised face are steadied
+BEFORE = 8  # frames over which the colors of a synthesized face are steadied
 FEATHER = 14.0  # px, where no parser says what edge the mask is to have
 
 
@@ -52,7 +52,7 @@ class Blend(Stage):
     between the lips a mouth is shown that the same face has elsewhere in its footage, or, where it has none, the dark
     of a mouth. Each pixel is sampled once, straight from the frame.
 
-    Otherwise the restored (or synthesised) face is shown. Its colours are matched to the source by a smooth field
+    Otherwise the restored (or synthesized) face is shown. Its colors are matched to the source by a smooth field
     measured on the skin around the mouth, and those of the lips (where ``parse`` has found them) by their own mean,
     steadied over the track's last frames. A generator knows 96 pixels a face; what it shows is mostly there in the
     source, too, only elsewhere, so the source's own pixels are moved to where the synthesis shows them. What is
@@ -117,7 +117,7 @@ class Blend(Stage):
 
     @property
     def context(self) -> int:
-        """Frames before a span that the choice of mouths and the steadying of colours look at."""
+        """Frames before a span that the choice of mouths and the steadying of colors look at."""
         return max(REACH, BEFORE)
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:

@@ -189,9 +189,9 @@ def _look(
     mean = torch.tensor(MEAN * width, device=runtime.device)  # of a whole row: three at a time are slow
 
     def look(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        centred = (pixels.flatten(2).float() - mean).view(pixels.shape)
-        # Filled up with the mean colour, which is zero to the network.
-        padded = torch.nn.functional.pad(centred, (0, 0, 0, across, 0, down))
+        centered = (pixels.flatten(2).float() - mean).view(pixels.shape)
+        # Filled up with the mean color, which is zero to the network.
+        padded = torch.nn.functional.pad(centered, (0, 0, 0, across, 0, down))
         offsets, logits, points = model(padded.permute(0, 3, 1, 2))
         return offsets, logits[..., 1] - logits[..., 0], points
 
@@ -227,6 +227,6 @@ def _faces(
     rows = vote(np.concatenate([boxes, marks.reshape(-1, 10)], 1), boxes, scores, best)
     apart = suppress(rows[:, :4], odds[best], nms)  # means may have moved onto each other
     rows, best = rows[apart], best[apart]
-    # To the frame's scale, then from pixel edges at integers to pixel centres at integers.
+    # To the frame's scale, then from pixel edges at integers to pixel centers at integers.
     rows = rows * np.tile(ratio, 7) - 0.5
     return np.concatenate([rows[:, :4], scores[best, None], rows[:, 4:]], 1).astype(np.float32)

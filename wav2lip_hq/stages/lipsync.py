@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ..runtime import Runtime
 
-# The reference's training code gives frame f the mel window that starts at frame f - 1; its inference code starts at
-# f itself, 40 ms later than the network learnt (Wav2Lip: wav2lip_train.py, inference.py). Here it is as it was learnt.
+# Wav2Lip was trained with mel windows that start one frame before the frame (wav2lip_train.py), but its inference.py
+# starts them at the frame itself, 40 ms too late. This is the offset of the training code.
 OFFICIAL_OFFSET_MS = -40.0
 ARCHITECTURES = ("wav2lip",)
 

@@ -1,4 +1,4 @@
-"""Parse: which pixels of the synthesised face may replace the source's."""
+"""Parse: which pixels of the synthesized face may replace the source's."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ REACH = 2  # frames to either side over which the mask is averaged
 @described
 @dataclass(frozen=True)
 class Parse(Stage):
-    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
-    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty where they are not needed).
+    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesized face, and ``lips``:
+    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesized face (empty where they are not needed).
 
     Where landmarks say how the face is to look (``faces.target``), the lower face's own outline, as it is and as it is
-    to be. Otherwise the union of the region in the source's and in the synthesised face, so that a lowered jaw is
+    to be. Otherwise the union of the region in the source's and in the synthesized face, so that a lowered jaw is
     covered either way, inside what the generator painted. Without what lies over the face in the source (hair,
-    glasses, hat, hands and microphones as far as the classes show them), feathered and averaged over neighbouring
+    glasses, hat, hands and microphones as far as the classes show them), feathered and averaged over neighboring
     frames of the track.
     """
 
@@ -101,7 +101,7 @@ class Parse(Stage):
         return REACH
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Masks of single frames first, then the average over the track's neighbours."""
+        """Masks of single frames first, then the average over the track's neighbors."""
         waiting: deque[Chunk] = deque()
         rows: deque[dict[int, Array]] = deque()  # a frame: track -> mask
         past: deque[dict[int, Array]] = deque(maxlen=REACH)
@@ -174,7 +174,7 @@ class Parse(Stage):
         return out
 
     def _shapes(self, before: Array, after: Array) -> Array:
-        """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesised faces."""
+        """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesized faces."""
         wanted = np.zeros(256, np.uint8)
         wanted[list(REGIONS[self.region])] = 1
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))

@@ -1,4 +1,4 @@
-"""Restore: bring the synthesised face to 512 px sharpness."""
+"""Restore: bring the synthesized face to 512 px sharpness."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTEXT = 1 / 6
 @described
 @dataclass(frozen=True)
 class Restore(Stage):
-    """Restore the synthesised face. Adds ``restored``; several in a row form a chain.
+    """Restore the synthesized face. Adds ``restored``; several in a row form a chain.
 
     Networks that enlarge (ESRGAN, Real-ESRGAN compact) work on the generator's own small picture, networks that keep
     the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable: (N, S, S, 3) uint8

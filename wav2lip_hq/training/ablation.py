@@ -58,7 +58,7 @@ def ablation(
         return load_recipe(kind, {**parts[kind], **own})
 
     for kind in KINDS:
-        recipe(kind)  # refuses what is misspelt before anything is trained
+        recipe(kind)  # refuses what is misspelled before anything is trained
     rows: list[Row] = []
 
     def add(name: str, frames: int, along: bool, file: Path, published: float | None) -> None:

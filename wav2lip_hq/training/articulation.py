@@ -26,7 +26,7 @@ from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking
 from .embed import LICENCE
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .mouthspace import Person, Space
 from .options.articulation import ArticulationOptions
 from .prepare import held_out
@@ -127,11 +127,11 @@ class ArticulationTask(Task):
 
     # ---- losses
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         raw = self.live["articulation"](batch["mel"], raw=True)
         with torch.autocast(raw.device.type, enabled=False):
             out = self.losses(raw.float(), batch["truth"], batch["sure"])
-        optimise(self.product, out["loss"])
+        optimize(self.product, out["loss"])
         return {k: v.detach() for k, v in out.items()}
 
     def losses(self, raw: Tensor, truth: Tensor, sure: Tensor) -> dict[str, Tensor]:

@@ -17,26 +17,26 @@ VARIANCE = (0.1, 0.2)
 
 
 def priors(height: int, width: int, sizes: Sequence[Sequence[int]] = SIZES) -> Array:
-    """(A, 4) float32 centre x, centre y, width, height, in facexlib's order."""
+    """(A, 4) float32 center x, center y, width, height, in facexlib's order."""
     out = []
     for stride, pair in zip(STRIDES, sizes, strict=True):
         y, x = np.mgrid[: -(-height // stride), : -(-width // stride)].astype(np.float32)
-        centre = np.repeat(np.stack([x, y], -1).reshape(-1, 1, 2) + 0.5, len(pair), 1) * stride
-        side = np.broadcast_to(np.array(pair, np.float32)[None, :, None], (*centre.shape[:2], 2))
-        out.append(np.concatenate([centre, side], -1).reshape(-1, 4))
+        center = np.repeat(np.stack([x, y], -1).reshape(-1, 1, 2) + 0.5, len(pair), 1) * stride
+        side = np.broadcast_to(np.array(pair, np.float32)[None, :, None], (*center.shape[:2], 2))
+        out.append(np.concatenate([center, side], -1).reshape(-1, 4))
     return np.concatenate(out).astype(np.float32)
 
 
-def corners(centred: Array) -> Array:
-    """Centre form -> x1, y1, x2, y2."""
-    half = centred[..., 2:] / 2
-    return np.concatenate([centred[..., :2] - half, centred[..., :2] + half], -1)
+def corners(centered: Array) -> Array:
+    """Center form -> x1, y1, x2, y2."""
+    half = centered[..., 2:] / 2
+    return np.concatenate([centered[..., :2] - half, centered[..., :2] + half], -1)
 
 
 def encode(boxes: Array, points: Array, anchors: Array) -> tuple[Array, Array]:
     """Offsets (A, 4) and (A, 10) that the network is to output for boxes (A, 4) and landmarks (A, 5, 2)."""
-    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    shift = (centre - anchors[:, :2]) / (VARIANCE[0] * anchors[:, 2:])
+    center, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    shift = (center - anchors[:, :2]) / (VARIANCE[0] * anchors[:, 2:])
     grow = np.log(np.maximum(side, 1e-3) / anchors[:, 2:]) / VARIANCE[1]
     marks = (points - anchors[:, None, :2]) / (VARIANCE[0] * anchors[:, None, 2:])
     return np.concatenate([shift, grow], 1).astype(np.float32), marks.reshape(-1, 10).astype(np.float32)
@@ -44,10 +44,10 @@ def encode(boxes: Array, points: Array, anchors: Array) -> tuple[Array, Array]:
 
 def decode(box: Array, mark: Array, anchors: Array) -> tuple[Array, Array]:
     """The inverse: boxes (A, 4) and landmarks (A, 5, 2)."""
-    centre = anchors[:, :2] + box[:, :2] * VARIANCE[0] * anchors[:, 2:]
+    center = anchors[:, :2] + box[:, :2] * VARIANCE[0] * anchors[:, 2:]
     side = anchors[:, 2:] * np.exp(box[:, 2:] * VARIANCE[1])
     points = anchors[:, None, :2] + mark.reshape(-1, 5, 2) * VARIANCE[0] * anchors[:, None, 2:]
-    return corners(np.concatenate([centre, side], 1)), points
+    return corners(np.concatenate([center, side], 1)), points
 
 
 def overlaps(a: Array, b: Array) -> Array:

@@ -3,8 +3,8 @@
 Wav2Lip's visual-quality discriminator gives one verdict on the whole lower half and has 14 million weights to learn a
 few dozen people by heart with. This one is small, sees about a mouth's height at a time (PatchGAN, Isola et al. 2017),
 and lends its inner pictures to the generator: matching those of the real face (Wang et al. 2018) sharpens without
-inventing. Spectral normalisation was tried and left out: real and made faces differ so little that a critic kept from
-growing steep never learnt to tell them apart.
+inventing. Spectral normalization was tried and left out: real and made faces differ so little that a critic kept from
+growing steep never learned to tell them apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class PatchCritic(nn.Module):
-    """(N, 1, h, w) grey pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real), the layers before."""
+    """(N, 1, h, w) gray pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real), the layers before."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ def shrink(image: Array, longest: int | None) -> Array:
 
 
 def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Other light: gain, bias, gamma, colour cast, saturation; seldom grey."""
+    """Other light: gain, bias, gamma, color cast, saturation; seldom gray."""
     if strength <= 0:
         return image
     x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.25 * strength))
@@ -63,12 +63,12 @@ def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array
     out = cv2.LUT(image, table[:, None, :].transpose(1, 0, 2))
     choice = rng.random()
     if choice < 0.06 * strength:
-        grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
-        return np.asarray(np.repeat(grey[..., None], 3, 2))
+        gray = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
+        return np.asarray(np.repeat(gray[..., None], 3, 2))
     if choice < 0.4 * strength:
-        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        gray = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         f = float(np.exp(rng.normal(0, 0.35)))
-        out = cv2.addWeighted(out, f, grey, 1 - f, 0)
+        out = cv2.addWeighted(out, f, gray, 1 - f, 0)
     return np.asarray(out)
 
 

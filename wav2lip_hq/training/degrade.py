@@ -1,6 +1,6 @@
 """From a sharp face to what a restorer is given: shrunk four times, and as unclean as inputs are.
 
-The kernels are Real-ESRGAN's (basicsr's functions: Gaussian, generalised Gaussian, sinc); the mixture is milder. What a
+The kernels are Real-ESRGAN's (basicsr's functions: Gaussian, generalized Gaussian, sinc); the mixture is milder. What a
 restorer sees here is not a picture from the web but the generator's 96 px output: rather soft, hardly noisy, rarely
 compressed. A share stays clean, so that a sharp input is not sharpened again.
 """
@@ -24,7 +24,7 @@ def kernel(rng: np.random.Generator, sigma: tuple[float, float]) -> Array:
 
     kind = rng.random()
     if kind < 0.1:
-        with np.errstate(invalid="ignore"):  # 0 / 0 at the centre, which it then sets
+        with np.errstate(invalid="ignore"):  # 0 / 0 at the center, which it then sets
             return np.asarray(circular_lowpass_kernel(rng.uniform(np.pi / 3, np.pi), 21), np.float32)
     x, y = rng.uniform(*sigma, 2)
     isotropic = bool(rng.random() < 0.5)

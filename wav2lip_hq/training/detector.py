@@ -26,7 +26,7 @@ from . import facepack
 from .boxes import decode, match, nms, overlaps, priors
 from .data_images import sheet, shrink
 from .facepack import Picture
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.pictures import DetectorOptions
 from .progress import say
 from .recipe import Recipe
@@ -78,7 +78,7 @@ def multibox_loss(
 
 
 class DetectorTask(Task):
-    """Trains the detector on scenes painted from pictures that teachers labelled."""
+    """Trains the detector on scenes painted from pictures that teachers labeled."""
 
     Options: ClassVar[type[DetectorOptions]] = DetectorOptions
     options: DetectorOptions
@@ -127,12 +127,12 @@ class DetectorTask(Task):
             "mark": np.stack(marks),
         }
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         out = self.live["detector"](batch["image"].contiguous(memory_format=torch.channels_last))
         with torch.autocast(out[0].device.type, enabled=False):
             truth = batch["label"], batch["box"], batch["mark"]
             losses = multibox_loss(out, *truth, mark_weight=self.options.mark_weight, mark_beta=self.options.mark_beta)
-        optimise(self.product, losses["loss"])
+        optimize(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
     # ---- held-out figures
@@ -222,11 +222,11 @@ def draw(image: Array, boxes: Array, points: Array, side: int) -> Array:
 
 
 def load_pack(options: DetectorOptions) -> list[Picture]:
-    """The labelled pictures, made by the teachers first if need be."""
+    """The labeled pictures, made by the teachers first if need be."""
     path = Path(options.pack)
     if path.exists():
         if options.data or options.footage:
-            say(f"{path}: pictures labelled earlier; delete it to label 'data' and 'footage' anew")
+            say(f"{path}: pictures labeled earlier; delete it to label 'data' and 'footage' anew")
     else:
         from .teachers import Teachers
 

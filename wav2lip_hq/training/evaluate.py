@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .. import geometry
-from ..metrics.lipsync import centre, distances, from_distances, mfcc
+from ..metrics.lipsync import center, distances, from_distances, mfcc
 from ..metrics.motion import sharpness
 from ..types import Array
 from . import talking
@@ -80,8 +80,8 @@ def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
             face_parts.append(judge.forward_lip(torch.from_numpy(windows).permute(0, 4, 1, 2, 3).float()).numpy())
             sound_parts.append(judge.forward_aud(torch.from_numpy(sounds)).numpy())
     faces, sounds = np.concatenate(face_parts), np.concatenate(sound_parts)
-    # Centred, as for every network of few speakers: see metrics.lipsync.
-    found = from_distances(centre(distances(faces, sounds)))
+    # Centered, as for every network of few speakers: see metrics.lipsync.
+    found = from_distances(center(distances(faces, sounds)))
     return Sync(-found.offset, found.lse_d, found.lse_c)
 
 

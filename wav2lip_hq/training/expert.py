@@ -1,6 +1,6 @@
 """The lip-sync expert: does this mouth say this sound?
 
-The network is Wav2Lip's SyncNet colour (five frames of the face's lower half by 0.2 s of mel) and is judged as there:
+The network is Wav2Lip's SyncNet color (five frames of the face's lower half by 0.2 s of mel) and is judged as there:
 cosine similarity of two non-negative embeddings, read as a probability (Prajwal et al. 2020, section 3.2).
 
 Training differs in one respect, and for a reason. With one random negative for each positive the loss sits at 0.69 for
@@ -24,7 +24,7 @@ from torch import Tensor
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.talking import ExpertOptions, SyncOptions
 from .recipe import Recipe
 from .talking import Clip, Look
@@ -97,7 +97,7 @@ class ExpertTask(Task):
     # ---- losses
 
     def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
-        """L2-normalised (N, D) speech and face embeddings."""
+        """L2-normalized (N, D) speech and face embeddings."""
         net = (self.live if live else self.modules)["expert"]
         sound, face_embedding = net(mel.float(), face.float() / 255.0)
         return sound.float(), face_embedding.float()
@@ -118,11 +118,11 @@ class ExpertTask(Task):
             top = (logits.argmax(1) == target).float().mean()
         return {"loss": contrast + self.binary * binary, "contrast": contrast, "bce": binary, "acc": right, "top1": top}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         sound, face = self.embed(batch["face"], batch["mel"])
         with torch.autocast(sound.device.type, enabled=False):
             out = self.losses(sound, face, batch["clip"], batch["start"])
-        optimise(self.product, out["loss"])
+        optimize(self.product, out["loss"])
         return {k: v.detach() for k, v in out.items()}
 
     # ---- held-out figures

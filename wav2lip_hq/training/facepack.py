@@ -1,4 +1,4 @@
-"""Pictures with labelled faces in one file: what the detector learns from.
+"""Pictures with labeled faces in one file: what the detector learns from.
 
 ``build`` lets the teachers look at images and at sparse frames of footage; ``load`` reads the result back. Pictures are
 kept as JPEG at ``longest`` px, so that a few thousand of them take tens of megabytes.
@@ -85,7 +85,7 @@ def build(
         points.append(p)
         sure.append(s)
         if len(names) % 250 == 0:
-            on_log(f"{len(names)} pictures labelled")
+            on_log(f"{len(names)} pictures labeled")
 
     for path in find_images(images):
         try:
@@ -123,7 +123,7 @@ def load(path: Path) -> list[Picture]:
             a = {k: file[k] for k in file.files}
         ends, lasts = np.cumsum(a["sizes"]), np.cumsum(a["counts"])
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a pack of labelled faces ({error}); delete it to have it made again") from error
+        raise InputError(f"{path}: not a pack of labeled faces ({error}); delete it to have it made again") from error
     out = []
     for n, name in enumerate(a["names"]):
         blob = a["data"][ends[n] - a["sizes"][n] : ends[n]]

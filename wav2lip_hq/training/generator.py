@@ -33,7 +33,7 @@ from .. import checkpoints, models
 from ..types import Array
 from . import talking
 from .critic import PatchCritic, hinge, likeness
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.talking import DrawingOptions, GeneratorOptions
 from .recipe import Recipe
 from .talking import Clip, Look
@@ -47,8 +47,8 @@ WARM_UP = 100  # steps by which the critic learns ahead of the generator
 
 
 def _mouth(faces: Tensor) -> Tensor:
-    """(N, 1, h, w) mouth and chin of (N, 3, S, S) faces, grey: elsewhere made and real ones differ too little to teach
-    a critic, and one that sees colours teaches a generator to paint bright streaks where it is unsure."""
+    """(N, 1, h, w) mouth and chin of (N, 3, S, S) faces, gray: elsewhere made and real ones differ too little to teach
+    a critic, and one that sees colors teaches a generator to paint bright streaks where it is unsure."""
     size = faces.shape[2]
     part = faces[:, :, size * 13 // 24 : size * 23 // 24, size * 5 // 24 : size * 19 // 24]
     return part.mean(1, keepdim=True)
@@ -134,7 +134,7 @@ class GeneratorTask(Task):
     def draw(self, clip: Clip, rng: np.random.Generator, near: float = 0.0, hard: int = 1) -> tuple[int, int]:
         """A window and another one that does not overlap it; with probability ``near`` one within half a second.
 
-        Of ``hard`` candidates the one whose mouth differs most: neighbouring frames are alike, and a generator that may
+        Of ``hard`` candidates the one whose mouth differs most: neighboring frames are alike, and a generator that may
         copy the reference's mouth does not listen.
         """
         last = len(clip) - talking.WINDOW
@@ -191,7 +191,7 @@ class GeneratorTask(Task):
         weight = self.lower_weight
         return (upper + weight * lower) / (1 + weight), (upper + lower) / 2
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         if self.freeze_norm:
             for module in self.modules["generator"].modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -218,10 +218,10 @@ class GeneratorTask(Task):
             displeasure = self._displeasure(out, target, count)
             loss = loss + sg * displeasure
             log["gen"] = displeasure.detach()
-        optimise("generator", loss)
+        optimize("generator", loss)
         if self.gan_weight:
             mistakes = self._mistakes(out.detach(), target, count)
-            optimise("critic", mistakes if self.state["step"] > self.gan_step - WARM_UP else mistakes * 0)
+            optimize("critic", mistakes if self.state["step"] > self.gan_step - WARM_UP else mistakes * 0)
             log["critic"] = mistakes.detach()
         return {k: v.detach() if isinstance(v, Tensor) else v for k, v in log.items()}
 

@@ -28,7 +28,7 @@ def rotations(points: Array, face: Array) -> tuple[Array, Array]:
 
 def mean_face(points: Array, rounds: int = 3) -> Array:
     """(K, 3) symmetric mean of the RIGID points of meshes (N, POINTS, 3): looks straight ahead, as high as the people
-    of these pictures do on average (generalised Procrustes, Gower 1975)."""
+    of these pictures do on average (generalized Procrustes, Gower 1975)."""
     rigid = np.asarray(points, np.float64)[:, RIGID]
     rigid = rigid - rigid.mean(1, keepdims=True)
     rigid /= np.sqrt((rigid**2).sum((1, 2), keepdims=True))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checkpoints, models
-from ..metrics.lipsync import centre, distances, from_distances, mfcc
+from ..metrics.lipsync import center, distances, from_distances, mfcc
 from ..types import Array
 from . import talking
 from .expert import ExpertTask
@@ -51,14 +51,14 @@ class JudgeTask(ExpertTask):
         faces = talking.benchmark_crops(clip, np.arange(start, start + talking.WINDOW), look)
         sound = self.sound(clip, start)
         if rng is not None and self.augment:
-            # Loudness lives in the first coefficient, the room's colour in the others; constant over the clip.
+            # Loudness lives in the first coefficient, the room's color in the others; constant over the clip.
             sound = sound + rng.normal(0, 1, (1, 13, 1)).astype(np.float32) * np.array(
                 [0.7] + [1.5] * 12, np.float32
             ).reshape(1, 13, 1)
         return faces.transpose(3, 0, 1, 2), sound
 
     def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
-        """(N, 1024) speech and face embeddings, not normalised."""
+        """(N, 1024) speech and face embeddings, not normalized."""
         net: Any = self.modules["judge"]
         return net.forward_aud(mel.float()).float(), net.forward_lip(face.float()).float()
 
@@ -89,7 +89,7 @@ class JudgeTask(ExpertTask):
             loss += float((np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)).sum())
             loss -= float(logits.diagonal().sum())
             total += n
-            measured = from_distances(centre(distances(face, sound)))
+            measured = from_distances(center(distances(face, sound)))
             found += abs(measured.offset) <= 1
             lse_d.append(measured.lse_d)
             lse_c.append(measured.lse_c)

@@ -52,7 +52,7 @@ def load_pairs(
 ) -> list[Pair]:
     """All image-mask pairs of a folder, in order of name, shrunk to ``longest`` px.
 
-    Two layouts: ``images/NAME.jpg`` with ``masks/NAME.png`` (class ids, palette or grey; ``order`` "official" or
+    Two layouts: ``images/NAME.jpg`` with ``masks/NAME.png`` (class ids, palette or gray; ``order`` "official" or
     "bisenet"), and CelebAMask-HQ as distributed (``CelebA-HQ-img/N.jpg`` and
     ``CelebAMask-HQ-mask-anno/*/NNNNN_part.png``).
     A pair that cannot be used is reported by file and left out. Raises InputError when nothing is left.
@@ -132,7 +132,7 @@ class _Indexed:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with Image.open(self.path) as picture:  # OpenCV would give a palette's colours, not its indices
+            with Image.open(self.path) as picture:  # OpenCV would give a palette's colors, not its indices
                 labels = np.array(picture)
         except (UnidentifiedImageError, OSError) as error:
             raise InputError(f"{self.path}: not a readable mask ({error})") from error

@@ -19,7 +19,7 @@ from ..types import Array
 from . import meshpack
 from .data_images import sheet
 from .headpose import head_pose, mean_face
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .meshviews import cover, placed, view, weather
 from .options.landmarks import LandmarksOptions
 from .recipe import Recipe
@@ -90,11 +90,11 @@ class LandmarksTask(Task):
         self.net.lips_mean.copy_(torch.from_numpy(mean))
         self.net.lips_basis[: len(basis)].copy_(torch.from_numpy(basis))
         last = self.net.shape[1]
-        centre, scale = (SIDE - 1) / 2, 32.0
+        center, scale = (SIDE - 1) / 2, 32.0
         _, s, vt = np.linalg.svd((shapes - shapes.mean(0)) / scale, full_matrices=False)
         rank = min(len(s), last.in_features)
         with torch.no_grad():
-            last.bias.copy_(torch.from_numpy((shapes.mean(0) - centre) / scale))
+            last.bias.copy_(torch.from_numpy((shapes.mean(0) - center) / scale))
             last.weight.zero_()
             spread = s[:rank] / np.sqrt(len(some)) + 0.01
             last.weight[:, :rank] = torch.from_numpy((vt[:rank] * spread[:, None]).T)
@@ -119,12 +119,12 @@ class LandmarksTask(Task):
             "face": np.array([v.face for v in views], np.float32),
         }
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         parts = self.net.features(network_input(batch["image"]).contiguous(memory_format=torch.channels_last))
         with torch.autocast(batch["mesh"].device.type, enabled=False):
             points, lips, pose, logit = self.net.heads(*(p.float() for p in parts))
             losses = self._losses(points, lips, pose, logit, batch)
-        optimise(self.product, losses["loss"])
+        optimize(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
     def _losses(
@@ -249,8 +249,8 @@ def draw(image: Array, points: Array, seen: float, zoom: int = 2) -> Array:
     """An input with its points (inner lips green, outer red) and the visibility as a bar below."""
     out = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
     for n, (x, y) in enumerate(points):
-        colour = (0, 255, 0) if n < mesh.INNER_LIPS.stop else (255, 0, 0) if n < LIPS.stop else (255, 255, 0)
+        color = (0, 255, 0) if n < mesh.INNER_LIPS.stop else (255, 0, 0) if n < LIPS.stop else (255, 255, 0)
         at = (round((x + 0.5) * zoom - 0.5), round((y + 0.5) * zoom - 0.5))
-        cv2.circle(out, at, 1, colour, -1)
+        cv2.circle(out, at, 1, color, -1)
     out[-5:, : round(float(seen) * out.shape[1])] = (0, 200, 255)
     return out

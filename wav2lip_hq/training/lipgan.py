@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import checkpoints, models
 from . import talking
 from .generator import GeneratorTask
-from .loop import Batch, Optimise
+from .loop import Batch, Optimize
 from .options.talking import LipGanOptions
 from .talking import Clip, Look
 
@@ -46,14 +46,14 @@ class LipGanTask(GeneratorTask):
     ) -> Batch:
         """As the generator's; ``window`` is the speech the discriminator hears, ``off`` other speech of the clip."""
         item = super().sample(clip, start, reference, look, frames)
-        before = (talking.WINDOW - frames) // 2  # the expert's 0.2 s are centred on the frames it sees
+        before = (talking.WINDOW - frames) // 2  # the expert's 0.2 s are centered on the frames it sees
         item["window"] = clip.mel_at(start - before)[None]
         # The reference lies elsewhere in the clip, so its speech is the wrong one for these frames.
         other = reference if abs(reference - start) >= FAR else (start + len(clip) // 2) % len(clip)
         item["off"] = clip.mel_at(other - before)[None]
         return item
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         count = len(batch["target"])
         target = batch["target"].flatten(0, 1).float() / 255.0
         out = self.generate(self.live["generator"], batch["target"], batch["reference"], batch["mels"])
@@ -63,14 +63,14 @@ class LipGanTask(GeneratorTask):
         fooled = self.agreement(critic, out, batch["window"], count)
         critic.requires_grad_(True)
         share = self.critic_weight
-        optimise("generator", (1 - share) * weighted - share * fooled.log().mean())
+        optimize("generator", (1 - share) * weighted - share * fooled.log().mean())
 
         # One pass, so that batch norm sees right, wrong and made pairs together.
         frames = torch.cat([target, target, out.detach()])
         sound = torch.cat([batch["window"], batch["off"], batch["window"]])
         right, wrong, made = self.agreement(critic, frames, sound, 3 * count).chunk(3)
         loss = -(right.log().mean() + ((1 - wrong).log().mean() + (1 - made).log().mean()) / 2) / 2
-        optimise("critic", loss)
+        optimize("critic", loss)
         accuracy = ((right > 0.5).float().mean() + (wrong < 0.5).float().mean()) / 2
         log = {"l1": plain, "fooled": fooled.mean(), "critic": loss, "critic_accuracy": accuracy}
         return {k: v.detach() for k, v in log.items()}

@@ -32,8 +32,8 @@ from .progress import Heartbeat, duration, say
 from .recipe import Recipe as Recipe
 
 Batch = dict[str, Array]
-# optimise(name, loss): backward, and when the accumulation is full clip, step and update the moving average.
-Optimise = Callable[[str, Tensor], None]
+# optimize(name, loss): backward, and when the accumulation is full clip, step and update the moving average.
+Optimize = Callable[[str, Tensor], None]
 
 
 class Task(ABC):
@@ -68,8 +68,8 @@ class Task(ABC):
         """A training batch, numpy arrays, determined by ``rng`` alone."""
 
     @abstractmethod
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
-        """Compute losses, call ``optimise(name, loss)`` once for each trained module, return figures to log."""
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
+        """Compute losses, call ``optimize(name, loss)`` once for each trained module, return figures to log."""
 
     @abstractmethod
     def validate(self, device: torch.device) -> dict[str, float]:
@@ -248,7 +248,7 @@ class Trainer:
 
     # ---- one step
 
-    def _optimise(self, name: str, loss: Tensor) -> None:
+    def _optimize(self, name: str, loss: Tensor) -> None:
         recipe, optimizer = self.recipe, self.optimizers[name]
         self.fabric.backward(loss / recipe.accumulate)
         self.micro[name] = self.micro.get(name, 0) + 1
@@ -335,7 +335,7 @@ class Trainer:
 
     def _forward(self, tensors: dict[str, Tensor]) -> dict[str, float | Tensor]:
         with self.fabric.autocast():
-            return self.task.step(tensors, self._optimise)
+            return self.task.step(tensors, self._optimize)
 
     # ---- validation
 

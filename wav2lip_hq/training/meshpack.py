@@ -1,8 +1,8 @@
-"""Faces with dense landmarks, labelled by the published face mesh: what the landmark network learns from.
+"""Faces with dense landmarks, labeled by the published face mesh: what the landmark network learns from.
 
 A pack is a folder: ``crops.npy`` (N, SIZE, SIZE, 3) uint8 RGB, upright faces with room around them, and ``labels.npz``:
 ``mesh`` (N, POINTS, 3) and ``five`` (N, 5, 2) float32 in pixels of the crop, ``identity``, ``clip``, ``held`` (N,).
-Footage is labelled at the resolution it was filmed in, at the five landmarks that ``prepare`` stored.
+Footage is labeled at the resolution it was filmed in, at the five landmarks that ``prepare`` stored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load(folder: Path) -> Pack:
             labels = {k: data[k] for k in ("mesh", "five", "identity", "clip", "held")}
         crops = np.load(folder / "crops.npy", mmap_mode="r")
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{folder} is no pack of labelled faces ({error}); delete it to have it made again") from error
+        raise InputError(f"{folder} is no pack of labeled faces ({error}); delete it to have it made again") from error
     return Pack(crops=crops[: len(labels["mesh"])], **labels)
 
 
@@ -63,7 +63,7 @@ def stored(five: Array) -> Array:
 
 
 class Writer:
-    """Collects labelled faces of pictures and writes them as a pack."""
+    """Collects labeled faces of pictures and writes them as a pack."""
 
     def __init__(self, folder: Path, teacher: Path, most: int) -> None:
         self.folder, self.teacher = folder, teacher
@@ -167,4 +167,4 @@ def build(
         if len(found):
             writer.add([image], found[:1, 5:].reshape(1, 5, 2), name, name, held_out(name, share))
     writer.close()
-    on_log(f"{writer.count} labelled faces -> {folder}")
+    on_log(f"{writer.count} labeled faces -> {folder}")

@@ -1,4 +1,4 @@
-"""What the landmark network is shown: labelled faces in other places, light and weather, turned, small and covered."""
+"""What the landmark network is shown: labeled faces in other places, light and weather, turned, small and covered."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def cover(crop: Array, points: Array, others: Array, rng: np.random.Generator) -
     lips' points are covered."""
     lips = points[mesh.LIPS]
     middle, size = lips.mean(0), float(np.ptp(lips[:, 0])) + 4
-    centre = middle + rng.normal(0, 0.7, 2) * size if rng.random() < 0.75 else rng.uniform(0, SIZE, 2)
+    center = middle + rng.normal(0, 0.7, 2) * size if rng.random() < 0.75 else rng.uniform(0, SIZE, 2)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     kind = rng.random()
     if kind < 0.4:  # fingers: thick lines from one side, joined in a palm
@@ -105,27 +105,27 @@ def cover(crop: Array, points: Array, others: Array, rng: np.random.Generator) -
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         thick = size * rng.uniform(0.25, 0.5)
         for k in range(int(rng.integers(1, 5))):
-            start = centre + across * thick * 1.05 * (k - 1.5)
+            start = center + across * thick * 1.05 * (k - 1.5)
             end = start - along * SIZE
             start = start + along * size * rng.uniform(0, 0.5)
             cv2.line(mask, tuple(start.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(thick)))
     elif kind < 0.7:  # a microphone: a ball on a stick
         ball = size * rng.uniform(0.25, 0.8)
-        end = centre + np.array([rng.normal(0, 0.5), 1]) * SIZE
+        end = center + np.array([rng.normal(0, 0.5), 1]) * SIZE
         cv2.line(
-            mask, tuple(centre.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(ball * 0.5))
+            mask, tuple(center.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(ball * 0.5))
         )
-        cv2.ellipse(mask, (centre.tolist(), (2 * ball, 2 * ball * rng.uniform(0.7, 1.4)), rng.uniform(0, 180)), 255, -1)
+        cv2.ellipse(mask, (center.tolist(), (2 * ball, 2 * ball * rng.uniform(0.7, 1.4)), rng.uniform(0, 180)), 255, -1)
     else:  # a board, a mask, a caption
         wide = size * rng.uniform(0.4, 2.5, 2)
-        corners = cv2.boxPoints((centre.tolist(), wide.tolist(), float(rng.normal(0, 25))))
+        corners = cv2.boxPoints((center.tolist(), wide.tolist(), float(rng.normal(0, 25))))
         cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
     hidden = mask[tuple(np.clip(np.round(lips[:, ::-1]).astype(int), 0, SIZE - 1).T)] > 0
     if kind < 0.4 and rng.random() < 0.7:  # skin of the same person
         x, y = np.clip(points[mesh.at(205, 425)[int(rng.integers(2))]].astype(int), 4, SIZE - 5)
-        colour = crop[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(0) * rng.uniform(0.7, 1.2)
+        color = crop[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(0) * rng.uniform(0.7, 1.2)
         noise = cv2.resize(rng.normal(0, 14, (14, 14, 1)).astype(np.float32), (SIZE, SIZE))[..., None]
-        what = np.clip(colour + noise + rng.normal(0, 2, (SIZE, SIZE, 1)), 0, 255)
+        what = np.clip(color + noise + rng.normal(0, 2, (SIZE, SIZE, 1)), 0, 255)
     elif rng.random() < 0.5:
         what = np.clip(rng.uniform(0, 200, 3) + rng.normal(0, rng.uniform(1, 25), (SIZE, SIZE, 1)), 0, 255)
     else:

@@ -1,6 +1,6 @@
 """The space of articulation, learned from meshes of people who talk: the mean face, the basis, each person's measure.
 
-What is learned is symmetric: which side of the mouth a person favours is in the person's neutral face, not in speech.
+What is learned is symmetric: which side of the mouth a person favors is in the person's neutral face, not in speech.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from ..types import Array
 from . import labels
 from .data_images import sheet, spoil, tone
 from .labels import CLASSES, IGNORE, Pair
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.pictures import ParserOptions
 from .recipe import Recipe
 
@@ -32,7 +32,7 @@ STD = np.array((0.229, 0.224, 0.225), np.float32) * 255
 MOUTH = [CLASSES.index(n) for n in ("mouth", "u_lip", "l_lip")]
 LICENCE = "non-commercial research: trained on CelebAMask-HQ"
 
-# Colours of the sample pictures, one per class.
+# Colors of the sample pictures, one per class.
 PALETTE: Array = cv2.cvtColor(
     np.stack([np.arange(19) * 180 // 19, np.full(19, 200), np.where(np.arange(19) > 0, 230, 0)], -1)[None].astype(
         np.uint8
@@ -42,7 +42,7 @@ PALETTE: Array = cv2.cvtColor(
 
 
 def network_input(images: Array) -> Array:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, normalised as ImageNet is."""
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, normalized as ImageNet is."""
     return np.ascontiguousarray(((images.astype(np.float32) - MEAN) / STD).transpose(0, 3, 1, 2))
 
 
@@ -120,8 +120,8 @@ def vary(
     linear = zoom * np.array([[c, -s], [s, c]]) @ np.diag([stretch, 1 / stretch])
     # Faces sit in the middle of these pictures, a little low: small views stay with the face.
     room = 0.08 + 0.12 * max(0.0, 1 - window / max(h, w))
-    centre = np.array([0.5 * w, 0.53 * h]) + rng.normal(0, room, 2) * (w, h)
-    offset = np.array([size / 2, size / 2]) - linear @ centre
+    center = np.array([0.5 * w, 0.53 * h]) + rng.normal(0, room, 2) * (w, h)
+    offset = np.array([size / 2, size / 2]) - linear @ center
     fx, fy = image.shape[1] / w, image.shape[0] / h
 
     def pixels(x: float, y: float) -> Array:
@@ -174,13 +174,13 @@ class ParserTask(Task):
             targets.append(seen)
         return {"image": network_input(np.stack(images)), "label": np.stack(targets)}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         heads = self.live["parser"](batch["image"].contiguous(memory_format=torch.channels_last))
         target = self.coarse.coarse(batch["label"].long())
         with torch.autocast(target.device.type, enabled=False):
             parts = [ohem(h.float(), target) for h in heads]
         loss = parts[0] + parts[1] + parts[2]
-        optimise(self.product, loss)
+        optimize(self.product, loss)
         return {"loss": loss.detach(), "head": parts[0].detach()}
 
     # ---- held-out figures

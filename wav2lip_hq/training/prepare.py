@@ -39,8 +39,8 @@ from .talking import FPS
 def wide_box(box: Array) -> Array:
     """(T, 4) regions stored around face boxes (T, 4): square, 1.5 times the larger side."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
-    side, centre = np.maximum(x2 - x1, y2 - y1), (x1 + x2) / 2
-    return np.stack([centre - 0.75 * side, y1 - 0.1 * side, centre + 0.75 * side, y1 + 1.4 * side], -1)
+    side, center = np.maximum(x2 - x1, y2 - y1), (x1 + x2) / 2
+    return np.stack([center - 0.75 * side, y1 - 0.1 * side, center + 0.75 * side, y1 + 1.4 * side], -1)
 
 
 def held_out(identity: str, share: float) -> bool:

@@ -1,6 +1,6 @@
 """The restorer: a face four times as large and sharp, by the compact SRVGGNet or ESRGAN's RRDBNet.
 
-L1 alone by default: it is what PSNR measures, and it neither invents detail nor changes colour from frame to frame. A
+L1 alone by default: it is what PSNR measures, and it neither invents detail nor changes color from frame to frame. A
 perceptual term (when VGG-16 weights are given) and a GAN term (a U-Net discriminator, as in Real-ESRGAN) are switched
 on by the recipe for a second, sharper phase.
 """
@@ -29,7 +29,7 @@ from ..types import Array
 from . import facepack
 from .data_images import find_images, read_rgb, sheet
 from .degrade import degrade, enlarge
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.pictures import MIX, RestorerOptions
 from .recipe import Recipe
 
@@ -63,7 +63,7 @@ class Perceptual(nn.Module):
 
 
 class RestorerTask(Task):
-    """Trains the restorer on photographs and what is left of them when they are spoilt."""
+    """Trains the restorer on photographs and what is left of them when they are spoiled."""
 
     Options: ClassVar[type[RestorerOptions]] = RestorerOptions
     options: RestorerOptions
@@ -120,7 +120,7 @@ class RestorerTask(Task):
             large.append(target)
         return {"small": np.stack(small).transpose(0, 3, 1, 2), "large": np.stack(large).transpose(0, 3, 1, 2)}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         x, y = (batch[k].float().div(255).contiguous(memory_format=torch.channels_last) for k in ("small", "large"))
         got = self.live["restorer"](x).float()
         loss = pixel = F.l1_loss(got, y)
@@ -136,11 +136,11 @@ class RestorerTask(Task):
             judge.requires_grad_(True)
             loss = loss + self.gan * term
             out["adversarial"] = term.detach()
-        optimise("restorer", loss)
+        optimize("restorer", loss)
         if self.gan:
             real, fake = self.live["discriminator"](y).float(), self.live["discriminator"](got.detach()).float()
             judged = F.softplus(-real).mean() + F.softplus(fake).mean()
-            optimise("discriminator", judged)
+            optimize("discriminator", judged)
             out["discriminator"] = judged.detach()
         return out
 
@@ -166,7 +166,7 @@ class RestorerTask(Task):
         """For each kind of small picture: PSNR (dB) and its ``gain`` over bicubic and ``over_lanczos``, SSIM and, where
         its weights are installed, LPIPS, both also of the classical answers; ``gain`` is the mean over the kinds.
 
-        SSIM is that of ``metrics.image``, over colour channels; cards written before it was (the embedded restorer's)
+        SSIM is that of ``metrics.image``, over color channels; cards written before it was (the embedded restorer's)
         state that of luma under a Gaussian window, which lies within 0.012 of it (measured with the embedded restorer).
         """
         out: dict[str, float] = {}

@@ -46,13 +46,13 @@ def move(faces: Faces, matrix: Array) -> Faces:
     if not len(faces.boxes):
         return faces
     linear, shift = matrix[:, :2], matrix[:, 2]
-    centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 @ linear.T + shift
+    center = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 @ linear.T + shift
     half = (faces.boxes[:, 2:] - faces.boxes[:, :2]) / 2
     reach = np.sqrt((half[:, None, :] ** 2 * linear[None] ** 2).sum(-1))
     points = faces.points @ linear.T + shift
     if np.linalg.det(linear) < 0:
         points = points[:, MIRROR]
-    boxes = np.concatenate([centre - reach, centre + reach], 1)
+    boxes = np.concatenate([center - reach, center + reach], 1)
     return Faces(boxes.astype(np.float32), points.astype(np.float32), faces.sure.copy())
 
 
@@ -146,13 +146,13 @@ class Painter:
         mirror = -1.0 if rng.random() < 0.5 else 1.0
         c, s = np.cos(angle), np.sin(angle)
         linear = scale * np.array([[c, -s], [s, c]]) @ np.diag([mirror * stretch, 1 / stretch])
-        centre = linear @ ((chosen[:2] + chosen[2:]) / 2)
+        center = linear @ ((chosen[:2] + chosen[2:]) / 2)
         # Mostly wholly inside; sometimes cut by the edge.
         slack = max(0.0, 0.5 if rng.random() < 0.8 else 0.25) * side
         goal = [rng.uniform(min(slack, d / 2), max(d - slack, d / 2)) for d in (w, h)]
-        matrix = np.concatenate([linear, (np.array(goal) - centre)[:, None]], 1)
+        matrix = np.concatenate([linear, (np.array(goal) - center)[:, None]], 1)
         pixels = matrix @ np.array([[1 / fx, 0, 0], [0, 1 / fy, 0], [0, 0, 1]])
-        pixels[:, 2] += pixels[:, :2] @ np.array([0.5, 0.5]) - 0.5  # from edges to pixel centres
+        pixels[:, 2] += pixels[:, :2] @ np.array([0.5, 0.5]) - 0.5  # from edges to pixel centers
         cell = np.ascontiguousarray(canvas[y0:y1, x0:x1])
         border = int(rng.choice([cv2.BORDER_TRANSPARENT, cv2.BORDER_TRANSPARENT, cv2.BORDER_REPLICATE]))
         if border == cv2.BORDER_REPLICATE:

@@ -29,10 +29,10 @@ def warp(mel: Array, pitch: float, speed: float) -> Array:
 
 
 def noise(shape: tuple[int, int], level: float, rng: np.random.Generator) -> Array:
-    """A room's noise of random colour: (80, M) mel around ``level``."""
-    colour = _curve(shape[0], rng, 1.0) + np.linspace(0.4, -0.4, shape[0]) * rng.normal(1, 1)
+    """A room's noise of random color: (80, M) mel around ``level``."""
+    color = _curve(shape[0], rng, 1.0) + np.linspace(0.4, -0.4, shape[0]) * rng.normal(1, 1)
     grain = np.log10(np.maximum(rng.gamma(2.0, 0.5, shape), 1e-3)) * 10 / DB  # what a spectrum of noise looks like
-    return np.asarray(level + colour[:, None] + grain, np.float32)
+    return np.asarray(level + color[:, None] + grain, np.float32)
 
 
 def vary(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:

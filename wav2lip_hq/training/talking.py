@@ -191,7 +191,7 @@ def face_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 96
 def benchmark_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 224) -> Array:
     """(n, size, size, 3) uint8 BGR wider crops, as the sync benchmark cuts them (SyncNet's run_pipeline.py).
 
-    With s half the face's larger side: from s above the centre to 1.8 s below, 1.4 s to either side.
+    With s half the face's larger side: from s above the center to 1.8 s below, 1.4 s to either side.
     """
     x1, y1, x2, y2 = clip.face[frames].T
     s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2

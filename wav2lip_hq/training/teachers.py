@@ -1,7 +1,7 @@
 """Detectors that label pictures for the student: SCRFD 2.5g (onnx), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
 
 Both are trained on WIDER FACE and draw the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
-first). They make different mistakes, so a face both see is labelled with the mean of the two and of each one's mirror
+first). They make different mistakes, so a face both see is labeled with the mean of the two and of each one's mirror
 view; what only one sees is not called background.
 """
 
@@ -56,9 +56,9 @@ class Scrfd:
             score = out[level][:, 0]
             n = size // stride
             y, x_ = np.mgrid[:n, :n]
-            centre = np.repeat(np.stack([x_, y], -1).reshape(-1, 2) * stride, 2, 0).astype(np.float32)
+            center = np.repeat(np.stack([x_, y], -1).reshape(-1, 2) * stride, 2, 0).astype(np.float32)
             keep = score > threshold
-            c, side, mark = centre[keep], out[level + 3][keep] * stride, out[level + 6][keep] * stride
+            c, side, mark = center[keep], out[level + 3][keep] * stride, out[level + 6][keep] * stride
             boxes.append(np.concatenate([c - side[:, :2], c + side[:, 2:]], 1))
             points.append(c[:, None] + mark.reshape(-1, 5, 2))
             scores.append(score[keep])

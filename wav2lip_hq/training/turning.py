@@ -27,15 +27,15 @@ def turned(image: Array, box: Array, points: Array, yaw: float) -> tuple[Array, 
     """The image (H, W, 3) with the face in ``box`` (4,) turned by ``yaw`` radians, to the right of the image where
     positive (more than STEEPEST is cut), and its landmarks (5, 2). A box stays what it was."""
     yaw = float(np.clip(yaw, -STEEPEST, STEEPEST))
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    place = (points - centre) / half
+    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    place = (points - center) / half
     moved = points.copy()
     moved[:, 0] += half[0] * shift(place[:, 0], place[:, 1], yaw)
     height, width = image.shape[:2]
-    # The field is smooth: a coarse grid will do. Boxes are counted from edges, pixels from centres.
+    # The field is smooth: a coarse grid will do. Boxes are counted from edges, pixels from centers.
     across, down = -(-width // GRID), -(-height // GRID)
     x, y = (np.arange(n, dtype=np.float32) + 0.5 for n in (across, down))
-    u, v = np.meshgrid((x * width / across - centre[0]) / half[0], (y * height / down - centre[1]) / half[1])
+    u, v = np.meshgrid((x * width / across - center[0]) / half[0], (y * height / down - center[1]) / half[1])
     origin = u
     for _ in range(6):  # where does what ends up at u come from?
         origin = u - shift(origin, v, yaw)

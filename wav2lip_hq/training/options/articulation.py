@@ -14,7 +14,7 @@ from .common import TaskOptions
 @described
 @dataclass(frozen=True)
 class ArticulationOptions(TaskOptions):
-    """Speech to the shape of the mouth, learnt from the meshes of talking people."""
+    """Speech to the shape of the mouth, learned from the meshes of talking people."""
 
     name: ClassVar[str] = "train.articulation"
 

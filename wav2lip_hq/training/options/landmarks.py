@@ -18,9 +18,9 @@ class LandmarksOptions(TaskOptions):
     name: ClassVar[str] = "train.landmarks"
 
     data: str = option("", "Folder of clips made by `wav2lip-hq train prepare`; has to be given without a pack.")
-    photographs: tuple[str, ...] = option((), "Folders of pictures of faces, learnt from as well.")
+    photographs: tuple[str, ...] = option((), "Folders of pictures of faces, learned from as well.")
     teacher: str = option("facemesh468", "File of the published face mesh, which labels both.")
-    pack: str = option("runs/landmarks-data", "Folder of labelled faces; made of these where it does not exist.")
+    pack: str = option("runs/landmarks-data", "Folder of labeled faces; made of these where it does not exist.")
     held: tuple[str, ...] = option((), "People to measure on, beside those that `train prepare` holds back.")
     photos: float = option(0.35, "Share of the training pictures that are photographs.", low=0, high=1)
     width: int = option(48, "Channels at a quarter of the input's side; 48 makes 0.3 M parameters.", low=8, high=512)

@@ -24,7 +24,7 @@ class DetectorOptions(TaskOptions):
     data: tuple[str, ...] = option((), "Folders of pictures (or single ones) to label; has to be given without a pack.")
     footage: tuple[str, ...] = option((), "Folders of clips (or single ones) to label frames of.")
     pack: str = option(
-        "runs/faces.npz", "File of labelled pictures; made from data and footage where it does not exist."
+        "runs/faces.npz", "File of labeled pictures; made from data and footage where it does not exist."
     )
     scrfd: str | None = option(
         None, "The teacher: scrfd_2.5g_bnkps.onnx of InsightFace; has to be given without a pack."
@@ -53,9 +53,9 @@ class DetectorOptions(TaskOptions):
         self.folders("data", "folders of photographs", [*self.data, *self.footage])
         if not self.scrfd:
             raise OptionError(
-                f"{self.name} has no labelled pictures ({self.pack} does not exist) and learns them from another "
+                f"{self.name} has no labeled pictures ({self.pack} does not exist) and learns them from another "
                 "detector: set scrfd=FILE to scrfd_2.5g_bnkps.onnx of InsightFace (needs the 'teach' extra), or "
-                "pack=FILE to labelled pictures"
+                "pack=FILE to labeled pictures"
             )
         self.files("scrfd", "retina")
 
@@ -104,7 +104,7 @@ class RestorerOptions(TaskOptions):
     data: tuple[str, ...] = option((), "Folders of sharp photographs (or single ones); has to be given.")
     pack: str | None = option(
         None,
-        "Labelled pictures made by `train detector`: only faces are trained on, stretched as the generator's are. "
+        "Labeled pictures made by `train detector`: only faces are trained on, stretched as the generator's are. "
         "None: whole pictures of 384 px or more.",
     )
     validation_last: dict[str, int] = option(
@@ -115,7 +115,7 @@ class RestorerOptions(TaskOptions):
     arch_options: dict[str, Any] = option(dict, "Its size, say {num_feat: 32, num_conv: 16}; none: the published one.")
     patch: int = option(48, "Side of the small pictures; the large ones have four times it.", unit="px", low=8)
     mix: dict[str, float] = option(
-        dict, f"Shares of {', '.join(DEGRADATIONS)} in how pictures are spoilt; none: {MIX}.".replace("'", ""), low=0
+        dict, f"Shares of {', '.join(DEGRADATIONS)} in how pictures are spoiled; none: {MIX}.".replace("'", ""), low=0
     )
     perceptual: float = option(0.0, "Weight of the distance of VGG-16 features.", low=0)
     perceptual_weights: str | None = option(None, "VGG-16 file of torchvision; has to be given for perceptual.")
