@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checkpoints, geometry
+from ..audio import RATE
 from ..errors import InputError
 from ..types import Array
 from .mfcc import mfcc
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["LipSyncError", "benchmark_box", "distances", "embed", "lip_sync_error", "mfcc"]
 
 JUDGES = ("syncnet_v2", "embedded-syncnet")
-FPS = 25
-WINDOW = 5
-SHIFTS = 15
-MFCC_STEP = 20
+FPS = 25  # frames a second that SyncNet was trained on; it is shown no others
+SAMPLES = RATE // FPS  # of the sound, in a frame
+WINDOW = 5  # frames
+MFCC_WINDOW = 20  # MFCC columns of as many frames, 0.2 s
+MFCC_PER_FRAME = 4  # at 100 columns a second
+SHIFTS = 15  # frames to either side that are tried
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ def embed(frames: Array, audio: Array, model: Any, batch: int = 16) -> tuple[Arr
     """(N, 1024) lip and speech embeddings of all windows.
 
     frames (T, 224, 224, 3) uint8 RGB at 25 fps; audio (n,) int16 16 kHz mono; model: a SyncNet v2 (module, or the
-    runtime's Model). N = min(T, n // 640) - 5, as the reference counts. Raises InputError when N < 1.
+    runtime's Model). N = min(T, n // SAMPLES) - 5, as the reference counts. Raises InputError when N < 1.
     """
     import torch
 
-    count = min(len(frames), len(audio) // 640) - WINDOW
+    count = min(len(frames), len(audio) // SAMPLES) - WINDOW
     if count < 1:
         raise InputError(f"lip-sync error needs more than {WINDOW} frames with sound, got {max(0, count + WINDOW)}")
     sound = mfcc(audio).astype(np.float32)
@@ -66,7 +69,7 @@ def embed(frames: Array, audio: Array, model: Any, batch: int = 16) -> tuple[Arr
         starts = range(at, min(at + batch, count))
         windows = np.stack([bgr[s : s + WINDOW] for s in starts]).transpose(0, 4, 1, 2, 3)
         lips.append(call("forward_lip", torch.from_numpy(np.ascontiguousarray(windows)).float()))
-        columns = [sound[None, :, 4 * s : 4 * s + MFCC_STEP] for s in starts]
+        columns = [sound[None, :, MFCC_PER_FRAME * s : MFCC_PER_FRAME * s + MFCC_WINDOW] for s in starts]
         speech.append(call("forward_aud", torch.from_numpy(np.stack(columns))))
     return np.concatenate(lips), np.concatenate(speech)
 

@@ -25,8 +25,7 @@ CROP_TEMPLATE: Array = (geometry.FFHQ_512 - 96) * (SIDE / 320)
 def crops(image: Array, landmarks: Array) -> Array:
     """(N, 112, 112, 3) uint8 aligned crops of image (H, W, 3) uint8 or uint16 by landmarks (N, 5, 2)."""
     matrices = geometry.fit_similarity(landmarks, CROP_TEMPLATE)
-    out = geometry.warp(image[None], np.zeros(len(matrices), np.int64), matrices, SIDE)
-    return (out >> 8).astype(np.uint8) if out.dtype == np.uint16 else out
+    return geometry.eight_bits(geometry.warp(image[None], np.zeros(len(matrices), np.int64), matrices, SIDE))
 
 
 def appearance(faces: Array) -> Array:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..boxes import iou
 from ..types import Array
-from ._anchors import iou
 
 HOLD = 1.0  # seconds a face that vanished keeps its place: someone else's mouth must not move in for a moment
 SETTLE = 0.5  # seconds a newcomer is watched before it may overtake: it could be a false alarm

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..boxes import iou
 from ..types import Array
-from ._anchors import iou
 from ._cuts import LOOKAHEAD, CutFinder
 
-GAP_FRAMES = 12  # longest run of frames nobody looked at (detect's every) that is bridged
+MAX_BLIND_FRAMES = 12  # longest run of frames without detection (detect.every) that is bridged
 RATE = 60.0  # up to this many frames a second, times in ms are kept; beyond, windows end at as many frames
 # A track seen for a shorter time is a false alarm (hands before a shirt), if another of the shot is seen for longer.
 SHORT = 0.2  # seconds
@@ -135,7 +135,7 @@ class Tracker:
         self.window = max(self.reach, SHORT)  # seconds after a frame that have to be known before it is popped
         self.reach_frames = frames_of(1000 * self.window)
         self.max_gap = max_gap_ms / 1000
-        self.gap_frames = max(GAP_FRAMES, frames_of(max_gap_ms))
+        self.gap_frames = max(MAX_BLIND_FRAMES, frames_of(max_gap_ms))
         self.min_face = min_face
         self.lookahead = LOOKAHEAD + self.gap_frames + self.reach_frames + 2
         self._cuts = CutFinder()

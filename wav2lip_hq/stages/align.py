@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from .. import geometry
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk
+from ._paste import CANVAS
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
-
-ALIGNED = 512  # side of the FFHQ canvas
 
 
 @described
@@ -34,10 +31,8 @@ class Align(Stage):
     reads: ClassVar[tuple[str, ...]] = ("frames", "faces.frame", "faces.box", "faces.landmarks")
     adds: ClassVar[tuple[str, ...]] = ("faces.to96", "faces.to512", "faces.crop96", "faces.aligned")
 
-    # The reference adds 10 px below, to keep the chin inside; at the about 200 px faces it was tuned on that is 0.05,
-    # and a fraction suits any size.
     pads: tuple[float, float, float, float] = option(
-        (0.0, 0.05, 0.0, 0.0),
+        geometry.GENERATOR_PADS,
         "Room around the face's box for the generator: top, bottom, left, right, as shares of its height and width; "
         "raise the second where chins are cut off.",
         low=-0.4,
@@ -61,13 +56,10 @@ class Align(Stage):
             to96=to_generator,
             to512=to_canvas,
             crop96=_crops(chunk.frames, faces.frame, to_generator, self.size),
-            aligned=_crops(chunk.frames, faces.frame, to_canvas, ALIGNED),
+            aligned=_crops(chunk.frames, faces.frame, to_canvas, CANVAS),
         )
 
 
 def _crops(frames: Array, index: Array, matrices: Array, size: int) -> Array:
     """(N, size, size, 3) uint8 crops of frames (T, H, W, 3) uint8 or uint16."""
-    crops = geometry.warp(frames, index, matrices, size)
-    if crops.dtype == np.uint16:
-        crops = ((crops.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return crops
+    return geometry.eight_bits(geometry.warp(frames, index, matrices, size))

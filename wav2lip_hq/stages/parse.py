@@ -12,6 +12,7 @@ import numpy as np
 
 from ..engine import Stage
 from ..errors import StageError
+from ..models import imagenet
 from ..options import described, option
 from ..types import Array, Chunk, Faces
 from ._outline import lower_face, on_canvas, within
@@ -30,7 +31,6 @@ REGIONS = {
     "lower-face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
     "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
 }
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Bits that pixels of a class get: of the wanted region, over the face, behind it or before it, hair.
 WANTED, OVER, ALIEN, GROWN = 1, 2, 4, 8
 LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures have it, too
@@ -284,8 +284,8 @@ def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
     small = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 
     def run(pixels: Tensor) -> Tensor:
-        mean, deviation = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in IMAGENET)
-        x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
+        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (imagenet.MEAN, imagenet.STD))
+        x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
         labels: Tensor = model(x, method="parse").argmax(1)
         return labels.to(torch.uint8)
 

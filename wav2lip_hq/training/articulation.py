@@ -32,7 +32,7 @@ from .options.articulation import ArticulationOptions
 from .prepare import held_out
 from .recipe import Recipe
 
-COLUMNS = talking.MEL_FPS / talking.FPS  # mel columns a frame
+COLUMNS = audio.MEL_RATE / talking.FPS  # mel columns a frame
 SURE = 0.5  # frames with a mesh less sure than this teach nothing
 LAGS = 8  # frames a prediction is shifted by, to see that 0 fits best
 

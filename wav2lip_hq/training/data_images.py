@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -39,17 +40,8 @@ def read_rgb(path: Path, longest: int | None = None) -> Array:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f"{path}: not a readable image; remove it or fetch it again")
-    return shrink(np.ascontiguousarray(image[..., ::-1]), longest)
-
-
-def shrink(image: Array, longest: int | None) -> Array:
-    """The image with its longer side at most ``longest``."""
-    side = max(image.shape[:2])
-    if longest is None or side <= longest:
-        return image
-    f = longest / side
-    size = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    rgb = np.ascontiguousarray(image[..., ::-1])
+    return rgb if longest is None else shrink(rgb, longest)
 
 
 def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:

@@ -20,25 +20,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoints, models
+from ..boxes import iou, nms
 from ..errors import InputError
+from ..geometry import shrink
+from ..models.anchors import MEAN_BGR, anchors, decode
 from ..types import Array
 from . import facepack
-from .boxes import decode, match, nms, overlaps, priors
-from .data_images import sheet, shrink
+from .data_images import sheet
 from .facepack import Picture
 from .loop import Batch, Optimize, Task
+from .matching import match
 from .options.pictures import DetectorOptions
 from .progress import say
 from .recipe import Recipe
 from .scenes import Painter
 
-MEAN = np.array((104, 117, 123), np.float32)  # of blue, green, red
 LICENCE = "research only: taught on CelebAMask-HQ / CelebA-HQ (non-commercial) and footage for research"
 
 
 def network_input(images: Array) -> Array:
     """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, BGR minus the mean."""
-    return np.ascontiguousarray((images[..., ::-1].astype(np.float32) - MEAN).transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(
+        (images[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)).transpose(0, 3, 1, 2)
+    )
 
 
 def pad_to_stride(image: Array, stride: int = 32) -> Array:
@@ -105,7 +109,7 @@ class DetectorTask(Task):
         net.phase = "train"  # logits, not probabilities
         if o.start:
             self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o.start))[0])
-        self.anchors = {s: priors(s, s) for s in self.sides}
+        self.anchors = {s: anchors(s, s) for s in self.sides}
 
     # ---- training
 
@@ -178,8 +182,8 @@ def detect(module: nn.Module, image: Array, device: torch.device, threshold: flo
     box, logits, mark = (o.float()[0].cpu() for o in module(x))
     scores = logits.softmax(-1)[:, 1].numpy()
     keep = scores > threshold
-    b, p = decode(box.numpy()[keep], mark.numpy()[keep], priors(*padded.shape[:2])[keep])
-    chosen = nms(b, scores[keep])
+    b, p = decode(box.numpy()[keep], mark.numpy()[keep], anchors(*padded.shape[:2])[keep])
+    chosen = nms(b, scores[keep], 0.4)
     return b[chosen], scores[keep][chosen], p[chosen]
 
 
@@ -192,7 +196,7 @@ def measure(
     errors: list[float] = []
     for image, boxes, points, sure in pictures:
         got, _, marks = task.detect(image, device)
-        cross = overlaps(boxes, got) if len(boxes) and len(got) else np.zeros((len(boxes), len(got)))
+        cross = iou(boxes, got) if len(boxes) and len(got) else np.zeros((len(boxes), len(got)))
         wrong += int((cross.max(0, initial=0) < 0.3).sum()) if len(got) else 0
         for n in np.flatnonzero(sure):
             total += 1

@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import checkpoints
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
-from .data_images import SUFFIXES, find_images, read_rgb, shrink
+from .data_images import SUFFIXES, find_images, read_rgb
 from .teachers import Teachers
 
 MOVIES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm")

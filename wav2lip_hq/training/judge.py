@@ -16,15 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checkpoints, models
-from ..metrics.lipsync import center, distances, from_distances, mfcc
+from ..metrics.lipsync import MFCC_PER_FRAME, MFCC_WINDOW, center, distances, from_distances, mfcc
 from ..types import Array
 from . import talking
 from .expert import ExpertTask
 from .options.talking import JudgeOptions
 from .talking import Clip, Look
-
-MFCC_PER_FRAME = 4  # 100 MFCC columns a second at 25 frames a second
-MFCC_STEP = 20  # 0.2 s
 
 
 class JudgeTask(ExpertTask):
@@ -43,7 +40,7 @@ class JudgeTask(ExpertTask):
         if clip.name not in self._mfcc:
             self._mfcc[clip.name] = mfcc(clip.wav).astype(np.float32)
         whole = self._mfcc[clip.name]
-        columns = np.clip(np.arange(MFCC_STEP) + MFCC_PER_FRAME * start, 0, whole.shape[1] - 1)
+        columns = np.clip(np.arange(MFCC_WINDOW) + MFCC_PER_FRAME * start, 0, whole.shape[1] - 1)
         return whole[None, :, columns]
 
     def window(self, clip: Clip, start: int, look: Look, rng: np.random.Generator | None) -> tuple[Array, Array]:

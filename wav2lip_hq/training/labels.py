@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
-from .data_images import SUFFIXES, shrink
+from .data_images import SUFFIXES
 
 OFFICIAL = (
     "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "

@@ -20,10 +20,9 @@ from ..mesh import INDICES, POINTS
 from ..metrics.facemesh import MODEL, measure_mesh
 from ..runtime import Runtime
 from ..types import Array
-from .talking import FPS
+from .talking import FPS, SAMPLES
 
 AROUND = audio.RATE // 2  # samples kept before and after a clip
-STEP = audio.RATE // FPS
 
 
 def label(data: Path, folder: Path, runtime: Runtime, model: str = MODEL) -> list[str]:
@@ -78,7 +77,7 @@ def _label_source(source: str, clips: list[Path], folder: Path, runtime: Runtime
         measure()
     wav = np.round(audio.load_audio(source) * 32767).astype(np.int16)
     for path, start, mesh, certain in zip(clips, first, meshes, sure, strict=True):
-        a, b = start * STEP - AROUND, (start + len(mesh)) * STEP + AROUND
+        a, b = start * SAMPLES - AROUND, (start + len(mesh)) * SAMPLES + AROUND
         sound = np.zeros(b - a, np.int16)
         heard = wav[max(a, 0) : b]
         sound[max(-a, 0) : max(-a, 0) + len(heard)] = heard

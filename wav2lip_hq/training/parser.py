@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .. import checkpoints, models
 from ..errors import InputError
+from ..models import imagenet
 from ..types import Array
 from . import labels
 from .data_images import sheet, spoil, tone
@@ -27,8 +28,7 @@ from .loop import Batch, Optimize, Task
 from .options.pictures import ParserOptions
 from .recipe import Recipe
 
-MEAN = np.array((0.485, 0.456, 0.406), np.float32) * 255
-STD = np.array((0.229, 0.224, 0.225), np.float32) * 255
+MEAN, STD = (np.array(v, np.float32) * 255 for v in (imagenet.MEAN, imagenet.STD))
 MOUTH = [CLASSES.index(n) for n in ("mouth", "u_lip", "l_lip")]
 LICENCE = "non-commercial research: trained on CelebAMask-HQ"
 

@@ -20,7 +20,7 @@ import torch
 
 from .. import checkpoints, video
 from ..errors import InputError, OptionError
-from ..geometry import box_to_crop, eight_bits, pad_box, sample
+from ..geometry import GENERATOR_PADS, box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
 from .loop import Trainer
@@ -28,7 +28,7 @@ from .options.prepare import PrepareOptions
 from .prepare import prepare
 from .progress import Heartbeat
 from .recipe import Recipe
-from .restorer import FACE, MARGIN, PADS
+from .restorer import FACE, MARGIN
 from .tasks import build_task, load_recipe
 
 HELD_BACK = 0.15  # share of the footage, its end, that only measures
@@ -78,7 +78,7 @@ def split_clip(path: Path, folder: Path, name: str) -> None:
             crops=crops[part],
             box=box[part],
             to_wide=to_wide[part],
-            wav=wav[(part.start or 0) * 640 : None if part.stop is None else part.stop * 640],
+            wav=wav[(part.start or 0) * talking.SAMPLES : None if part.stop is None else part.stop * talking.SAMPLES],
             identity=identity,
             path=str(path),
         )
@@ -94,7 +94,7 @@ def portraits(cut: Path, folder: Path, count: int = 80) -> tuple[int, int]:
     written: list[str] = []
     side = FACE + 2 * MARGIN
     for path, data in clips:
-        regions = pad_box(data["box"].astype(np.float64), PADS)
+        regions = pad_box(data["box"].astype(np.float64), GENERATOR_PADS)
         first, wanted = int(data["first"]), np.arange(0, len(regions), max(1, total // count))
         with video.open_video(Path(str(data["path"]))) as reader:
             left = wanted.tolist()

@@ -33,7 +33,7 @@ from . import footage
 from .footage import Footage
 from .options.prepare import PrepareOptions as Options
 from .progress import Heartbeat, duration
-from .talking import FPS
+from .talking import FPS, SAMPLES
 
 
 def wide_box(box: Array) -> Array:
@@ -100,9 +100,9 @@ def prepare_file(item: Footage, target: Path, options: Options, runtime: Runtime
                     if part.first is None:
                         part.first = tick
                     matrix = geometry.box_to_crop(wide_box(box[None]), options.size)[0]
-                    crop = geometry.sample(chunk.frames[i], matrix, options.size)
+                    crop = geometry.eight_bits(geometry.sample(chunk.frames[i], matrix, options.size))
                     for _ in range(min(repeats, FPS)):
-                        part.crops.append(crop if crop.dtype == np.uint8 else (crop >> 8).astype(np.uint8))
+                        part.crops.append(crop)
                         part.boxes.append(box)
                         part.to_wide.append(matrix)
                         part.landmarks.append(faces.landmarks[n])
@@ -131,8 +131,8 @@ def _refuse(part: _Track, wav: Array, options: Options) -> str | None:
     box = np.array(part.boxes)
     if np.median(np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])) < options.smallest:
         return f"face smaller than {options.smallest:g} px"
-    speech = wav[part.first * 640 : (part.first + len(part.crops)) * 640]
-    if len(speech) < options.shortest * 16000:
+    speech = wav[part.first * SAMPLES : (part.first + len(part.crops)) * SAMPLES]
+    if len(speech) < options.shortest * audio.RATE:
         return "audio ends before the picture"
     if float(np.sqrt(np.mean(speech**2))) < 1e-4:
         return "audio is silent"
@@ -142,8 +142,8 @@ def _refuse(part: _Track, wav: Array, options: Options) -> str | None:
 def _store(path: Path, item: Footage, part: _Track, wav: Array, options: Options) -> None:
     assert part.first is not None
     count = len(part.crops)
-    speech = wav[part.first * 640 : (part.first + count) * 640]
-    speech = np.pad(speech, (0, count * 640 - len(speech)))
+    speech = wav[part.first * SAMPLES : (part.first + count) * SAMPLES]
+    speech = np.pad(speech, (0, count * SAMPLES - len(speech)))
     stream = video.encode_clip(np.stack(part.crops), FPS, speech, crf=options.crf)
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from .. import checkpoints, compat, models  # noqa: F401 - compat before basicsr
 from ..errors import CheckpointError, InputError
-from ..geometry import box_to_crop, pad_box, sample
+from ..geometry import GENERATOR_PADS, box_to_crop, pad_box, sample
 from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import Lpips
+from ..models import imagenet
 from ..types import Array
 from . import facepack
 from .data_images import find_images, read_rgb, sheet
@@ -36,7 +37,6 @@ from .recipe import Recipe
 SCALE = 4
 FACE = 384  # side of a face crop at full size; the generator's 96 px times four
 MARGIN = 32  # kept around it, for varied crops
-PADS = (0.0, 0.1, 0.0, 0.0)  # the lipsync stage's own: a little below the chin
 MOST_DB = 100.0
 LICENCE = "non-commercial research: trained on CelebA-HQ / CelebAMask-HQ pictures"
 
@@ -53,8 +53,8 @@ class Perceptual(nn.Module):
         self.first, self.second = net.features[:9], net.features[9:16]
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(imagenet.MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(imagenet.STD).view(1, 3, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         x = self.first((torch.cat([a, b]) - self.mean) / self.std)
@@ -241,7 +241,7 @@ def load_faces(folders: Sequence[str], pack: Path | None, last: Mapping[str, int
                     )
                 continue
             box, width = known
-            region = pad_box(box[None] * image.shape[1] / width, PADS)
+            region = pad_box(box[None] * image.shape[1] / width, GENERATOR_PADS)
             if FACE / np.sqrt((region[0, 2:] - region[0, :2]).prod()) > 1.5:
                 continue
             if path in keep:

@@ -21,11 +21,9 @@ from .. import audio, geometry, video
 from ..errors import InputError
 from ..types import Array
 
-FPS = 25
-MEL_FPS = 80
+FPS = 25  # frames a second of prepared clips
+SAMPLES = audio.RATE // FPS  # of the speech, in a frame
 WINDOW = 5  # frames the expert sees
-MEL_STEP = 16  # mel columns of 0.2 s
-PADS = (0.0, 0.05, 0.0, 0.0)  # the align stage's default box
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ class Clip:
 
     def mel_at(self, frame: float) -> Array:
         """(80, 16) mel window that starts at ``frame``; silence beyond the ends."""
-        start = int(MEL_FPS * frame / FPS)
-        columns = np.arange(start, start + MEL_STEP)
+        start = int(audio.MEL_RATE * frame / FPS)
+        columns = np.arange(start, start + audio.WINDOW)
         out = self.mel[:, np.clip(columns, 0, self.mel.shape[1] - 1)]
-        out[:, (columns < 0) | (columns >= self.mel.shape[1])] = -4.0
+        out[:, (columns < 0) | (columns >= self.mel.shape[1])] = audio.SILENCE
         return out
 
 
@@ -73,12 +71,12 @@ def load_clip(path: Path, shift: float = 0.0) -> Clip:
         moved = np.einsum("tij,tkj->tki", to_wide[:, :, :2], corners) + to_wide[:, None, :, 2]
         return np.asarray(moved.reshape(-1, 4))
 
-    samples = round(shift * 16000 / FPS)
+    samples = round(shift * SAMPLES)
     wav = np.concatenate([np.zeros(max(-samples, 0), np.int16), wav[max(samples, 0) :]])
-    need = round(len(crops) * 16000 / FPS)
+    need = len(crops) * SAMPLES
     wav = np.pad(wav[:need], (0, max(0, need - len(wav))))
     mel = audio.mel_spectrogram(wav.astype(np.float32) / 32768.0)
-    return Clip(path.stem, identity, crops, local(geometry.pad_box(box, PADS)), local(box), mel, wav)
+    return Clip(path.stem, identity, crops, local(geometry.pad_box(box, geometry.GENERATOR_PADS)), local(box), mel, wav)
 
 
 def load_clips(
