@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @described
 @dataclass(frozen=True)
 class Align(Stage):
-    """Cut out the faces. Each crop is sampled once, straight from the frame, anti-aliased.
+    """Crop the faces. Each crop is sampled once, straight from the frame, anti-aliased.
 
     Adds ``faces.to96`` (the padded box stretched onto size x size, each axis on its own, as the generator was trained)
     and ``faces.to512`` (similarity of the landmarks onto the FFHQ template), float64, and their crops ``crop96`` and
-    ``aligned``. Crops are uint8 whatever the frames' depth: the networks were trained on 8 bits, and only blend touches
-    the frame, in its own depth. Beyond the frame's border the border pixels are repeated, so that a face half out of
-    the frame does not meet a black edge the networks never saw.
+    ``aligned``. Crops are uint8 whatever the frames' depth: the networks were trained on 8 bits, and only blend writes
+    into the frame, in its own depth. Beyond the frame's border its pixels are replicated: networks have never seen a
+    black edge.
     """
 
     name: ClassVar[str] = "align"
@@ -33,15 +33,14 @@ class Align(Stage):
 
     pads: tuple[float, float, float, float] = option(
         geometry.GENERATOR_PADS,
-        "Room around the face's box for the generator: top, bottom, left, right, as shares of its height and width; "
-        "raise the second where chins are cut off.",
+        "Margin around the face's box in the generator's crop: top, bottom, left, right, as shares of its height and "
+        "width; raise the second where chins are cut off.",
         low=-0.4,
         high=2,
     )
     size: int = option(
         96,
-        "Side of the crop the generator gets; it has to be the side the generator was trained at, 96 for the official "
-        "ones.",
+        "Side of the generator's crop; it has to be the one the generator was trained at, 96 for the official ones.",
         unit="px",
         low=16,
         high=1024,
