@@ -1,4 +1,4 @@
-"""RetinaFace face detectors, facexlib's class built without its weights, downloads or choice of device."""
+"""RetinaFace face detectors: facexlib's class, without its weights, downloads and choice of device."""
 
 from __future__ import annotations
 
