@@ -14,7 +14,7 @@ from torch import nn
 pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra")
 
 from wav2lip_hq.errors import InputError, OptionError  # noqa: E402
-from wav2lip_hq.training.loop import Ema, Recipe, Task, Trainer, learning_rate  # noqa: E402
+from wav2lip_hq.training.loop import Recipe, Task, Trainer, learning_rate, moving_average  # noqa: E402
 from wav2lip_hq.training.tasks import load_recipe  # noqa: E402
 
 
@@ -87,8 +87,8 @@ def test_a_killed_run_continues_exactly(tmp_path, stop):
     assert 0 < again.step <= stop
     again.run(on_log=lambda text: None)
     assert torch.equal(weights(whole), weights(again))
-    for key, value in whole.emas["line"].state.items():
-        assert torch.equal(value, again.emas["line"].state[key])
+    for key, value in whole.averages["line"].state_dict().items():
+        assert torch.equal(value, again.averages["line"].state_dict()[key])
 
 
 def test_losses_fall_and_everything_is_written(tmp_path):
@@ -145,14 +145,14 @@ def test_learning_rate_schedules():
     assert learning_rate(recipe(), 50, 0.5) == pytest.approx(0.005)
 
 
-def test_ema_follows():
+def test_the_moving_average_follows():
     module = nn.Linear(1, 1, bias=False)
-    ema = Ema(module, 0.5)
+    average = moving_average(module, 0.5)
     start = float(module.weight)
     with torch.no_grad():
         module.weight.fill_(start + 1)
-    ema.update(module)
-    assert start < float(ema.state["weight"]) < start + 1.001
+    average.update_parameters(module)
+    assert float(average.module.weight) == pytest.approx(start + 9 / 11), "the first update's decay is 2 / 11"
 
 
 def test_recipe_errors(tmp_path):

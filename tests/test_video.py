@@ -253,20 +253,6 @@ def test_backwards_needs_little_memory(tmp_path):
     assert back == list(range(49, -1, -1))
 
 
-def test_training_clips_as_bytes():
-    frames = np.stack([face_frame(n, 96, 96) for n in range(30)])
-    t = np.arange(30 * 640) / 16000
-    wav = (0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t)).astype(np.float32)
-    data = video.encode_clip(frames, 25, wav)
-    back, sound = video.decode_clip(data)
-    assert back.shape == frames.shape and np.abs(back.astype(int) - frames).mean() < 6
-    n = min(len(sound), len(wav)) - 400
-    lags = {
-        k: float(np.dot(wav[200 : n - 200], sound[200 + k : n - 200 + k].astype(float))) for k in range(-160, 161, 4)
-    }
-    assert abs(max(lags, key=lags.get)) <= 16  # 1 ms
-
-
 def test_clear_errors(tmp_path):
     with pytest.raises(InputError, match="holds no images"):
         video.open_video(tmp_path)

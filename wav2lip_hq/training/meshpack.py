@@ -7,9 +7,8 @@ Footage is labeled at the resolution it was filmed in, at the five landmarks tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from ..stages.landmarks import FIVE, SIDE
 from ..types import Array
 from .data_images import find_images, read_rgb
 from .prepare import held_out
-from .talking import FPS
+from .ticks import Ticks
 
 SIZE = 224
 ROOM = 1.45  # side of what is stored over the side of what the network sees
@@ -95,17 +94,6 @@ class Writer:
         np.savez(self.folder / "labels.npz", **{k: np.stack(v) for k, v in self.rows.items()})  # type: ignore[arg-type]
 
 
-def ticks(reader: video.VideoReader) -> Iterator[tuple[range, Array]]:
-    """Frames with the 25 fps instants that ``prepare`` filled with them."""
-    tick = 0
-    for pts, frame, _ in reader:
-        if pts < Fraction(tick, FPS) - Fraction(1, 2 * FPS):
-            continue
-        repeats = max(1, int((pts - Fraction(tick, FPS)) * FPS) + 1)
-        yield range(tick, tick + repeats), frame
-        tick += repeats
-
-
 def build(
     folder: Path,
     prepared: Path,
@@ -146,7 +134,9 @@ def build(
         seen[identity] = seen.get(identity, 0) + len(wanted)
         images, marks = [], []
         with video.open_video(source) as reader:
-            for span, frame in ticks(reader):
+            ticks = Ticks()
+            for pts, frame, _ in reader:
+                span = ticks.fill(pts)
                 hit = [t for t in wanted if t in span]
                 if hit:
                     images.append(frame)

@@ -23,6 +23,7 @@ from ..errors import InputError, OptionError
 from ..geometry import GENERATOR_PADS, box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
+from .clipfile import decode_clip
 from .loop import Trainer
 from .options.prepare import PrepareOptions
 from .prepare import prepare
@@ -65,7 +66,7 @@ def split_clip(path: Path, folder: Path, name: str) -> None:
     """Cut a prepared clip into NAME__... (training) and NAME-held__... (its last seconds)."""
     with np.load(path, allow_pickle=False) as data:
         if "clip" in data:
-            crops, wav = video.decode_clip(data["clip"].tobytes())
+            crops, wav = decode_clip(data["clip"].tobytes())
         else:
             crops, wav = data["crops"], data["wav"]
         box, to_wide = data["box"], data["to_wide"]

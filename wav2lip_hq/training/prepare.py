@@ -30,10 +30,12 @@ from ..runtime import Runtime
 from ..stages import STAGES
 from ..types import Array, Chunk
 from . import footage
+from .clipfile import encode_clip
 from .footage import Footage
 from .options.prepare import PrepareOptions as Options
 from .progress import Heartbeat, duration
 from .talking import FPS, SAMPLES
+from .ticks import Ticks
 
 
 def wide_box(box: Array) -> Array:
@@ -83,30 +85,29 @@ def prepare_file(item: Footage, target: Path, options: Options, runtime: Runtime
     live: dict[int, _Track] = {}
     reasons: list[str] = []
     with video.open_video(item.path) as reader:
-        tick = 0  # the next 25 fps instant to fill
+        ticks = Ticks()
         for chunk in run_stages([detect, track], _chunks(reader), runtime, keep=("faces.landmarks",)):
             faces = chunk.faces
             assert faces is not None and faces.box is not None and faces.track is not None
             assert faces.landmarks is not None
             for i, pts in enumerate(chunk.pts):
-                if pts < Fraction(tick, FPS) - Fraction(1, 2 * FPS):
-                    continue  # a faster source: the previous frame already filled this instant
-                repeats = max(1, int((pts - Fraction(tick, FPS)) * FPS) + 1)  # a slower source: fill the gap
+                span = ticks.fill(pts)
+                if not span:
+                    continue
                 seen = set()
                 for n in np.flatnonzero(faces.frame == i):
                     box, number = faces.box[n], int(faces.track[n])
                     seen.add(number)
                     part = live.setdefault(number, _Track())
                     if part.first is None:
-                        part.first = tick
+                        part.first = span.start
                     matrix = geometry.box_to_crop(wide_box(box[None]), options.size)[0]
                     crop = geometry.eight_bits(geometry.sample(chunk.frames[i], matrix, options.size))
-                    for _ in range(min(repeats, FPS)):
+                    for _ in span[:FPS]:
                         part.crops.append(crop)
                         part.boxes.append(box)
                         part.to_wide.append(matrix)
                         part.landmarks.append(faces.landmarks[n])
-                tick += repeats
                 for number in [k for k in live if k not in seen or len(live[k].crops) >= options.longest * FPS]:
                     done.append((live.pop(number), "ended"))
     done += [(part, "ended") for part in live.values()]
@@ -144,7 +145,7 @@ def _store(path: Path, item: Footage, part: _Track, wav: Array, options: Options
     count = len(part.crops)
     speech = wav[part.first * SAMPLES : (part.first + count) * SAMPLES]
     speech = np.pad(speech, (0, count * SAMPLES - len(speech)))
-    stream = video.encode_clip(np.stack(part.crops), FPS, speech, crf=options.crf)
+    stream = encode_clip(np.stack(part.crops), FPS, speech, crf=options.crf)
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
         np.savez(

@@ -1,10 +1,9 @@
-"""Prepared talking footage: face crops at 25 fps with their speech, held in memory, cut into training samples.
+"""Prepared clips of talking people: face crops at 25 fps with their speech, in memory, and training samples of them.
 
 A prepared clip is one ``.npz`` file (written by ``prepare``): ``clip`` (wide face crops and 16 kHz speech as one
 encoded stream) or, uncompressed, ``crops`` (T, S, S, 3) uint8 RGB and ``wav`` int16; ``box`` (T, 4) and ``to_wide``
-(T, 2, 3) in the pixels of the source, ``identity``, ``path``. The wide crop reaches from a tenth of the face above the
-box to four tenths below it, and as wide: the generator's box and the wider crop of the sync benchmark both lie inside
-it.
+(T, 2, 3) in the pixels of the source, ``identity``, ``path``. The wide crop (``prepare.wide_box``) contains both the
+generator's box and the wider crop of the sync benchmark.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import audio, geometry, video
+from .. import audio, geometry
 from ..errors import InputError
+from ..metrics.lipsync import benchmark_box
 from ..types import Array
+from .clipfile import decode_clip
 
 FPS = 25  # frames a second of prepared clips
 SAMPLES = audio.RATE // FPS  # of the speech, in a frame
@@ -51,14 +52,14 @@ class Clip:
 
 
 def load_clip(path: Path, shift: float = 0.0) -> Clip:
-    """Read a prepared clip. ``shift``: frames its audio is late (its mouth leads); the audio is moved to fit.
+    """Read a prepared clip. shift: frames by which its audio is late, which is corrected.
 
     Raises InputError when the file is not a prepared clip.
     """
     try:
         with np.load(path, allow_pickle=False) as data:
             if "clip" in data:
-                crops, wav = video.decode_clip(data["clip"].tobytes())
+                crops, wav = decode_clip(data["clip"].tobytes())
             else:
                 crops, wav = data["crops"], data["wav"]
             box, to_wide = data["box"], data["to_wide"]
@@ -125,7 +126,7 @@ def held_identities(folder: Path | str, given: Sequence[str] | None = None) -> l
 
 
 class Sampler:
-    """Draws clips so that every identity weighs the same, damped: probability ~ (its frames) ** 0.5."""
+    """Draws clips: an identity with probability proportional to the square root of its number of frames."""
 
     def __init__(self, clips: list[Clip]) -> None:
         self.clips = clips
@@ -142,7 +143,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Look:
-    """How a sample's pictures are varied: the same for all frames of the sample."""
+    """Augmentation of a sample's pictures, the same for all of its frames."""
 
     flip: bool = False
     zoom: float = 1.0
@@ -152,11 +153,12 @@ class Look:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bias: float = 0.0
     gamma: float = 1.0
-    bend: Array | None = None  # (4, 4, 2) shifts in crop widths of a grid over the crop: another face's proportions
+    # (4, 4, 2) displacements, in crop widths, of a grid over the crop: changes the face's proportions
+    bend: Array | None = None
 
     @staticmethod
     def draw(rng: np.random.Generator, strength: float = 1.0, bend: float = 0.0) -> Look:
-        """A random look; strength 0 = none. ``bend``: how much proportions vary, in crop widths."""
+        """A random look; strength 0 = none. bend: standard deviation of the grid's displacements in crop widths."""
         if strength <= 0:
             return Look()
         s = strength
@@ -187,13 +189,8 @@ def face_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 96
 
 
 def benchmark_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 224) -> Array:
-    """(n, size, size, 3) uint8 BGR wider crops, as the sync benchmark cuts them (SyncNet's run_pipeline.py).
-
-    With s half the face's larger side: from s above the center to 1.8 s below, 1.4 s to either side.
-    """
-    x1, y1, x2, y2 = clip.face[frames].T
-    s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2
-    return _crops(clip, frames, np.stack([cx - 1.4 * s, cy - s, cx + 1.4 * s, cy + 1.8 * s], -1), look, size)
+    """(n, size, size, 3) uint8 BGR wider crops, as the sync benchmark cuts them (``metrics.lipsync.benchmark_box``)."""
+    return _crops(clip, frames, benchmark_box(clip.face[frames]), look, size)
 
 
 def _crops(clip: Clip, frames: list[int] | Array, boxes: Array, look: Look, size: int) -> Array:
@@ -229,7 +226,7 @@ def _crops(clip: Clip, frames: list[int] | Array, boxes: Array, look: Look, size
 
 
 def vary_speech(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Louder or softer, a tilted spectrum, a masked band: (..., 80, 16) in [-4, 4] -> the same."""
+    """Augmented mel, (..., 80, 16) in [-4, 4]: gain, spectral tilt, noise, at times a masked band."""
     if strength <= 0:
         return mel
     tilt = np.linspace(-1, 1, 80)[:, None] * rng.normal(0, 0.15 * strength)
