@@ -1,4 +1,4 @@
-"""Pictures for the detector, parser and restorer: finding, reading and spoiling them.
+"""Pictures for the detector, parser and restorer: finding, reading and augmenting them.
 
 Everything random takes a numpy generator, so that a batch is a function of its seed alone. Images are (H, W, 3) uint8
 RGB throughout.
@@ -18,7 +18,7 @@ from ..types import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
-# The loop's threads and torch's already fill the machine.
+# The loop's threads and torch's already use all processors.
 cv2.setNumThreads(1)
 
 
@@ -45,7 +45,7 @@ def read_rgb(path: Path, longest: int | None = None) -> Array:
 
 
 def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Other light: gain, bias, gamma, color cast, saturation; seldom gray."""
+    """Random light: gain, bias, gamma, color cast, saturation, seldom gray."""
     if strength <= 0:
         return image
     x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.25 * strength))
@@ -71,7 +71,7 @@ def jpeg(image: Array, quality: int) -> Array:
 
 
 def spoil(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Cheap camera faults: soft focus, motion, low resolution, noise, JPEG; each present in some samples only."""
+    """Random degradations: defocus, motion blur, low resolution, noise, JPEG; each in some of the samples."""
     h, w = image.shape[:2]
     draw = rng.random(5) / max(strength, 1e-6)
     if draw[0] < 0.2:

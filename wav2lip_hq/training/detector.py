@@ -1,9 +1,9 @@
-"""The face detector: RetinaFace-mobilenet0.25 in facexlib's layout, taught by other detectors.
+"""The face detector: RetinaFace-mobilenet0.25 in facexlib's layout, distilled from other detectors.
 
-There is no face data set with boxes here. Two detectors trained on WIDER FACE label the pictures (``facepack``),
-and the student learns them from scenes composed anew for each step (``scenes``): the small number of pictures is
-stretched over every face size, place, tilt, light and background. The losses are RetinaFace's (Deng et al. 2019):
-cross-entropy with hard negatives mined 7 : 1, smooth L1 on box and landmark offsets of the matched priors.
+No data set with boxes of faces is needed: two detectors trained on WIDER FACE label pictures (``facepack``), and the
+student is trained on scenes composed of them at random (``scenes``), which vary size, position, tilt, light and
+background of a small number of pictures. The losses are RetinaFace's (Deng et al. 2019):
+cross-entropy with hard negative mining (7 : 1), smooth L1 on box and landmark offsets of the matched anchors.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def network_input(images: Array) -> Array:
 
 
 def pad_to_stride(image: Array, stride: int = 32) -> Array:
-    """The image with black added at the right and bottom up to a multiple of the largest stride."""
+    """The image, zero-padded at the right and bottom to a multiple of the largest stride."""
     h, w = image.shape[:2]
     return np.pad(image, ((0, -h % stride), (0, -w % stride), (0, 0)))
 
@@ -61,8 +61,9 @@ def multibox_loss(
     mark_beta: float = 0.25,
 ) -> dict[str, Tensor]:
     """RetinaFace's losses. out: (B, A, 4), (B, A, 2) logits, (B, A, 10); label (B, A) in {1, 0, -1}; box (B, A, 4);
-    mark (B, A, 10). Box and landmark terms are means over the matched priors. ``mark_beta`` is where the landmarks'
-    smooth L1 turns from square to straight: RetinaFace's 1 is a tenth of a face, too lenient for a few pictures.
+    mark (B, A, 10). Box and landmark terms are means over the matched anchors. ``mark_beta`` is the offset at which
+    the landmarks' smooth L1 turns from quadratic to linear: RetinaFace's 1 is a tenth of a face, too large for little
+    data.
     """
     box_out, logits, mark_out = (o.float() for o in out)
     hit = label == 1
@@ -70,7 +71,7 @@ def multibox_loss(
     loss = F.cross_entropy(logits.flatten(0, 1), (label == 1).long().flatten(), reduction="none").view_as(
         logits[..., 0]
     )
-    # Hard negatives: the worst background priors of each picture; a picture without faces offers some too.
+    # Hard negatives: the background anchors of each picture with the largest loss; at least 16, also without a face.
     wrong = loss.detach().masked_fill(label != 0, -1)
     rank = wrong.argsort(1, descending=True).argsort(1)
     many = (negatives * hit.sum(1, keepdim=True)).clamp(min=16)
@@ -82,7 +83,7 @@ def multibox_loss(
 
 
 class DetectorTask(Task):
-    """Trains the detector on scenes painted from pictures that teachers labeled."""
+    """Trains the detector on scenes composed of pictures that teachers labeled."""
 
     Options: ClassVar[type[DetectorOptions]] = DetectorOptions
     options: DetectorOptions
@@ -190,8 +191,9 @@ def detect(module: nn.Module, image: Array, device: torch.device, threshold: flo
 def measure(
     task: DetectorTask, pictures: list[tuple[Array, Array, Array, Array]], device: torch.device
 ) -> dict[str, float]:
-    """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance over the distance of the
-    eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections on no face."""
+    """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance of landmarks over the
+    distance of the eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections with an IoU
+    below 0.3 with every face."""
     total, found, wrong = 0, 0, 0
     errors: list[float] = []
     for image, boxes, points, sure in pictures:
@@ -226,7 +228,7 @@ def draw(image: Array, boxes: Array, points: Array, side: int) -> Array:
 
 
 def load_pack(options: DetectorOptions) -> list[Picture]:
-    """The labeled pictures, made by the teachers first if need be."""
+    """The labeled pictures; the teachers label them first if there are none."""
     path = Path(options.pack)
     if path.exists():
         if options.data or options.footage:
@@ -240,8 +242,8 @@ def load_pack(options: DetectorOptions) -> list[Picture]:
 
 
 def held_names(names: list[str], options: DetectorOptions) -> set[str]:
-    """The pictures a recipe keeps apart: by the beginning of the name, and the last so many of a folder. Where it says
-    nothing, the last tenth of each folder."""
+    """Held-out pictures: by the beginning of the name, and the last so many of a folder, as the options say; by default
+    the last tenth of each folder."""
     starts, last = options.validation, options.validation_last
     out = {n for n in names if starts and n.startswith(starts)}
     if not starts and not last:

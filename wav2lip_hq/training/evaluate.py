@@ -1,8 +1,8 @@
-"""How good is a generator on people and speech it has never seen, judged by a network that did not teach it?
+"""Evaluation of a generator on held-out people and speech, by a sync network that it was not trained with.
 
-For each held-out clip the generator runs as it does at inference (the reference is the frame itself), once on the
-clip's own speech and once on another clip's. Its lower half is put back into the frame, the independent sync network
-measures offset, LSE-D and LSE-C, and the same measurement on the untouched footage is the yardstick.
+For each held-out clip the generator runs on the clip's own speech and on another clip's (the reference is the frame
+itself). Its lower half is pasted back into the frame, and the independent sync network measures offset, LSE-D and
+LSE-C, as it does on the unchanged footage for comparison.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
             face_parts.append(judge.forward_lip(torch.from_numpy(windows).permute(0, 4, 1, 2, 3).float()).numpy())
             sound_parts.append(judge.forward_aud(torch.from_numpy(sounds)).numpy())
     faces, sounds = np.concatenate(face_parts), np.concatenate(sound_parts)
-    # Centered, as for every network of few speakers: see metrics.lipsync.
+    # Centered, as for all networks trained on few speakers: see metrics.lipsync.
     found = from_distances(center(distances(faces, sounds)))
     return Sync(-found.offset, found.lse_d, found.lse_c)
 

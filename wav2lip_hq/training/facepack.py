@@ -1,7 +1,7 @@
-"""Pictures with labeled faces in one file: what the detector learns from.
+"""Pictures with labeled faces in one file: the detector's training data.
 
-``build`` lets the teachers look at images and at sparse frames of footage; ``load`` reads the result back. Pictures are
-kept as JPEG at ``longest`` px, so that a few thousand of them take tens of megabytes.
+``build`` has the teachers label images and sparse frames of footage; ``load`` reads the file. Pictures are kept as JPEG
+of at most ``longest`` px, so that a few thousand of them take tens of megabytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def frames(path: Path, short: int, long: int, longest: int) -> Iterator[tuple[st
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
                     image = frame.to_ndarray(format="rgb24")
-                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # telephones film sideways and say so
+                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # phones record sideways and say so
                     yield f"{path.stem}#{number}", shrink(np.ascontiguousarray(np.rot90(image, turns)), longest)
                 if number >= max(wanted):
                     break

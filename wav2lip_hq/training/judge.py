@@ -1,6 +1,6 @@
 """A second sync network, with SyncNet v2's layout and inputs, trained independently of the expert.
 
-It exists so that the LSE of generated footage is not measured by the network the generator was taught by: another
+It measures the LSE of generated footage, which the generator's own expert must not: another
 architecture, another crop (the whole face and some neck at 224 px, raw 0..255), another sound representation (MFCC),
 another distance (Euclidean, not cosine; Chung and Zisserman 2016) and another seed.
 """
@@ -48,7 +48,7 @@ class JudgeTask(ExpertTask):
         faces = talking.benchmark_crops(clip, np.arange(start, start + talking.WINDOW), look)
         sound = self.sound(clip, start)
         if rng is not None and self.augment:
-            # Loudness lives in the first coefficient, the room's color in the others; constant over the clip.
+            # Loudness is in the first coefficient, the spectral envelope in the others; constant over the clip.
             sound = sound + rng.normal(0, 1, (1, 13, 1)).astype(np.float32) * np.array(
                 [0.7] + [1.5] * 12, np.float32
             ).reshape(1, 13, 1)
@@ -71,7 +71,8 @@ class JudgeTask(ExpertTask):
         return {"loss": contrast + 0.1 * size, "contrast": contrast, "distance": distance.mean(), "top1": top}
 
     def evaluate(self, clips: list[Clip], device: torch.device, limit: int = 1 << 30) -> dict[str, float]:
-        """Pairs ranked rightly, clips whose offset is found within one frame, mean LSE-D and LSE-C."""
+        """Shares of pairs ranked correctly and of clips whose offset is found within one frame, mean LSE-D and
+        LSE-C."""
         rng = np.random.default_rng(0)
         ranked, total, found, loss = 0.0, 0, 0, 0.0
         lse_d, lse_c = [], []

@@ -1,4 +1,4 @@
-"""The landmark network: taught by the published face mesh on footage and photographs."""
+"""The landmark network: distilled from the published face mesh on footage and photographs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _CORNERS = mesh.at(78, 308)
 
 
 class LandmarksTask(Task):
-    """Lower ``score`` is better: error of the lips plus error of the opening, over the eyes' distance."""
+    """Trains the landmark network. ``score`` (lower is better): mean error of the lips plus error of the opening, in
+    distances of the eyes."""
 
     Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
     options: LandmarksOptions
@@ -53,9 +54,9 @@ class LandmarksTask(Task):
         self.face = mean_face(pack.mesh[train])
         self.pose = head_pose(pack.mesh, self.face)
         photo = np.char.startswith(pack.identity[train], "photo-")
-        # People count by the root of how much there is of them, so that nobody rules and short clips are not worn out.
+        # A person's weight is the square root of the number of pictures, so that neither long nor short clips dominate.
         people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
-        # Wide open mouths are rare: shown more often, else the network learns to open them too little.
+        # Wide open mouths are rare and are drawn more often: else predictions are too closed.
         gap = mesh.opening(pack.mesh[train][..., :2])
         weight = (0.5 + np.minimum(gap / gap.mean(), 2)) / np.sqrt(counts[which])
         for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
@@ -82,7 +83,7 @@ class LandmarksTask(Task):
         return lips.mean(0), vt[:SHAPES]
 
     def _begin_with_mean_shapes(self) -> None:
-        """The last layer starts as mean and main variations of the labels: half of the work is known beforehand."""
+        """Initialize the last layer with mean and principal components of the labels."""
         some = self.train[:: max(1, len(self.train) // 4000)]
         shapes = np.stack([geometry.apply(placed(self.pack.five[n])[0][None], self.pack.mesh[n, None, :, :2])[0]
                            for n in some]).reshape(len(some), -1)  # fmt: skip
@@ -132,7 +133,7 @@ class LandmarksTask(Task):
     ) -> dict[str, Tensor]:
         truth = batch["mesh"]
         eyes = (truth[:, _EYES[0]] - truth[:, _EYES[1]]).norm(dim=-1).clamp(min=8)
-        # What cannot be seen is guessed: less is asked of it.
+        # Hidden mouths can only be guessed: give them less weight.
         sure = batch["face"] * (0.3 + 0.7 * batch["visible"])
         count = sure.sum().clamp(min=1)
 
@@ -155,7 +156,7 @@ class LandmarksTask(Task):
     # ---- held-out figures
 
     def _held_views(self) -> dict[str, Array]:
-        """The network's inputs for everything held out, and the truth in them: as the product cuts them."""
+        """The network's inputs for all held-out faces, cropped as the landmarks stage does, and their labels."""
         pack, held = self.pack, np.flatnonzero(self.pack.held)
         maps = np.stack([placed(pack.five[n])[0] for n in held])
         turn = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
@@ -204,7 +205,7 @@ class LandmarksTask(Task):
         return figures
 
     def _covered(self, device: torch.device) -> dict[str, float]:
-        """Mean visibility of clear mouths and of covered ones, and how often 0.5 tells them apart."""
+        """Mean visibility of clear and of covered mouths, and the accuracy of a threshold of 0.5."""
         rng, pack = np.random.default_rng(5), self.pack
         images, truth = [], []
         some = self.views["index"][:: max(1, len(self.views["index"]) // 150)]

@@ -1,4 +1,4 @@
-"""The face mesh of every frame of prepared footage, from the original pictures, with the clip's own sound.
+"""The published face mesh of every frame of prepared clips, measured on the original footage, with the clip's sound.
 
 A label file has the name of its prepared clip: ``mesh`` (T, POINTS, 3) float32 in pixels of the source (z: the same
 unit, smaller is nearer), ``sure`` (T,) float32 in [0, 1], ``wav`` int16 16 kHz from half a second before the clip to

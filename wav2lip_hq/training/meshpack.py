@@ -1,4 +1,4 @@
-"""Faces with dense landmarks, labeled by the published face mesh: what the landmark network learns from.
+"""Faces with dense landmarks, labeled by the published face mesh: the landmark network's training data.
 
 A pack is a folder: ``crops.npy`` (N, SIZE, SIZE, 3) uint8 RGB, upright faces with room around them, and ``labels.npz``:
 ``mesh`` (N, POINTS, 3) and ``five`` (N, 5, 2) float32 in pixels of the crop, ``identity``, ``clip``, ``held`` (N,).
@@ -25,14 +25,14 @@ from .prepare import held_out
 from .ticks import Ticks
 
 SIZE = 224
-ROOM = 1.45  # side of what is stored over the side of what the network sees
-LEAST = 0.5  # confidence of the teacher below which a face is left out
-HELD_FRAMES = 120  # consecutive frames of a held-out clip: correlations over time want them all
+ROOM = 1.45  # side of a stored crop, in sides of the network's input
+LEAST = 0.5  # least confidence of the teacher in a face
+HELD_FRAMES = 120  # frames of a held-out clip; consecutive ones, for correlations over time
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A loaded pack; see the module. ``crops`` stays on the disk."""
+    """A loaded pack, see above. ``crops`` is memory-mapped."""
 
     crops: Array
     mesh: Array

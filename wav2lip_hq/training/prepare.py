@@ -1,8 +1,8 @@
-"""Footage -> training set: face crops at 25 fps with 16 kHz speech, cut with the pipeline's own stages.
+"""Footage -> training set: face crops at 25 fps with 16 kHz speech, made with the pipeline's own stages.
 
-Training and inference see the same crops because both come from the detect and track stages and from
-``geometry``. Each face track of a file becomes one ``.npz`` (see ``talking``), at most ``longest`` seconds long. A file
-already done is skipped, so a killed run continues; what was dropped, and why, is in ``dropped.csv``.
+Training and inference use the same crops, because both come from the detect and track stages and ``geometry``. Each
+face track of a file becomes ``.npz`` clips (see ``talking``) of at most ``longest`` seconds. Files already done are
+skipped, so a killed run continues; what was dropped, and why, is in ``dropped.csv``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .ticks import Ticks
 
 
 def wide_box(box: Array) -> Array:
-    """(T, 4) regions stored around face boxes (T, 4): square, 1.5 times the larger side."""
+    """(T, 4) stored regions around face boxes (T, 4): square, 1.5 times the larger side of the box."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
     side, center = np.maximum(x2 - x1, y2 - y1), (x1 + x2) / 2
     return np.stack([center - 0.75 * side, y1 - 0.1 * side, center + 0.75 * side, y1 + 1.4 * side], -1)

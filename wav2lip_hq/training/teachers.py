@@ -1,8 +1,8 @@
-"""Detectors that label pictures for the student: SCRFD 2.5g (onnx), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
+"""Detectors that label pictures for the student: SCRFD 2.5g (ONNX), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
 
-Both are trained on WIDER FACE and draw the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
-first). They make different mistakes, so a face both see is labeled with the mean of the two and of each one's mirror
-view; what only one sees is not called background.
+Both are trained on WIDER FACE and give the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
+first), but make different mistakes. A face that both find is labeled with the mean of the two and of each one's result
+on the mirror image; one that only one finds is neither face nor background.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Retina:
 
 
 def both_ways(detector: Scrfd | Retina, image: Array, size: int, threshold: float) -> Found:
-    """A detector's faces averaged with those it sees in the mirror image; a face seen one way only is kept."""
+    """A detector's faces averaged with those in the mirror image; faces found in one of the two are kept."""
     boxes, scores, points = detector(image, size, threshold)
     b, s, p = detector(np.ascontiguousarray(image[:, ::-1]), size, threshold)
     width = image.shape[1]
@@ -101,7 +101,8 @@ def both_ways(detector: Scrfd | Retina, image: Array, size: int, threshold: floa
 
 
 def merge(first: Found, second: Found, weight: float = 0.5, min_iou: float = 0.5) -> tuple[Found, Array]:
-    """Union of two sets of faces, those that coincide averaged (``weight`` of the first). Also says which coincided."""
+    """Union of two sets of faces, where those with an intersection over union above ``min_iou`` are averaged (with
+    ``weight`` for the first), and (N,) bool, which faces were averaged."""
     b1, s1, p1 = (a.copy() for a in first)
     b2, s2, p2 = second
     both = np.zeros(len(b1), bool)
