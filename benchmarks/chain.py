@@ -36,7 +36,8 @@ from wav2lip_hq import (
     models,
 )
 from wav2lip_hq.errors import InputError, OptionError, OutputError, StageError
-from wav2lip_hq.stages.parse import IMAGENET, REGIONS
+from wav2lip_hq.models import imagenet
+from wav2lip_hq.stages.parse import REGIONS
 from wav2lip_hq.types import Array
 
 # isort: split
@@ -178,7 +179,7 @@ class Chain:
     def _mask(self, face: Array) -> Array:
         """(h, w) bool: where the parser sees skin, nose or lips in a BGR face."""
         large = cv2.cvtColor(cv2.resize(face, (512, 512)), cv2.COLOR_BGR2RGB)
-        pixels = torch.from_numpy(((large / 255.0 - IMAGENET[0]) / IMAGENET[1]).astype(np.float32))
+        pixels = torch.from_numpy(((large / 255.0 - imagenet.MEAN) / imagenet.STD).astype(np.float32))
         classes = self.parser(pixels.permute(2, 0, 1)[None].to(self.device))[0].argmax(1)[0].cpu().numpy()
         inside = np.isin(classes, REGIONS["lower-face"]).astype(np.uint8)
         return np.asarray(cv2.resize(inside, face.shape[1::-1], interpolation=cv2.INTER_NEAREST).astype(bool))

@@ -204,7 +204,7 @@ class Sync:
             np.stack(self.crops),
             np.round(np.clip(self.wav[start:], -1, 1) * 32767).astype(np.int16),
             model=runtime.model(network, "syncnet_v2"),
-            centred=network in checkpoints.EMBEDDED,
+            centered=network in checkpoints.EMBEDDED,
         )
         series["confidence"] = [round(float(c), 4) for c in result.framewise]
         figures = {"lse_d": result.lse_d, "lse_c": result.lse_c}

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from skimage import data
 
+from wav2lip_hq.audio import RATE
+
 from . import machine
 
 RUN = """
@@ -74,11 +76,11 @@ def clip(folder: Path, seconds: float, width: int, height: int) -> tuple[Path, P
             frame.pts, frame.time_base = n, Fraction(1, 25)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    at = np.arange(round(seconds * 16000)) / 16000
+    at = np.arange(round(seconds * RATE)) / RATE
     tone = sum(np.sin(2 * np.pi * 140 * k * at) / k for k in range(1, 9)) * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * at))
     with wave.open(str(speech), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(16000)
+        file.setframerate(RATE)
         file.writeframes((np.clip(0.2 * tone, -1, 1) * 32767).astype("<i2").tobytes())
     return face, speech

@@ -54,7 +54,7 @@ class Watch:
         def call(model: Model, *args: Any, **kwargs: Any) -> Any:
             cost = self.costs.setdefault(model.name, Cost(NAMES.get(model.dtype, str(model.dtype))))
             cost.items += next((len(a) for a in args if isinstance(a, Tensor)), 1)
-            synchronise(model.device)
+            synchronize(model.device)
             began = time.perf_counter()
             if self.counting:
                 with FlopCounterMode(display=False) as counter:
@@ -62,7 +62,7 @@ class Watch:
                 cost.flops += counter.get_total_flops()
             else:
                 out = original(model, *args, **kwargs)
-            synchronise(model.device)
+            synchronize(model.device)
             cost.seconds += time.perf_counter() - began
             return out
 
@@ -76,7 +76,7 @@ class Watch:
         self._patch.stop()
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -92,10 +92,10 @@ def matrix_rate(device: torch.device, precision: str, side: int = 0, repeat: int
     a, b = (torch.randn(side, side, device=device).to(getattr(torch, PRECISIONS[precision])) for _ in range(2))
     times = []
     for _ in range(repeat + 1):  # the first is the warm-up
-        synchronise(device)
+        synchronize(device)
         began = time.perf_counter()
         a @ b
-        synchronise(device)
+        synchronize(device)
         times.append(time.perf_counter() - began)
     return 2 * side**3 / min(times[1:])
 

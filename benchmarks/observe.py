@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 
 from wav2lip_hq import HQPipeline
+from wav2lip_hq.audio import RATE
 from wav2lip_hq.errors import InputError
 from wav2lip_hq.types import Array, Chunk
 from wav2lip_hq.video import open_video
 
 from .items import MOVIES, Item
 
-RATE = 16000
 KEEP = ("faces.mask", "faces.to512", "faces.aligned")
 
 

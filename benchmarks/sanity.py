@@ -1,4 +1,4 @@
-"""Do the rulers measure what they say? Footage is spoilt in known ways and judged like anybody's result.
+"""Do the rulers measure what they say? Footage is spoiled in known ways and judged like anybody's result.
 
 A copy must score perfect; a blurred mouth must lose SSIM and sharpness; a frozen mouth must lose LSE-C; sound moved by
 N frames must move the offset by N frames. The table says of each whether it was so.

@@ -14,7 +14,7 @@ from wav2lip_hq import HQPipeline
 from wav2lip_hq.runtime import keep_pages
 
 from .chain import Chain, has_nms, random_weights
-from .networks import Watch, efficiency, matrix_rate, synchronise, table
+from .networks import Watch, efficiency, matrix_rate, synchronize, table
 
 NOTE = (
     "Both sides run the same embedded detector, generator and parser, and the same restorer with RANDOM weights of the "
@@ -62,10 +62,10 @@ def compare(
                 pages(keep=True)
 
         def rate(run: Callable[[], int]) -> float:
-            synchronise(device)
+            synchronize(device)
             began = time.perf_counter()
             frames = run()
-            synchronise(device)
+            synchronize(device)
             return frames / (time.perf_counter() - began)
 
         with Watch(counting=True) as counted:

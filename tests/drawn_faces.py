@@ -73,8 +73,8 @@ def labels(*shapes) -> torch.Tensor:
     return torch.from_numpy(out)
 
 
-class Labelled(torch.nn.Module):
-    """A parser that returns prepared labels, the first for the source faces and the second for synthesised ones."""
+class Labeled(torch.nn.Module):
+    """A parser that returns prepared labels, the first for the source faces and the second for synthesized ones."""
 
     def __init__(self, before, after):
         super().__init__()

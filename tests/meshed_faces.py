@@ -58,7 +58,7 @@ def face_mesh(opening: float = 0.0, wide: float = 1.0) -> np.ndarray:
 def picture(mesh: np.ndarray, seed: int = 0) -> np.ndarray:
     """(400, 400, 3) uint8: the frame that shows it, with teeth between open lips."""
     image = np.full((512, 512, 3), (90, 110, 130), np.uint8)
-    draw = lambda part, colour: cv2.fillPoly(image, [np.round(part * 16).astype(int)], colour, cv2.LINE_AA, 4)  # noqa: E731
+    draw = lambda part, color: cv2.fillPoly(image, [np.round(part * 16).astype(int)], color, cv2.LINE_AA, 4)  # noqa: E731
     draw(np.concatenate([mesh[points.JAW], mesh[points.FOREHEAD][::-1]]), SKIN)
     draw(mesh[points.OUTER_LIPS], LIPS)
     inside = np.zeros((512, 512), np.uint8)

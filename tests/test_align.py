@@ -26,7 +26,7 @@ BOX = np.array([40.0, 30, 120, 150])  # 80 x 120
 
 
 def ramp(height: int = 240, width: int = 320) -> Array:
-    """Red grows with x by 0.5 a pixel, green with y, blue is 100: the colour tells the place."""
+    """Red grows with x by 0.5 a pixel, green with y, blue is 100: the color tells the place."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 0.5, y * 0.5, np.full_like(x, 100)], -1).round().astype(np.uint8)
 
@@ -85,7 +85,7 @@ def test_landmarks_land_on_the_template() -> None:
     landed = points @ faces.to512[0, :, :2].T + faces.to512[0, :, 2]
     np.testing.assert_allclose(landed, geometry.FFHQ_512, atol=1e-3)
     assert faces.aligned.shape == (2, 512, 512, 3) and faces.aligned.dtype == np.uint8
-    # The colour of each crop pixel tells which frame pixel it is.
+    # The color of each crop pixel tells which frame pixel it is.
     back = geometry.invert(faces.to512[0])
     for u, v in ((256, 256), (200, 300), (310, 230)):
         x, y = back[:, :2] @ [u, v] + back[:, 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import COUNT, Labelled, drawn, labels, source, through
+from drawn_faces import COUNT, Labeled, drawn, labels, source, through
 from media import tiny_runtime
 
 from wav2lip_hq import geometry
@@ -22,8 +22,8 @@ def blended(change, *, frames=None, lips=None, **options):
     parse = ()
     if lips:
         runtime.batch_size = 64
-        runtime.add_model("labelled", Labelled(*lips), "bisenet_79999_iter")
-        parse = (Parse("labelled"),)
+        runtime.add_model("labeled", Labeled(*lips), "bisenet_79999_iter")
+        parse = (Parse("labeled"),)
 
     class Paint:
         scale = 1
@@ -60,7 +60,7 @@ def test_pixels_outside_the_mask_keep_their_values(method, deep):
         assert (before[n][inside] != after[n][inside]).any()
 
 
-def test_a_colour_cast_of_the_generator_is_removed():
+def test_a_color_cast_of_the_generator_is_removed():
     aligned = aligned_of()
     tinted = np.clip(aligned.astype(int) + [14, -6, 10], 0, 255).astype(np.uint8)
     before, corrected, _ = blended(lambda images: tinted)
@@ -105,7 +105,7 @@ def test_a_soft_synthesis_gets_the_sources_own_pixels_moved_along():
 
 
 def test_lips_keep_their_paint():
-    """Generators who saw few painted lips make them pale; the mean colour of the source's comes back."""
+    """Generators who saw few painted lips make them pale; the mean color of the source's comes back."""
     both = labels((0, (0, 0, 0, 0)))
     aligned = aligned_of()
     lips = both.numpy() == 12
@@ -121,22 +121,22 @@ def test_lips_keep_their_paint():
         there = cv2.warpAffine(lips.astype(np.uint8), geometry.invert(to512[n]), frame.shape[1::-1]) > 0
         frame[there] = (170, 30, 40)
 
-    def colour(lips):
+    def color(lips):
         _, after, faces = blended(pale, frames=red, lips=lips, texture=0.0)
         made = geometry.warp(after, faces.frame, faces.to512, 512)
         return made[:, 365:375, 240:272].reshape(-1, 3).mean(0)
 
-    with_paint, without = colour((both, both)), colour(None)
+    with_paint, without = color((both, both)), color(None)
     assert np.abs(with_paint - (170, 30, 40)).max() < 20 < np.abs(without - (170, 30, 40)).max()
 
 
-def opened(colour):
-    """A change that opens every mouth and fills it with a colour."""
+def opened(color):
+    """A change that opens every mouth and fills it with a color."""
 
     def change(images):
         out = aligned_of()
         for image in out:
-            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, colour, -1)
+            cv2.ellipse(image, (256, 370), (45, 30), 0, 0, 360, color, -1)
         return out
 
     return change
@@ -153,7 +153,7 @@ def test_teeth_are_not_violet():
 
 
 def test_a_new_mouth_does_arrive():
-    """Texture keeping and colour matching must not argue the synthesis away."""
+    """Texture keeping and color matching must not argue the synthesis away."""
     before, after, faces = blended(opened((40, 10, 10)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
     at = (0, int(y) + 1, int(x))

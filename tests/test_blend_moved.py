@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import Labelled, labels
+from drawn_faces import Labeled, labels
 from media import tiny_runtime
 from meshed_faces import TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
 
@@ -145,9 +145,9 @@ def test_what_lies_over_the_face_stays(known):
     seen = labels((16, (150, 330, 240, 420)))
     runtime = tiny_runtime()
     runtime.batch_size = 64
-    runtime.add_model("labelled", Labelled(seen, seen), "bisenet_79999_iter")
+    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
     chunk = talk([face_mesh(0)] * 2, [face_mesh(30)] * 2, known)
-    made = through(chunk, Parse("labelled"), Blend(), runtime=runtime)
+    made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
     change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
     assert change[340:410, 170:230].max() == 0 and change[340:420, 256:330].max() > 40
 
@@ -177,7 +177,7 @@ def test_chunks_and_spans_do_not_change_a_bit(known):
 
 
 def test_generated_faces_depend_on_no_more_than_their_context(known):
-    """The same for the path without landmarks: colours and detail are steadied over a fixed window."""
+    """The same for the path without landmarks: colors and detail are steadied over a fixed window."""
     rng = np.random.default_rng(0)
     has, wanted = swaying(30)
     chunk = talk(has, wanted)

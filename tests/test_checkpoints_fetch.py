@@ -33,7 +33,7 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
 class Server:
-    """A web server whose behaviour on each request is the next item of ``script`` (the last one repeats)."""
+    """A web server whose behavior on each request is the next item of ``script`` (the last one repeats)."""
 
     def __init__(self) -> None:
         self.script: list[str] = ["ok"]
@@ -377,7 +377,7 @@ def test_import(own_folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "whatever I called it.pth"
     source.write_bytes(BODY)
     listed = catalogue(Variant((), len(BODY), DIGEST))
-    entry, path = checkpoints.import_file(source, catalogue=listed)  # recognised by its hash
+    entry, path = checkpoints.import_file(source, catalogue=listed)  # recognized by its hash
     assert entry.name == "thing" and path == own_folder / "thing.pth" and path.read_bytes() == BODY
     assert source.exists()
     source.write_bytes(BODY + b"x")

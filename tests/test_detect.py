@@ -1,4 +1,4 @@
-"""Detect: decoding, suppression, sizes, skipped frames, real faces."""
+"""Detect: decoding, non-maximum suppression, sizes, skipped frames, real faces."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import torch
 from skimage import data as images
 from torch import nn
 
+from wav2lip_hq.boxes import box_voting, iou, nms
 from wav2lip_hq.errors import OptionError
+from wav2lip_hq.geometry import eight_bits, shrink
 from wav2lip_hq.models import build
+from wav2lip_hq.models.anchors import anchors, decode
 from wav2lip_hq.runtime import Runtime
-from wav2lip_hq.stages._anchors import INSIDE, anchors, decode, iou, suppress, vote
-from wav2lip_hq.stages.detect import BATCH, Detect, detect_faces, shrink
+from wav2lip_hq.stages.detect import BATCH, MAX_INSIDE, Detect, detect_faces
 from wav2lip_hq.types import Array, Chunk
 
 WEIGHTS = "data/weights/retinaface_mobilenet0.25_biubug6.pth"
-SIDES = ((16, 32), (64, 128), (256, 512))
 
 
 class Spot(nn.Module):
@@ -83,16 +84,16 @@ def red_spots(count: int = 9, height: int = 96, width: int = 160) -> Array:
 def test_voting_averages_what_overlaps() -> None:
     found = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60.0]])
     rows = np.array([[1.0], [4.0], [7.0]])
-    np.testing.assert_allclose(vote(rows, found, np.array([2.0, 1.0, 0.5]), np.array([0, 2])), [[2.0], [7.0]])
+    np.testing.assert_allclose(box_voting(rows, found, np.array([2.0, 1.0, 0.5]), np.array([0, 2])), [[2.0], [7.0]])
 
 
 def test_anchors_are_facexlibs() -> None:
     from facexlib.detection.retinaface_utils import PriorBox
 
     for height, width in ((64, 96), (70, 33)):
-        cfg = {"min_sizes": SIDES, "steps": [8, 16, 32], "clip": False}
+        cfg = {"min_sizes": [[16, 32], [64, 128], [256, 512]], "steps": [8, 16, 32], "clip": False}
         theirs = PriorBox(cfg, image_size=(height, width)).forward().numpy() * [width, height, width, height]
-        ours = anchors(height, width, SIDES)
+        ours = anchors(height, width)
         np.testing.assert_allclose(ours[:, :2], theirs[:, :2], atol=1e-3)
         np.testing.assert_allclose(np.stack([ours[:, 2]] * 2, 1), theirs[:, 2:], atol=1e-3)
 
@@ -102,7 +103,7 @@ def test_decoding_is_facexlibs() -> None:
     from facexlib.detection.retinaface_utils import decode_landm
 
     rng = np.random.default_rng(0)
-    anchor = anchors(96, 128, SIDES)
+    anchor = anchors(96, 128)
     offsets = rng.normal(size=(len(anchor), 4)).astype(np.float32)
     points = rng.normal(size=(len(anchor), 10)).astype(np.float32)
     prior = torch.tensor(np.concatenate([anchor[:, :2], anchor[:, 2:], anchor[:, 2:]], 1), dtype=torch.float32)
@@ -122,27 +123,27 @@ def test_suppression_against_a_plain_loop() -> None:
         width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
         common = max(width, 0) * max(height, 0)
         first, second = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
-        return bool(common / (first + second - common) > 0.4 or common / min(first, second) > INSIDE)
+        return bool(common / (first + second - common) > 0.4 or common / min(first, second) > MAX_INSIDE)
 
     left, kept = list(np.argsort(-scores)), []
     while left:
         best = left.pop(0)
         kept.append(best)
         left = [k for k in left if not clash(found[best], found[k])]
-    assert 5 < len(kept) < 60 and list(suppress(found, scores, 0.4)) == kept
+    assert 5 < len(kept) < 60 and list(nms(found, scores, 0.4, MAX_INSIDE)) == kept
     assert iou(np.array([[0, 0, 2, 2.0]]), np.array([[1, 0, 3, 2.0]]))[0, 0] == pytest.approx(1 / 3)
-    assert len(suppress(np.zeros((0, 4)), np.zeros(0), 0.4)) == 0
+    assert len(nms(np.zeros((0, 4)), np.zeros(0), 0.4)) == 0
 
 
 def test_finds_the_place_in_frame_coordinates() -> None:
     found = boxes(Detect("spot"), red_spots(), runtime(Spot()))
     for i, rows in enumerate(found):
         assert rows is not None and rows.shape == (1, 15) and rows.dtype == np.float32
-        # The cell covers pixels 16i .. 16i + 15, its centre is 16i + 7.5.
-        centre = (rows[0, :2] + rows[0, 2:4]) / 2
-        np.testing.assert_allclose(centre, [16 * i + 7.5, 55.5], atol=1e-3)
+        # The cell covers pixels 16i .. 16i + 15, its center is 16i + 7.5.
+        center = (rows[0, :2] + rows[0, 2:4]) / 2
+        np.testing.assert_allclose(center, [16 * i + 7.5, 55.5], atol=1e-3)
         np.testing.assert_allclose(rows[0, 2:4] - rows[0, :2], 64, atol=1e-3)
-        np.testing.assert_allclose(rows[0, 9:11], centre, atol=1e-3)  # the nose, in the middle here
+        np.testing.assert_allclose(rows[0, 9:11], center, atol=1e-3)  # the nose, in the middle here
 
 
 def test_reduced_size_and_deep_frames_give_the_same_place() -> None:
@@ -162,7 +163,7 @@ def test_shrinking_averages_instead_of_skipping() -> None:
     stripes[:, ::2] = 200
     assert np.ptp(shrink(stripes, 16)) <= 2
     assert shrink(stripes, 64) is stripes
-    assert shrink(stripes.astype(np.uint16) * 257, 16).dtype == np.uint8
+    np.testing.assert_array_equal(eight_bits(stripes.astype(np.uint16) * 257), stripes)
 
 
 def test_every_kth_frame_and_the_first_after_a_cut() -> None:

@@ -1,4 +1,4 @@
-"""Pixel-centre conventions, similarity fits and anti-aliased crops."""
+"""Pixel-center conventions, similarity fits and anti-aliased crops."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_box_to_crop_maps_edges_to_edges():
     assert np.allclose(m[:, :2] @ [58, 92] + m[:, 2], 95.5)
 
 
-def test_scaling_keeps_pixel_centres():
+def test_scaling_keeps_pixel_centers():
     """The middle of an image stays its middle, and the outer edge its edge."""
     m = g.scaling(4.0)
     assert np.allclose(m[:, :2] @ [47.5, 47.5] + m[:, 2], 191.5)
@@ -70,7 +70,7 @@ def test_sample_shift_by_whole_pixels_is_exact():
 
 
 def test_shrinking_is_anti_aliased():
-    """A one-pixel checkerboard shrinks to flat grey; plain bilinear sampling would give moire."""
+    """A one-pixel checkerboard shrinks to flat gray; plain bilinear sampling would give moire."""
     y, x = np.mgrid[:512, :512]
     board = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, 2)
     for scale in (0.13, 0.21, 0.37):
@@ -81,7 +81,7 @@ def test_shrinking_is_anti_aliased():
 
 @pytest.mark.parametrize(("scale", "sigma"), [(0.2, 14.0), (0.5, 14.0), (1.0, 11.0), (2.5, 4.0)])
 def test_positions_survive_every_scale(scale, sigma):
-    """A blob's centre lands where the matrix says, to a tenth of a crop pixel."""
+    """A blob's center lands where the matrix says, to a tenth of a crop pixel."""
     image = np.zeros((400, 400, 3), np.uint8)
     y, x = np.mgrid[:400, :400]
     blob = 255 * np.exp(-((x - 200.3) ** 2 + (y - 190.6) ** 2) / (2 * sigma**2))

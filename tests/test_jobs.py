@@ -170,7 +170,7 @@ def test_every_frame_and_time_of_the_source_is_in_the_joined_output(desk):
     assert [t for t, _ in made] == [t for t, _ in source]
     assert probe_sound(desk / "out" / "a.mp4").duration == pytest.approx(2.0, abs=0.1)
     facts = json.loads((desk / "out" / "a.mp4.json").read_text())
-    assert facts["parts"] == {"rendered": 3, "kept_from_before": 0} and facts["faces"]["synthesised"] == 50
+    assert facts["parts"] == {"rendered": 3, "kept_from_before": 0} and facts["faces"]["synthesized"] == 50
     assert facts["checkpoints"]["embedded-articulation"]["sha256"] and facts["inputs"][0]["sha256"]
     assert facts["output"]["frames"] == 75 and facts["made"]["packages"]["torch"]
     assert not list((desk / "jobs.yaml.work").glob("*/part-*")), "parts are gone when the job is done"
@@ -263,8 +263,8 @@ def test_unchanged_work_is_skipped_and_changed_work_redone(desk):
 
 
 def test_failures_are_told_apart_and_the_rest_goes_on(desk):
-    grey = np.full((20, 120, 160, 3), 128, np.uint8)
-    write_video(desk / "empty.mp4", grey, fps=25)
+    gray = np.full((20, 120, 160, 3), 128, np.uint8)
+    write_video(desk / "empty.mp4", gray, fps=25)
     (desk / "broken.mp4").write_bytes(b"this is no film")
     good = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/good.mp4"}
     path = write_jobs(

@@ -1,4 +1,4 @@
-"""Joined parts are what an undivided file would be: frames, times, shape of pixels, colours, depth, rate."""
+"""Joined parts are what an undivided file would be: frames, times, shape of pixels, colors, depth, rate."""
 
 from __future__ import annotations
 
@@ -166,10 +166,10 @@ def film(tmp_path_factory):
     with open_video(folder / "talk.mp4") as reader:
         frames = np.stack([frame.astype(np.uint16) * 257 for _, frame, _ in reader])
     pts, base = [Fraction(1201 * n + 300 * (n % 3), 30000) for n in range(len(frames))], Fraction(1, 30000)
-    colours = {"sample_aspect_ratio": Fraction(4, 3), **BT709}
+    colors = {"sample_aspect_ratio": Fraction(4, 3), **BT709}
     options = {"x265-params": "log-level=error"}
     coded = {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": options}
-    return write_video(folder / "film.mov", frames, pts=pts, time_base=base, **coded, **colours)
+    return write_video(folder / "film.mov", frames, pts=pts, time_base=base, **coded, **colors)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
@@ -181,7 +181,7 @@ def test_a_job_in_parts_is_as_one_in_a_piece(film, tmp_path, suffix):
     done = jobs.work_here(tmp_path / "jobs.yaml")
     assert done.exit_code == 0, done.text()
     made = json.loads((tmp_path / f"parts{suffix}.json").read_text())
-    assert made["parts"]["rendered"] == 3 and made["faces"]["synthesised"] > 0
+    assert made["parts"]["rendered"] == 3 and made["faces"]["synthesized"] > 0
     (told, times, _), (want, due, _) = facts(tmp_path / f"parts{suffix}"), facts(tmp_path / f"one{suffix}")
     assert told == want and times == due and len(times) == made["output"]["frames"] > 50
     assert told["pix_fmt"] == "yuv420p10le" and told["sample_aspect_ratio"] == Fraction(4, 3)

@@ -111,7 +111,7 @@ def test_no_face_gives_empty_arrays_and_a_wrong_network_is_refused(tiny: Runtime
         find_mesh(frames, np.zeros(1, int), five, Runtime("cpu"), "no-such-network")
 
 
-def test_the_network_is_recognised_and_small(tmp_path) -> None:
+def test_the_network_is_recognized_and_small(tmp_path) -> None:
     module = models.build("landmarks")
     path = tmp_path / "network.safetensors"
     checkpoints.save(path, module, "landmarks", {"width": module.width}, {}, half=True)
@@ -129,7 +129,7 @@ def test_lips_stay_where_they_are_regressed_without_evidence() -> None:
     flat = module._place(inside[None], torch.zeros(1, 40, 28, 40))
     assert torch.allclose(flat[0], inside, atol=0.3)
     spike = torch.zeros(1, 40, 28, 40)
-    spike[:, :, 10, 12] = 50.0  # the cell's centre: 64 + 10 * 2 + 0.5 down, 24 + 12 * 2 + 0.5 to the right
+    spike[:, :, 10, 12] = 50.0  # the cell's center: 64 + 10 * 2 + 0.5 down, 24 + 12 * 2 + 0.5 to the right
     placed = module._place(torch.tensor([[52.0, 80.0]]).expand(40, 2)[None], spike)
     assert torch.allclose(placed[0], torch.tensor([48.5, 84.5]).expand(40, 2), atol=0.1)
     assert lips.shape == (1, 40, 2)

@@ -59,12 +59,12 @@ def test_more_distortion_is_more_distance(model, kind):
     found = []
     for strength in (0.0, 0.5, 1.0, 2.0):
         if kind == "noise":
-            spoilt = image + 12 * strength * noise
+            spoiled = image + 12 * strength * noise
         elif kind == "blur":
-            spoilt = cv2.GaussianBlur(image, (0, 0), 2 * strength) if strength else image
+            spoiled = cv2.GaussianBlur(image, (0, 0), 2 * strength) if strength else image
         else:
-            spoilt = image + 0.4 * strength * (other.astype(float) - image)
-        found.append(model(np.clip(np.round(spoilt), 0, 255).astype(np.uint8), image))
+            spoiled = image + 0.4 * strength * (other.astype(float) - image)
+        found.append(model(np.clip(np.round(spoiled), 0, 255).astype(np.uint8), image))
     assert found[0] == 0 and found == sorted(found) and len(set(found)) == 4, found
 
 

@@ -295,7 +295,7 @@ def test_real_compact_checkpoint_is_identified(shared: Shared) -> None:
 def test_unknown_names_and_options_are_named() -> None:
     with pytest.raises(OptionError, match="unknown architecture 'wav2lop'"):
         models.build("wav2lop")
-    with pytest.raises(OptionError, match="colour"):
-        models.build("wav2lip", colour=1)
+    with pytest.raises(OptionError, match="color"):
+        models.build("wav2lip", color=1)
     assert models.identify({"x": torch.zeros(1)}) is None
     assert models.identify({}) is None

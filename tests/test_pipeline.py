@@ -76,7 +76,7 @@ def test_the_chunk_size_never_changes_the_output(wav):
         assert difference.max() <= 1 and (difference > 0).mean() < 0.01
 
 
-def test_deep_colour_keeps_its_low_bits_outside_the_mask(wav):
+def test_deep_color_keeps_its_low_bits_outside_the_mask(wav):
     frames = clip(8, dtype=np.uint16)
     frames += np.arange(8, dtype=np.uint16)[:, None, None, None]
     with tiny_pipeline().open(frames, wav, extend="stop") as chunks:
@@ -230,7 +230,7 @@ def test_the_notice_is_in_the_metadata_unless_unwanted(pipe, wav, tmp_path):
     for mark in (True, False):
         report = pipe.run(clip(4), wav, tmp_path / f"o{mark}.mp4", mark=mark, extend="stop")
         with av.open(str(report.output)) as container:
-            assert ("synthesised" in container.metadata.get("comment", "")) is mark
+            assert ("synthesized" in container.metadata.get("comment", "")) is mark
 
 
 def test_composing(pipe):

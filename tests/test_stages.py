@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from drawn_faces import COUNT, Labelled, drawn, labels, source, through
+from drawn_faces import COUNT, Labeled, drawn, labels, source, through
 from media import tiny_runtime
 
 from wav2lip_hq import audio
@@ -45,7 +45,7 @@ def test_the_generator_gets_its_window_of_the_speech_and_the_masked_face(runtime
     assert not face[:, :3, 48:].any(), "the lower half must be hidden from the network"
 
 
-def test_only_the_lower_half_of_the_aligned_face_is_synthesised(runtime):
+def test_only_the_lower_half_of_the_aligned_face_is_synthesized(runtime):
     faces = through(runtime, LipSync("tiny-generator")).faces
     changed = (faces.synced != faces.aligned).any((0, 3))
     assert changed[300:].any() and not changed[:200].any()
@@ -93,9 +93,9 @@ def test_the_wrong_network_is_named_for_what_it_is(runtime):
 def masks(before, after=None, **options):
     runtime = tiny_runtime()
     runtime.batch_size = 64
-    parser = Labelled(before, before if after is None else after)
-    runtime.add_model("labelled", parser, "bisenet_79999_iter")
-    done = through(runtime, LipSync("tiny-generator"), Parse("labelled", **options))
+    parser = Labeled(before, before if after is None else after)
+    runtime.add_model("labeled", parser, "bisenet_79999_iter")
+    done = through(runtime, LipSync("tiny-generator"), Parse("labeled", **options))
     return done.faces.mask, done.faces
 
 
@@ -141,7 +141,7 @@ def test_the_mask_does_not_flicker_with_the_parser():
     """One frame whose mouth the parser misses must not blink."""
     runtime = tiny_runtime()
 
-    class Blinks(Labelled):
+    class Blinks(Labeled):
         def parse(self, x):
             out = super().parse(x)
             if len(out) == COUNT:
@@ -254,7 +254,7 @@ def test_networks_of_other_kinds_open_through_spandrel(tmp_path, runtime):
 
 
 def test_a_network_that_restores_nothing_is_refused(runtime):
-    with pytest.raises(OptionError, match="restores nothing"):
+    with pytest.raises(OptionError, match="no restorer"):
         through(runtime, LipSync("tiny-generator"), Restore("tiny-parser"))
 
 

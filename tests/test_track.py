@@ -484,8 +484,8 @@ def test_reference_picks_the_person(shared: Callable[[str], Path], tmp_path: Pat
         (chunk,) = track.run(iter([looked]), RUNTIME)
         assert chunk.faces is not None and chunk.faces.box is not None
         assert chunk.faces.frame.tolist() == list(range(12))
-        centre = (chunk.faces.box[:, 0] + chunk.faces.box[:, 2]) / 2
-        assert (centre // 256 == n).all(), person.name
+        center = (chunk.faces.box[:, 0] + chunk.faces.box[:, 2]) / 2
+        assert (center // 256 == n).all(), person.name
 
 
 def test_an_embedding_can_be_plugged_in(shared: Callable[[str], Path], tmp_path: Path) -> None:

@@ -13,9 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from wav2lip_hq import checkpoints, models
+from wav2lip_hq.boxes import iou
 from wav2lip_hq.errors import InputError, OptionError
-from wav2lip_hq.training import boxes, degrade, detector, facepack, labels, parser, restorer, scenes
+from wav2lip_hq.models.anchors import anchors as make_anchors
+from wav2lip_hq.models.anchors import decode, encode
+from wav2lip_hq.training import degrade, detector, facepack, labels, parser, restorer, scenes
 from wav2lip_hq.training.loop import Recipe, Trainer
+from wav2lip_hq.training.matching import match
 from wav2lip_hq.training.scenes import Faces, Painter
 from wav2lip_hq.training.tasks import load_recipe
 from wav2lip_hq.training.turning import turned
@@ -139,36 +143,27 @@ def test_a_turned_face_takes_its_landmarks_along() -> None:
         np.testing.assert_array_equal(out[:, 5], image[:, 5])
 
 
-def test_priors_are_facexlibs() -> None:
-    models.build("retinaface_mobilenet0.25")  # makes facexlib importable
-    from facexlib.detection.retinaface_utils import PriorBox
-
-    config = {"min_sizes": [list(s) for s in boxes.SIZES], "steps": list(boxes.STRIDES), "clip": False}
-    theirs = PriorBox(config, image_size=(96, 160)).forward().numpy() * np.array([160, 96, 160, 96])
-    np.testing.assert_allclose(boxes.priors(96, 160), theirs, atol=1e-4)
-
-
 def test_encoding_is_undone_by_decoding() -> None:
     rng = np.random.default_rng(0)
-    anchors = boxes.priors(64, 64)
+    anchors = make_anchors(64, 64)
     corner = rng.uniform(0, 40, (len(anchors), 2))
     box = np.concatenate([corner, corner + rng.uniform(5, 60, corner.shape)], 1)
     points = rng.uniform(0, 64, (len(anchors), 5, 2))
-    back, marks = boxes.decode(*boxes.encode(box, points, anchors), anchors)
+    back, marks = decode(*encode(box, points, anchors), anchors)
     np.testing.assert_allclose(back, box, atol=1e-3)
     np.testing.assert_allclose(marks, points, atol=1e-3)
 
 
-def test_matching_gives_every_sure_face_a_prior_and_leaves_unsure_ones_out() -> None:
-    anchors = boxes.priors(256, 256)
+def test_matching_gives_every_sure_face_an_anchor_and_leaves_unsure_ones_out() -> None:
+    anchors = make_anchors(256, 256)
     box = np.array([[10, 10, 23, 22], [60, 60, 200, 220], [200, 20, 240, 60]], np.float32)
-    label, offset, _ = boxes.match(box, np.zeros((3, 5, 2)), np.array([True, True, False]), anchors)
-    decoded, _ = boxes.decode(offset, np.zeros((len(anchors), 10)), anchors)
+    label, offset, _ = match(box, np.zeros((3, 5, 2)), np.array([True, True, False]), anchors)
+    decoded, _ = decode(offset, np.zeros((len(anchors), 10)), anchors)
     hit = decoded[label == 1]
-    assert (boxes.overlaps(box[:2], hit).max(1) > 0.99).all(), "both sure faces are learned"
-    assert boxes.overlaps(box[2:], hit).max() < 0.5, "the unsure one is not"
+    assert (iou(box[:2], hit).max(1) > 0.99).all(), "both sure faces are learned"
+    assert iou(box[2:], hit).max() < 0.5, "the unsure one is not"
     assert (label == -1).any()
-    assert not boxes.match(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, bool), anchors)[0].any()
+    assert not match(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, bool), anchors)[0].any()
 
 
 def test_labels_follow_the_picture_through_a_mirror_and_a_turn() -> None:
@@ -226,10 +221,10 @@ def test_a_damaged_pack_is_refused(tmp_path: Path) -> None:
 
 
 def test_multibox_loss_is_least_for_the_right_answer() -> None:
-    anchors = boxes.priors(64, 64)
+    anchors = make_anchors(64, 64)
     box = np.array([[10, 10, 44, 46]], np.float32)
     points = np.array([[[18, 20], [36, 20], [27, 28], [20, 38], [34, 38]]], np.float32)
-    label, offset, mark = (torch.from_numpy(a[None]) for a in boxes.match(box, points, np.ones(1, bool), anchors))
+    label, offset, mark = (torch.from_numpy(a[None]) for a in match(box, points, np.ones(1, bool), anchors))
     logits = torch.stack([-8.0 * (label == 1) + 4, 8.0 * (label == 1) - 4], -1)
     right = detector.multibox_loss((offset, logits, mark), label, offset, mark)
     assert float(right["loss"]) < 0.05
@@ -255,7 +250,7 @@ def test_degraded_pictures_are_small_and_repeatable(kind: str) -> None:
     assert small.shape == (32, 32, 3) and small.dtype == np.uint8
     assert np.array_equal(small, degrade.degrade(image, np.random.default_rng(3), kind))
     plain = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
-    assert np.abs(small.astype(int) - plain).mean() < 12, "the same picture, in the same place and colour"
+    assert np.abs(small.astype(int) - plain).mean() < 12, "the same picture, in the same place and color"
 
 
 def test_scores_of_a_confusion() -> None:

@@ -76,7 +76,7 @@ def test_the_lag_of_a_clip_is_found():
 
 @pytest.fixture()
 def footage(tmp_path):
-    """Prepared clips that were labelled: loud where the mouth is open."""
+    """Prepared clips that were labeled: loud where the mouth is open."""
     data, labels = tmp_path / "data", tmp_path / "labels"
     data.mkdir()
     labels.mkdir()

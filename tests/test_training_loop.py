@@ -14,7 +14,7 @@ from torch import nn
 pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra")
 
 from wav2lip_hq.errors import InputError, OptionError  # noqa: E402
-from wav2lip_hq.training.loop import Ema, Recipe, Task, Trainer, learning_rate  # noqa: E402
+from wav2lip_hq.training.loop import Recipe, Task, Trainer, learning_rate, moving_average  # noqa: E402
 from wav2lip_hq.training.tasks import load_recipe  # noqa: E402
 
 
@@ -33,9 +33,9 @@ class Line(Task):
         x = rng.normal(size=(self.recipe.batch_size, 1)).astype(np.float32)
         return {"x": x, "y": 3 * x - 1}
 
-    def step(self, batch, optimise):
+    def step(self, batch, optimize):
         loss = (self.live["line"](batch["x"]) - batch["y"]).pow(2).mean()
-        optimise("line", loss)
+        optimize("line", loss)
         return {"mse": loss.detach()}
 
     def validate(self, device):
@@ -75,10 +75,10 @@ def test_a_killed_run_continues_exactly(tmp_path, stop):
     part = Trainer(Line(recipe(ema=0.9, schedule="cosine", clip=1.0, save_minutes=0)), tmp_path / "part")
     original = part.task.step
 
-    def step(batch, optimise):
+    def step(batch, optimize):
         if part.step == stop:
             raise Killed
-        return original(batch, optimise)
+        return original(batch, optimize)
 
     part.task.step = step
     with pytest.raises(Killed):
@@ -87,8 +87,8 @@ def test_a_killed_run_continues_exactly(tmp_path, stop):
     assert 0 < again.step <= stop
     again.run(on_log=lambda text: None)
     assert torch.equal(weights(whole), weights(again))
-    for key, value in whole.emas["line"].state.items():
-        assert torch.equal(value, again.emas["line"].state[key])
+    for key, value in whole.averages["line"].state_dict().items():
+        assert torch.equal(value, again.averages["line"].state_dict()[key])
 
 
 def test_losses_fall_and_everything_is_written(tmp_path):
@@ -133,7 +133,7 @@ def test_plateau_halves_the_rate(tmp_path):
 
 def test_a_diverging_run_says_so(tmp_path):
     trainer = Trainer(Line(recipe()), tmp_path)
-    trainer.task.step = lambda batch, optimise: {"mse": math.nan}
+    trainer.task.step = lambda batch, optimize: {"mse": math.nan}
     with pytest.raises(OptionError, match="lower the lr"):
         trainer.run(on_log=lambda text: None)
 
@@ -145,14 +145,14 @@ def test_learning_rate_schedules():
     assert learning_rate(recipe(), 50, 0.5) == pytest.approx(0.005)
 
 
-def test_ema_follows():
+def test_the_moving_average_follows():
     module = nn.Linear(1, 1, bias=False)
-    ema = Ema(module, 0.5)
+    average = moving_average(module, 0.5)
     start = float(module.weight)
     with torch.no_grad():
         module.weight.fill_(start + 1)
-    ema.update(module)
-    assert start < float(ema.state["weight"]) < start + 1.001
+    average.update_parameters(module)
+    assert float(average.module.weight) == pytest.approx(start + 9 / 11), "the first update's decay is 2 / 11"
 
 
 def test_recipe_errors(tmp_path):

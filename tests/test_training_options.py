@@ -75,7 +75,7 @@ def test_a_recipe_without_its_data_says_what_to_set(path, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_misspelt_option_is_refused_at_once(task, tmp_path, capsys):
+def test_a_misspelled_option_is_refused_at_once(task, tmp_path, capsys):
     for field in dataclasses.fields(TASKS[task].options):
         wrong = field.name + "x"
         with pytest.raises(
@@ -150,7 +150,7 @@ def test_a_recipe_of_another_task_is_refused(capsys):
     assert "wav2lip-hq train generator generator-pixels" in capsys.readouterr().err
 
 
-def test_the_ablation_refuses_a_misspelt_option_before_it_trains(tmp_path):
+def test_the_ablation_refuses_a_misspelled_option_before_it_trains(tmp_path):
     pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra")
     from wav2lip_hq.training.ablation import ablation
 

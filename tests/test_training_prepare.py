@@ -6,10 +6,12 @@ import csv
 
 import numpy as np
 import pytest
+from media import face_frame
 from talker import talker
 
 from wav2lip_hq.errors import InputError
 from wav2lip_hq.training import talking
+from wav2lip_hq.training.clipfile import decode_clip, encode_clip
 from wav2lip_hq.training.prepare import Options, held_out, prepare
 
 
@@ -70,3 +72,17 @@ def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError):
         prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_training_clips_as_bytes():
+    frames = np.stack([face_frame(n, 96, 96) for n in range(30)])
+    t = np.arange(30 * 640) / 16000
+    wav = (0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t)).astype(np.float32)
+    data = encode_clip(frames, 25, wav)
+    back, sound = decode_clip(data)
+    assert back.shape == frames.shape and np.abs(back.astype(int) - frames).mean() < 6
+    n = min(len(sound), len(wav)) - 400
+    lags = {
+        k: float(np.dot(wav[200 : n - 200], sound[200 + k : n - 200 + k].astype(float))) for k in range(-160, 161, 4)
+    }
+    assert abs(max(lags, key=lags.get)) <= 16  # 1 ms

@@ -14,7 +14,7 @@ pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra
 
 from wav2lip_hq.errors import InputError  # noqa: E402
 from wav2lip_hq.training import footage, talking  # noqa: E402
-from wav2lip_hq.training.critic import PatchCritic, hinge, likeness  # noqa: E402
+from wav2lip_hq.training.critic import PatchCritic, feature_matching, hinge  # noqa: E402
 from wav2lip_hq.training.expert import ExpertTask, spread  # noqa: E402
 from wav2lip_hq.training.generator import GeneratorTask, masked  # noqa: E402
 from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
@@ -211,7 +211,7 @@ def test_a_critic_learns_beside_the_generator_and_is_heard(data, tmp_path, criti
     made, real = torch.rand(2, 3, 96, 96, requires_grad=True), torch.rand(2, 3, 96, 96)
     task.live = dict(task.modules)  # without the loop around them
     task.modules["critic"].zero_grad()
-    task._displeasure(made, real, 2).backward()
+    task._adversarial_loss(made, real, 2).backward()
     assert made.grad is not None and made.grad[:, :, :48].abs().max() == 0 < made.grad[:, :, 60:].abs().max()
     assert all(p.grad is None or not p.grad.any() for p in task.modules["critic"].parameters())
 
@@ -230,7 +230,7 @@ def test_a_critic_of_patches_tells_soft_from_sharp():
     assert loss.item() < 1, "2 is what a critic scores who cannot tell"
     with torch.no_grad():
         seen, wanted = critic(soft)[1], critic(sharp)[1]
-    assert float(likeness(seen, wanted)) > 0 == float(likeness(wanted, wanted))
+    assert float(feature_matching(seen, wanted)) > 0 == float(feature_matching(wanted, wanted))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reading and writing: timestamps, colours, depth, rotation, sound, and files that appear only when complete."""
+"""Reading and writing: timestamps, colors, depth, rotation, sound, and files that appear only when complete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def smooth(count=6, height=120, width=160, dtype=np.uint8):
 
 @pytest.mark.parametrize("height", [120, 720])
 @pytest.mark.parametrize("tags", [{}, {"colorspace": 1, "color_primaries": 1, "color_trc": 1}, {"color_range": 2}])
-def test_colours_survive_a_round_trip(tmp_path, height, tags):
+def test_colors_survive_a_round_trip(tmp_path, height, tags):
     frames = smooth(3, height, height * 4 // 3)
     source = write_video(tmp_path / "a.mp4", frames, options={"crf": "4"}, **tags)
     info, before = read(source)
@@ -251,20 +251,6 @@ def test_backwards_needs_little_memory(tmp_path):
         times = [f[0] for f in reader]
         back = [int(f[1][0, 0, 0]) // 4 for f in reader.backwards(times, 7)]
     assert back == list(range(49, -1, -1))
-
-
-def test_training_clips_as_bytes():
-    frames = np.stack([face_frame(n, 96, 96) for n in range(30)])
-    t = np.arange(30 * 640) / 16000
-    wav = (0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t)).astype(np.float32)
-    data = video.encode_clip(frames, 25, wav)
-    back, sound = video.decode_clip(data)
-    assert back.shape == frames.shape and np.abs(back.astype(int) - frames).mean() < 6
-    n = min(len(sound), len(wav)) - 400
-    lags = {
-        k: float(np.dot(wav[200 : n - 200], sound[200 + k : n - 200 + k].astype(float))) for k in range(-160, 161, 4)
-    }
-    assert abs(max(lags, key=lags.get)) <= 16  # 1 ms
 
 
 def test_clear_errors(tmp_path):

@@ -68,14 +68,14 @@ def upright(points: Array, template: Array) -> Array:
     """
     p, w = np.asarray(points, np.float64), (_TRUST / _TRUST.sum())[:, None]
     source, goal = p[:, RIGID], np.asarray(template, np.float64)[RIGID]
-    middle, centre = (source * w).sum(1, keepdims=True), (goal * w).sum(0)
-    a, b = source - middle, goal - centre
+    middle, center = (source * w).sum(1, keepdims=True), (goal * w).sum(0)
+    a, b = source - middle, goal - center
     u, s, vt = np.linalg.svd(np.swapaxes(a * w, 1, 2) @ b)
     sign = np.ones((len(p), 3))
     sign[:, 2] = np.sign(np.linalg.det(u @ vt))
     turn = (u * sign[:, None]) @ vt
     scale = (s * sign).sum(1) / np.maximum((a**2 * w).sum((1, 2)), 1e-12)
-    return np.asarray(((p - middle) @ turn) * scale[:, None, None] + centre)
+    return np.asarray(((p - middle) @ turn) * scale[:, None, None] + center)
 
 
 def camera(seen: Array, body: Array, steps: int = 6) -> Array:

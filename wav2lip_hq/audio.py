@@ -70,7 +70,7 @@ def _mel_basis() -> Array:
 def mel_spectrogram(wav: Array) -> Array:
     """(n,) float32 mono 16 kHz in [-1, 1] -> (80, 1 + n // 200) float32 in [-4, 4], exactly as Wav2Lip's audio.py.
 
-    Pre-emphasis 0.97, STFT 800/200 (Hann, centred), magnitude, 80 mel bands 55 to 7600 Hz, decibels with floor 1e-5,
+    Pre-emphasis 0.97, STFT 800/200 (Hann, centered), magnitude, 80 mel bands 55 to 7600 Hz, decibels with floor 1e-5,
     reference 20 dB, minimum -100 dB, mapped symmetrically to +-4. Source: Rudrabha/Wav2Lip audio.py and hparams.py.
     """
     import librosa
@@ -81,7 +81,7 @@ def mel_spectrogram(wav: Array) -> Array:
     for at in range(0, total, BLOCK):  # an hour of speech at once would take gigabytes
         count = min(BLOCK, total - at)
         spectrum = librosa.stft(
-            y=_emphasised(wav, at * HOP - FFT // 2, (count - 1) * HOP + FFT),
+            y=_emphasized(wav, at * HOP - FFT // 2, (count - 1) * HOP + FFT),
             n_fft=FFT,
             hop_length=HOP,
             win_length=FFT,
@@ -92,7 +92,7 @@ def mel_spectrogram(wav: Array) -> Array:
     return out
 
 
-def _emphasised(wav: Array, start: int, count: int) -> Array:
+def _emphasized(wav: Array, start: int, count: int) -> Array:
     """``count`` samples from ``start`` on after pre-emphasis 0.97; zeros beyond the ends."""
     first, last = max(start, 0), min(start + count, len(wav))
     out = np.zeros(count, np.float32)
@@ -148,7 +148,7 @@ class SpeechActivity:
         power = np.einsum("ij,ij->i", whole, whole, dtype=np.float32) / hop
         if len(rest) or not len(power):
             power = np.append(power, float((rest.astype(np.float32) ** 2).sum()) / hop)
-        self.centres = (np.arange(len(power)) + 0.5) * hop / rate
+        self.centers = (np.arange(len(power)) + 0.5) * hop / rate
         level = 10 * np.log10(uniform_filter1d(power, 3, mode="nearest") + 1e-12)
         loud, floor = float(np.percentile(level, 95)), float(np.percentile(level, 5))
         if loud < -65:
@@ -163,7 +163,7 @@ class SpeechActivity:
 
     def at(self, times: Sequence[Fraction | float]) -> Array:
         """(T,) float32 in [0, 1] at times in seconds: 0 in pauses, 1 in speech, 0 beyond the ends."""
-        values = np.interp([float(t) for t in times], self.centres, self.active, left=0.0, right=0.0)
+        values = np.interp([float(t) for t in times], self.centers, self.active, left=0.0, right=0.0)
         return np.asarray(values, np.float32)
 
 

@@ -48,7 +48,7 @@ def source(reference: str) -> Path | None:
 def _module(name: str, reference: str) -> Any:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # for good: the module may import its neighbours later
+        sys.path.append(here)  # for good: the module may import its neighbors later
         importlib.invalidate_caches()
     try:
         return importlib.import_module(name)

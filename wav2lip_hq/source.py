@@ -15,10 +15,10 @@ import numpy as np
 
 from . import audio
 from .errors import OptionError
+from .run_options import EXTEND
 from .types import Array, Chunk
 from .video import VideoReader
 
-EXTEND = ("loop", "pingpong", "hold", "stop")
 CHUNK_BYTES = 52 << 20  # frames of one chunk
 CHUNK_FRAMES = 24
 GROUP = 8  # the runtime's micro-batch on a CPU; smaller ones are filled up, so chunks of whole ones waste nothing

@@ -1,7 +1,7 @@
 """What flows between stages. Frozen: a stage returns a changed copy, made with ``dataclasses.replace``.
 
 Conventions, stated once: images are RGB, HWC, integers at rest (uint8; uint16 holding the full 0..65535 range for
-sources deeper than 8 bits). Pixel centres are at integer coordinates: the centre of the top-left pixel is (0, 0).
+sources deeper than 8 bits). Pixel centers are at integer coordinates: the center of the top-left pixel is (0, 0).
 Boxes are (x1, y1, x2, y2) float32 in pixels of the full frame. Affine matrices are (2, 3) float64 and map full-frame
 (x, y) to crop (x, y).
 """
@@ -93,15 +93,15 @@ class Faces:
     aligned: Array | None = None  # (N, 512, 512, 3) uint8
     synced: Array | None = None  # (N, 512, 512, 3) uint8, generated mouth in the aligned face
     synced96: Array | None = None  # (N, S, S, 3) uint8, the generator's own output
-    mask: Array | None = None  # (N, 512, 512) uint8, 255 = take the synthesised face
-    # (N, 2, 128, 128) uint8, 255 = lips, in the source face and in the synthesised one
+    mask: Array | None = None  # (N, 512, 512) uint8, 255 = take the synthesized face
+    # (N, 2, 128, 128) uint8, 255 = lips, in the source face and in the synthesized one
     lips: Array | None = None
     restored: Array | None = None  # (N, 512, 512, 3) uint8
     mesh: Array | None = None  # (N, POINTS, 2) float32, dense landmarks in the frame, see ``mesh``
     pose: Array | None = None  # (N, 3) float32, degrees: yaw (+ = turned to image right), pitch (+ = up), roll
     visible: Array | None = None  # (N,) float32 in [0, 1]: how sure the landmarks of the mouth are
     target: Array | None = None  # (N, POINTS, 2) float32, frame: where the mesh is to be when the face says its speech
-    strength: Array | None = None  # (N,) float32 in (0, 1]: share of the synthesised face; below 1 while it fades
+    strength: Array | None = None  # (N,) float32 in (0, 1]: share of the synthesized face; below 1 while it fades
     reason: Array | None = None  # (N,) uint8 ``Reason``, of faces that are left as they are
     score: Array | None = None  # (N,) float32 in [0, 1]: the detector's mean score of the face so far
     sharpness: Array | None = None  # (N,) float32: contrast of fine detail around the mouth, 8-bit steps
@@ -185,7 +185,7 @@ class Chunk:
     alpha: Array | None = None  # (T, H, W) same dtype as frames
     # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = nobody looked
     boxes: tuple[Array | None, ...] | None = None
-    faces: Faces | None = None  # those to be synthesised
+    faces: Faces | None = None  # those to be synthesized
     left: Faces | None = None  # those that are left as they are: frame, track, box, landmarks and the reason
     tracks: Mapping[int, TrackFacts] | None = None  # by track number; what is known of the chunk's faces
     active: Array | None = None  # (T,) bool: False = speech has ended or not begun, leave the frame untouched
@@ -217,7 +217,7 @@ class Stretch:
     first: int  # frame of the output
     last: int  # inclusive
     track: int | None
-    reason: Reason | None  # None = synthesised
+    reason: Reason | None  # None = synthesized
 
 
 @dataclass(frozen=True)
@@ -228,15 +228,15 @@ class Report:
     frames: int
     duration: Fraction  # seconds of output
     fps: float  # processed frames per second of wall time
-    faces: int  # face instances synthesised
-    tracks: int  # faces followed that were synthesised somewhere
-    frames_without_face: int  # frames of the speech in which nobody's mouth was synthesised
+    faces: int  # face instances synthesized
+    tracks: int  # faces followed that were synthesized somewhere
+    frames_without_face: int  # frames of the speech in which nobody's mouth was synthesized
     seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "survey", "total"
     peak_memory: int  # bytes of resident memory at its highest
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
     warnings: tuple[str, ...] = ()
     sync_offset: float = 0.0  # ms that were applied, whether given or measured
-    stretches: tuple[Stretch, ...] = ()  # which frames were synthesised, and why the others were not
+    stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
 
     def explain(self, frame: int) -> str:
         """Why a frame of the output looks as it does: one line a face. Raises OptionError for a frame there is not."""

@@ -71,7 +71,7 @@ def _row(job: Job, row: Row, store: Store) -> str:
     return (
         f'<tr class="{row.status}"><td><b>{html.escape(job.output.name)}</b><br><small>'
         f"{html.escape(spoken)}<br>{html.escape(job.preset)} {html.escape(' '.join(job.set))}</small>"
-        f'<td>{image}<td class="number">{row.frames or ""}<td class="number">{faces.get("synthesised", "")}'
+        f'<td>{image}<td class="number">{row.frames or ""}<td class="number">{faces.get("synthesized", "")}'
         f'<td class="number">{f"{row.seconds:.1f} s" if row.seconds else ""}'
         f'<td class="number">{"" if offset is None else f"{offset:+.0f} ms"}<td>{"<br>".join(notes)}</tr>\n'
     )

@@ -38,7 +38,7 @@ def quality(job: Job, base: HQPipeline) -> dict[str, float]:
             np.stack(crops),
             wav,
             model=base.runtime.model(network, "syncnet_v2"),
-            centred=network in checkpoints.EMBEDDED,
+            centered=network in checkpoints.EMBEDDED,
         )
     except (InputError, ValueError):
         return {}

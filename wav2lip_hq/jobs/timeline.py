@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from .. import audio
 from ..errors import InputError, OptionError
 from ..pipeline import load_speech
 from ..run_options import RunOptions
@@ -75,7 +76,7 @@ def place(job: Job, reader: VideoReader) -> list[Placed]:
     for span, (start, end) in zip(job.spans, times(job, reader.info), strict=True):
         speech = load_speech(span.audio)
         if end is not None and speech.seconds > end - start:
-            speech = Speech(speech.wav[: round((end - start) * 16000)])
+            speech = Speech(speech.wav[: round((end - start) * audio.RATE)])
         placed.append(Placed(span, start, end, speech))
     if not placed:
         raise InputError(f"{job.origin}: nothing to do")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import checkpoints
 from ..errors import CheckpointError, InputError
+from ..models import imagenet
 from ..runtime import Model
 from ..types import Array
 
@@ -97,7 +98,7 @@ def parser_features(model: Model, batch: int = 8) -> Features:
     """Pooled features of a face parser's backbone (BiSeNet's ResNet-18), for when there are no Inception weights: what
     it gives is a distance of its own kind, not FID. model: a ``bisenet_79999_iter``; pictures are scaled to 256 px."""
     net: Any = model.module
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (imagenet.MEAN, imagenet.STD))
 
     def call(part: Tensor) -> Tensor:
         x = torch.nn.functional.interpolate(part.float() / 255, (256, 256), mode="area")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checkpoints, geometry
+from ..audio import RATE
 from ..errors import InputError
 from ..types import Array
 from .mfcc import mfcc
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["LipSyncError", "benchmark_box", "distances", "embed", "lip_sync_error", "mfcc"]
 
 JUDGES = ("syncnet_v2", "embedded-syncnet")
-FPS = 25
-WINDOW = 5
-SHIFTS = 15
-MFCC_STEP = 20
+FPS = 25  # frames a second that SyncNet was trained on; it is shown no others
+SAMPLES = RATE // FPS  # of the sound, in a frame
+WINDOW = 5  # frames
+MFCC_WINDOW = 20  # MFCC columns of as many frames, 0.2 s
+MFCC_PER_FRAME = 4  # at 100 columns a second
+SHIFTS = 15  # frames to either side that are tried
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ def embed(frames: Array, audio: Array, model: Any, batch: int = 16) -> tuple[Arr
     """(N, 1024) lip and speech embeddings of all windows.
 
     frames (T, 224, 224, 3) uint8 RGB at 25 fps; audio (n,) int16 16 kHz mono; model: a SyncNet v2 (module, or the
-    runtime's Model). N = min(T, n // 640) - 5, as the reference counts. Raises InputError when N < 1.
+    runtime's Model). N = min(T, n // SAMPLES) - 5, as the reference counts. Raises InputError when N < 1.
     """
     import torch
 
-    count = min(len(frames), len(audio) // 640) - WINDOW
+    count = min(len(frames), len(audio) // SAMPLES) - WINDOW
     if count < 1:
         raise InputError(f"lip-sync error needs more than {WINDOW} frames with sound, got {max(0, count + WINDOW)}")
     sound = mfcc(audio).astype(np.float32)
@@ -66,7 +69,7 @@ def embed(frames: Array, audio: Array, model: Any, batch: int = 16) -> tuple[Arr
         starts = range(at, min(at + batch, count))
         windows = np.stack([bgr[s : s + WINDOW] for s in starts]).transpose(0, 4, 1, 2, 3)
         lips.append(call("forward_lip", torch.from_numpy(np.ascontiguousarray(windows)).float()))
-        columns = [sound[None, :, 4 * s : 4 * s + MFCC_STEP] for s in starts]
+        columns = [sound[None, :, MFCC_PER_FRAME * s : MFCC_PER_FRAME * s + MFCC_WINDOW] for s in starts]
         speech.append(call("forward_aud", torch.from_numpy(np.stack(columns))))
     return np.concatenate(lips), np.concatenate(speech)
 
@@ -81,22 +84,22 @@ def distances(lips: Array, speech: Array, shifts: int = SHIFTS) -> Array:
     return out
 
 
-def lip_sync_error(frames: Array, audio: Array, *, model: Any, batch: int = 16, centred: bool = False) -> LipSyncError:
+def lip_sync_error(frames: Array, audio: Array, *, model: Any, batch: int = 16, centered: bool = False) -> LipSyncError:
     """LSE-D, LSE-C and offset of one face track.
 
     frames (T, 224, 224, 3) uint8 RGB at 25 fps cut as ``benchmark_box`` says; audio (n,) int16 16 kHz mono; model: a
     SyncNet v2. offset is the published sign: positive when the speech that fits a frame comes earlier in the file than
     the frame (the picture is late). Raises InputError for fewer than six frames.
 
-    centred: not as published. Some sounds lie near every mouth and some mouths near every sound; a network of few
-    speakers mistakes that for agreement. With ``centred`` it is taken out (see ``centre``) before offset and confidence
-    are read; use it with this project's own small network, whose figures compare with nothing published anyway.
+    centered: not part of the published evaluation. Some sounds lie near every mouth and some mouths near every sound; a
+    network trained on few speakers mistakes that for agreement. ``center`` removes it before offset and confidence are
+    read. For this project's own small network, whose figures compare with nothing published anyway.
     """
     table = distances(*embed(frames, audio, model, batch))
-    return from_distances(centre(table)) if centred else from_distances(table)
+    return from_distances(center(table)) if centered else from_distances(table)
 
 
-def centre(table: Array) -> Array:
+def center(table: Array) -> Array:
     """A table of ``distances`` whose rows (pictures) and sounds have the same mean each; the whole keeps its mean.
 
     Shifts beyond the ends of the sound take the row's mean: they speak neither for nor against."""
@@ -135,12 +138,12 @@ def benchmark_crop(frame: Array, box: Array) -> Array:
 
 def judge() -> str | None:
     """The best installed network for LSE: the official SyncNet, else the project's own (whose scale is its own, and
-    whose figures are read ``centred``); None when neither is there."""
+    whose figures are read ``centered``); None when neither is there."""
     return next((name for name in JUDGES if checkpoints.locate(name)), None)
 
 
 def benchmark_box(box: Array) -> Array:
-    """(N, 4) crops of the evaluation around face boxes (N, 4): with s half the larger side, s above the centre to 1.8 s
+    """(N, 4) crops of the evaluation around face boxes (N, 4): with s half the larger side, s above the center to 1.8 s
     below, 1.4 s to either side (SyncNet's run_pipeline.py, crop scale 0.4)."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
     s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2

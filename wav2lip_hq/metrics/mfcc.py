@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..audio import RATE
 from ..types import Array
 
-RATE = 16000
 _TINY = np.finfo(np.float64).eps
 
 

@@ -27,7 +27,7 @@ def flicker(frames: Sequence[Array]) -> float:
 
 
 def sharpness(frames: Sequence[Array]) -> float:
-    """Mean variance of the Laplacian of the grey pictures (H, W, 3) uint8; >= 0, higher is sharper (noise too). NaN for
+    """Mean variance of the Laplacian of the gray pictures (H, W, 3) uint8; >= 0, higher is sharper (noise too). NaN for
     none.
 
     >>> sharpness([np.full((4, 4, 3), 90, np.uint8)])
@@ -55,7 +55,7 @@ def background_change(frame: Array, source: Array, touched: Array) -> int:
 def seam(frame: Array, source: Array, mask: Array) -> float:
     """How visible the border of a blended region is: the added gradient there.
 
-    frame, source (H, W, 3) uint8; mask (H, W) in [0, 1], 1 inside. The mean gradient magnitude (of grey, a pixel) in
+    frame, source (H, W, 3) uint8; mask (H, W) in [0, 1], 1 inside. The mean gradient magnitude (of gray, a pixel) in
     the band where the mask rises from 0.02 to 0.98, less the source's; 0 = no more edge than was there, higher is
     worse, may be negative where texture was lost. NaN when the mask has no border.
 
@@ -68,8 +68,8 @@ def seam(frame: Array, source: Array, mask: Array) -> float:
         return float("nan")
 
     def edges(image: Array) -> float:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        gx, gy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        gx, gy = cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=0.125)
         return float(np.hypot(gx, gy)[band].mean())
 
     return edges(frame) - edges(source)

@@ -9,16 +9,14 @@ import numpy as np
 from .. import audio, checkpoints, geometry
 from ..runtime import Model, Runtime
 from ..types import Array, Chunk
-from .lipsync import FPS, WINDOW, benchmark_crop, lip_sync_error
+from .lipsync import FPS, SAMPLES, SHIFTS, WINDOW, benchmark_crop, lip_sync_error
 
 # The official SyncNet where it is installed; else the expert that ships with the project, the surer of its two.
 NETWORKS = ("syncnet_v2", "embedded-expert", "embedded-syncnet")
 LONGEST = 8 * FPS  # frames looked at: enough to be sure, bounded in memory
 ENOUGH = 4 * FPS
 SHORTEST = 2 * FPS
-SHIFTS = 15
 CERTAIN = 2.5  # standard deviations by which the best shift must stand out: 95 % of such answers were right on 3 s
-PADS = (0.0, 0.05, 0.0, 0.0)  # the generator's box, which the expert was trained on
 
 
 class OffsetMeter:
@@ -65,7 +63,7 @@ class OffsetMeter:
     def _crop(self, frame: Array, box: Array) -> Array:
         if not self.expert:
             return benchmark_crop(frame, box[0])
-        matrix = geometry.box_to_crop(geometry.pad_box(box, PADS), 96)[0]
+        matrix = geometry.box_to_crop(geometry.pad_box(box, geometry.GENERATOR_PADS), 96)[0]
         return geometry.eight_bits(geometry.sample(frame, matrix, 96))
 
     def offset_ms(self) -> float | None:
@@ -73,7 +71,7 @@ class OffsetMeter:
         if self.name is None or self.first is None or len(self.crops) < SHORTEST:
             return None
         start = round(self.first * audio.RATE)
-        samples = self.wav[start : start + len(self.crops) * 640]
+        samples = self.wav[start : start + len(self.crops) * SAMPLES]
         if audio.is_silent(samples):
             return None
         frames = np.stack(self.crops)
@@ -82,7 +80,7 @@ class OffsetMeter:
             return None if shift is None else shift * 1000.0 / FPS
         sound = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
         own = self.name == "embedded-syncnet"
-        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"), centred=own)
+        result = lip_sync_error(frames, sound, model=self.runtime.model(self.name, "syncnet_v2"), centered=own)
         return result.offset * 1000.0 / FPS
 
 
@@ -94,7 +92,7 @@ def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> i
     import torch
 
     mel = audio.mel_spectrogram(wav)
-    count = min(len(frames), len(wav) // 640) - WINDOW + 1
+    count = min(len(frames), len(wav) // SAMPLES) - WINDOW + 1
     if count < SHIFTS:
         return None
     lower = np.ascontiguousarray(frames[:, 48:, :, ::-1]).transpose(0, 3, 1, 2)

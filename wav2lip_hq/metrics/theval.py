@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..audio import RATE, speech_activity
 from ..types import Array
 from .mouth import EYES, eye_distance
 
@@ -54,7 +55,7 @@ def pauses(time: Array, speech: Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges if time[b - 1] - time[a] + step >= SILENCE - 1e-9]
 
 
-def lip_sync(mesh: Array, time: Array, speech: Array, wav: Array, rate: int = 16000) -> float | None:
+def lip_sync(mesh: Array, time: Array, speech: Array, wav: Array, rate: int = RATE) -> float | None:
     """Mean difference of the mouth's opening and the sound's level over 50 ms, each scaled to [0, 1] by its own range,
     in frames with speech. In [0, 1]; real footage has 0.2528.
 
@@ -101,6 +102,4 @@ def score(value: float, real: float) -> float:
 
 def speech_at(wav: Array, times: Sequence[float | Fraction]) -> Array:
     """(T,) float32 in [0, 1]: how much speech there is at times in seconds of (n,) float32 16 kHz sound."""
-    from ..audio import speech_activity
-
     return speech_activity(wav, list(times))

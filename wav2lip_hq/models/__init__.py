@@ -37,7 +37,7 @@ class Arch:
 
 
 def _from(where: str, **fixed: Any) -> Callable[..., nn.Module]:
-    """Builder at "file:name" of this package, imported on first use."""
+    """The builder at "file:name" of this package, imported when it is first called."""
     file, _, name = where.partition(":")
 
     def builder(**options: Any) -> nn.Module:
@@ -59,10 +59,10 @@ _TABLE = (
         True,
         True,
     ),
-    # LSE compares distances whose differences are small beside the embeddings: float32 only.
+    # LSE compares small differences of large distances: float32 only.
     Arch("syncnet_v2", "SyncNet (syncnet_v2)", _from("syncnet_v2:SyncNetV2"), 1, 224, False, False),
     Arch("bisenet_79999_iter", "BiSeNet parser", _from("bisenet:FaceParser"), 1, 512, True, True),
-    # Group norms overflow in fp16; in bf16 codes flip to other face parts (measured: 3.5 % of them, 37 dB).
+    # Group norms overflow in float16; in bfloat16 3.5 % of the codes change (measured: 37 dB).
     Arch("codeformer", "CodeFormer restorer", _from("codeformer:CodeFormer"), 1, 512, False, False),
     Arch(
         "retinaface_mobilenet0.25",
@@ -84,11 +84,11 @@ _TABLE = (
     ),
     Arch("rrdbnet", "RRDBNet (ESRGAN) upscaler", _from("esrgan:build_rrdbnet"), 4, None, True, True),
     Arch("srvgg", "Real-ESRGAN compact upscaler", _from("esrgan:build_srvgg"), 4, None, True, True),
-    # Half a pixel of its input is a mouth ajar: places must not be rounded to bfloat16's 0.5 px.
+    # Half a pixel of its input is a mouth ajar, and bfloat16 would round positions to 0.5 px.
     Arch("landmarks", "dense landmark network", _from("landmarks:Landmarks"), 1, 128, False, False),
-    # Tiny, and closed lips are small numbers: float32.
+    # Tiny, and closed lips are small numbers: float32 costs nothing.
     Arch("articulation", "articulation network", _from("articulation:Articulation"), 1, None, False, False),
-    # The ruler of mouths: float32, so that it reads the same everywhere.
+    # Measures mouths: float32, so that figures are the same everywhere.
     Arch("facemesh468", "MediaPipe face mesh (468 points)", _from("facemesh:FaceMesh"), 1, 192, False, False),
     Arch("gfpgan_clean", "GFPGAN restorer", _from("gfpgan_clean:GFPGANClean"), 1, 512, False, True),
 )
@@ -96,7 +96,7 @@ ARCHS: dict[str, Arch] = {arch.name: arch for arch in _TABLE}
 
 
 def build(name: str, **options: Any) -> nn.Module:
-    """A network with random weights, in eval mode. ``options`` are those of its class (width, size, ...).
+    """A network with random weights, in eval mode. options: those of its class (width, size, ...).
 
     Raises OptionError for an unknown name or an option the network does not have.
     """

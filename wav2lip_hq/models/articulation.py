@@ -1,8 +1,8 @@
-"""Speech -> articulation: what any mouth does when it says this, as coefficients (see ``wav2lip_hq.articulation``).
+"""Speech -> articulation: a person-independent mouth shape, as coefficients (see ``wav2lip_hq.articulation``).
 
-A temporal convolution network over the mel; the coefficients of a frame follow from the second of speech around it.
-What the coefficients mean (the neutral face, the basis) and how far to go (the calibration) are buffers beside the
-weights, so that one file is all there is.
+A temporal convolution network over the mel; the coefficients of a frame depend on the second of speech around it. What
+the coefficients mean (neutral face, basis) and their calibration are buffers beside the weights, so that one file holds
+all.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ..mesh import POINTS
 
 BANDS = 80
-PHRASE = 80  # mel columns a frame follows from
+PHRASE = 80  # mel columns that a frame depends on, 1 s
 KNOTS = 24  # of the calibration curve
 
 
 class _Block(nn.Module):
-    """Dilated convolution without padding beside a skip path: the sequence gets shorter at both ends."""
+    """Residual block with a dilated convolution without padding, which shortens the sequence at both ends."""
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _Block(nn.Module):
 
 
 def _normed(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    """Normalised over channels at each instant, so that a longer sequence does not change what a part of it gives."""
+    """Normalization over channels at each time step alone, so that a part of a sequence gives the same by itself."""
     x = x.float()
     mean, var = x.mean(1, keepdim=True), x.var(1, keepdim=True, unbiased=False)
     return (x - mean) * torch.rsqrt(var + 1e-5) * norm.weight[:, None] + norm.bias[:, None]
@@ -43,7 +43,7 @@ def _normed(norm: nn.GroupNorm, x: Tensor) -> Tensor:
 
 class Articulation(nn.Module):
     """forward(phrase): (N, 80, 80) mel in [-4, 4], column 40 begins at the frame's time. Returns (N, K) coefficients,
-    calibrated: spread as a person's are."""
+    calibrated to the distribution of real ones."""
 
     neutral: Tensor  # (POINTS, 3), the mean person's body, mouth closed
     basis: Tensor  # (K, POINTS, 3)
@@ -53,7 +53,7 @@ class Articulation(nn.Module):
 
     def __init__(self, width: int = 128, coefficients: int = 16) -> None:
         super().__init__()
-        self.first = nn.Conv1d(BANDS, width, 6, stride=2)  # 40 instants a second from here on
+        self.first = nn.Conv1d(BANDS, width, 6, stride=2)  # 40 time steps a second from here on
         self.blocks = nn.ModuleList(_Block(width, 5, d) for d in (1, 2, 3, 3))
         self.last = nn.Conv1d(width, coefficients, 1)
         self.register_buffer("neutral", torch.zeros(POINTS, 3))
@@ -70,7 +70,7 @@ class Articulation(nn.Module):
         return F.avg_pool1d(self.last(x), 2, 1)
 
     def calibrated(self, raw: Tensor) -> Tensor:
-        """(N, K) raw coefficients -> as far apart as real ones, the opening by a curve, the others by a factor."""
+        """(N, K) raw coefficients -> calibrated: the opening by a monotonic curve, the others by a factor each."""
         start, goal = self.curve.float()
         x = raw[:, 0].clamp(start[0], start[-1]).contiguous()
         k = torch.searchsorted(start.contiguous(), x).clamp(1, KNOTS - 1)

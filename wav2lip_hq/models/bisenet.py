@@ -20,7 +20,7 @@ from .blocks import scale_channels
 class FaceParser(BiSeNet):
     """facexlib's BiSeNet with a channel multiplier; ``width == 1`` is the official layout, keys never change.
 
-    forward(x, return_feat=False): x (N, 3, H, W) RGB normalised with ImageNet's mean and deviation, H and W multiples
+    forward(x, return_feat=False): x (N, 3, H, W) RGB normalized with ImageNet's mean and deviation, H and W multiples
     of 32 for exact strides. Returns logits of three heads, each (N, classes, H, W); the first is the answer.
     """
 

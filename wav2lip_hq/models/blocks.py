@@ -1,4 +1,4 @@
-"""Parts the audio-visual networks share, and the rule that scales channel counts."""
+"""Building blocks of the audio-visual networks, and the rule that scales channel counts."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class ConvBlock(nn.Module):
 
 
 class GatedBlock(ConvBlock):
-    """A 3x3 residual block whose channels are weighed by what the whole map holds (squeeze and excitation, Hu et al.
-    2018). Keys: ConvBlock's and ``gate.0``, ``gate.2``."""
+    """A 3x3 residual block with squeeze and excitation (Hu et al. 2018). Keys: ConvBlock's and ``gate.0``,
+    ``gate.2``."""
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__(channels, channels, residual=True)
@@ -52,9 +52,9 @@ class GatedBlock(ConvBlock):
 
 
 class SpeechAttention(nn.Module):
-    """Every place of the face asks which moment and pitch of the speech concerns it (cross-attention, residual).
+    """Residual cross-attention from the positions of a face map (queries) to those of a speech map (keys, values).
 
-    The output projection starts at zero: a generator that gets this block says at first what it said without.
+    The output projection starts at zero, so that adding the block to a trained generator changes nothing at first.
     """
 
     def __init__(self, face: int, speech: int, heads: int = 4) -> None:
@@ -66,9 +66,9 @@ class SpeechAttention(nn.Module):
 
     def forward(self, face: Tensor, speech: Tensor) -> Tensor:
         """face (N, C, H, W), speech (N, D, h, w) -> (N, C, H, W)."""
-        asked, heard = face.flatten(2).transpose(1, 2), speech.flatten(2).transpose(1, 2)
-        told, _ = self.attention(self.norm(asked), heard, heard, need_weights=False)
-        return face + told.transpose(1, 2).unflatten(2, face.shape[2:])
+        query, key = face.flatten(2).transpose(1, 2), speech.flatten(2).transpose(1, 2)
+        attended, _ = self.attention(self.norm(query), key, key, need_weights=False)
+        return face + attended.transpose(1, 2).unflatten(2, face.shape[2:])
 
 
 class UpBlock(nn.Module):

@@ -69,7 +69,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution."""
+    """Nearest-neighbor doubling, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -200,9 +200,9 @@ class CodeFormer(nn.Module):
         """Restore faces.
 
         x: (N, 3, 512, 512) RGB in [-1, 1], FFHQ-aligned. w: fidelity, 0 = best looking, 1 = closest to the input.
-        adain: give the codes the input's mean and deviation a channel (keeps its colours). code_only: stop at the
-        codes. Returns (restored (N, 3, 512, 512) about [-1, 1], code logits (N, 256, codes), latent (N, 256, 16, 16)),
-        or the last two with code_only.
+        adain: give the codes the mean and standard deviation of the input, per channel (keeps its colors). code_only:
+        stop at the codes. Returns (restored (N, 3, 512, 512) about [-1, 1], code logits (N, 256, codes), latent (N,
+        256, 16, 16)), or the last two with code_only.
         """
         keep = {self.encoder.taps[s]: s for s in self.connections}
         encoded: dict[int, Tensor] = {}
@@ -233,7 +233,7 @@ class CodeFormer(nn.Module):
 
 
 def adaptive_instance_norm(content: Tensor, style: Tensor, eps: float = 1e-5) -> Tensor:
-    """``content`` with the mean and deviation of ``style``, a channel at a time; both (N, C, H, W).
+    """``content`` with the mean and standard deviation of ``style``, per channel; both (N, C, H, W).
 
     In float32: sums of squares over a map overflow half precision.
     """

@@ -1,6 +1,6 @@
 """MediaPipe's face mesh: 468 points in three dimensions from an upright face (Kartynnik et al. 2019).
 
-The published network, for measuring and for teaching: nothing that renders a video uses it.
+The published network, which measures results and labels training data; no stage uses it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _pool(channels: int, outputs: int) -> list[nn.Module]:
 
 class FaceMesh(nn.Module):
     """forward(x): x (N, 3, 192, 192) RGB in [-1, 1], an upright face with a margin of a quarter of its size on all
-    sides. Returns points (N, 468, 3) in pixels of the input (z: the same unit, smaller is nearer) and the logit that a
-    face is there (N,)."""
+    sides. Returns points (N, 468, 3) in pixels of the input (z: the same unit, smaller is nearer) and the logit of
+    the probability that there is a face (N,)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""GFPGAN (clean architecture), gfpgan's class with two faults mended.
+"""GFPGAN (clean architecture): gfpgan's class with two problems fixed.
 
-Its ``view`` calls fail on channels_last tensors, which are twice as fast on CPUs; and it draws fresh noise on every
-call, which makes video flicker. Weights and keys are untouched.
+Its ``view`` calls fail on channels_last tensors, which are twice as fast on CPUs, and it draws new noise on every call,
+which makes video flicker. Weights and keys are unchanged.
 """
 
 from __future__ import annotations

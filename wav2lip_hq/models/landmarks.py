@@ -1,10 +1,10 @@
-"""Dense landmarks, head pose and how well the mouth can be seen, from an upright face: a small network of our own.
+"""Dense landmarks, head pose and visibility of the mouth, from an upright face: a small network of this project.
 
-A MobileNet-like trunk (Howard et al. 2017) regresses all points. Lips are then placed anew by their own heads on fine
-features: a heat map of each point times a normal distribution around the regressed place, of which the mean is taken
-(integral regression, Sun et al. 2018). So a covered lip stays where the face wants it, and a visible one is exact. What
-the forty points say together is then read as one of the shapes that lips have (their principal components, as in active
-shape models, Cootes et al. 1995): single points tremble, lips do not.
+A MobileNet-like trunk (Howard et al. 2017) regresses all points. The lips are then refined on fine features: for each
+point a heat map is multiplied by a normal distribution around the regressed point, and its mean taken (integral
+regression, Sun et al. 2018), so that visible lips are located exactly and hidden ones stay where the face suggests. The
+forty points are then projected onto the principal components of lips (active shape models, Cootes et al. 1995), which
+removes jitter of single points.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import mesh
 
 SIZE = 128  # px of the square input
-_SCALE = 32.0  # px that 1 means in the regression's own numbers
+_SCALE = 32.0  # px per unit of the regression's output
 # Where lips may be in the input: columns and rows in px, multiples of 8 so that three strides cut it alike.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 24, 104, 64, 120
 _STRIDE = 2  # of the heat maps
@@ -24,7 +24,7 @@ SHAPES = 16  # principal components of lips
 
 
 class _Block(nn.Module):
-    """A depthwise and a pointwise convolution; what comes in is added where the shape allows it."""
+    """A depthwise and a pointwise convolution, residual where the shape allows it."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Landmarks(nn.Module):
         self.spread = nn.Parameter(torch.full((lips,), 1.4))  # logarithm of the prior's deviation in px
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The trunk's vector (N, D) and the lips' heat maps (N, 40, H, W), both before anything is measured."""
+        """The trunk's features (N, D) and the lips' heat maps (N, 40, H, W), the inputs of ``heads``."""
         at2 = self.stem(x)
         at4 = self.stage4(at2)
         at8 = self.stage8(at4)
@@ -90,13 +90,13 @@ class Landmarks(nn.Module):
         return deep, self.refine2(fine)
 
     def heads(self, deep: Tensor, heat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(regressed points, lips placed anew (N, 40, 2), pose, logit); wants float32 for exact places."""
+        """(regressed points, refined lips (N, 40, 2), pose, logit of visibility); to be run in float32."""
         points = self.shape(deep).view(-1, mesh.POINTS, 2) * _SCALE + (SIZE - 1) / 2
         facts = self.facts(deep)
         return points, self._place(points[:, mesh.LIPS], heat), facts[:, :3] * 30.0, facts[:, 3]
 
     def _place(self, points: Tensor, heat: Tensor) -> Tensor:
-        """Mean places (N, 40, 2) of the heat maps, each times a normal distribution around its regressed point."""
+        """(N, 40, 2) means of the heat maps, each times a normal distribution around its regressed point."""
         height, width = heat.shape[2:]
         half = (_STRIDE - 1) / 2
         xs = torch.arange(width, device=heat.device, dtype=heat.dtype) * _STRIDE + (_LEFT + half)
@@ -109,7 +109,7 @@ class Landmarks(nn.Module):
         return self._as_lips(torch.stack([(share.sum(2) * xs).sum(-1), (share.sum(3) * ys).sum(-1)], -1))
 
     def _as_lips(self, points: Tensor) -> Tensor:
-        """The nearest shape of lips to points (N, 40, 2)."""
+        """Points (N, 40, 2) projected onto the principal components of lips."""
         middle = points.mean(1, keepdim=True)
         free = (points - middle).flatten(1) - self.lips_mean
         return (self.lips_mean + free @ self.lips_basis.T @ self.lips_basis).view_as(points) + middle

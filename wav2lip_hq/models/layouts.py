@@ -1,4 +1,4 @@
-"""Tells which network a state dict belongs to, and with which options it was built, from keys and shapes alone."""
+"""Which network a state dict belongs to, and with which options it was built, by keys and shapes alone."""
 
 from __future__ import annotations
 

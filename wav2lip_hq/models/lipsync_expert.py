@@ -1,4 +1,4 @@
-"""The lip-sync expert (SyncNet colour of Wav2Lip): do these frames and this speech belong together?"""
+"""The lip-sync expert (SyncNet color of Wav2Lip): do these frames and this speech belong together?"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ EMBEDDING = 1024
 
 
 class SyncNetV2(nn.Module):
-    """Official layout for ``width == 1``. Embeddings always have 1024 dimensions and are not normalised."""
+    """Official layout for ``width == 1``. Embeddings always have 1024 dimensions and are not normalized."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()

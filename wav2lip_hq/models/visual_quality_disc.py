@@ -33,7 +33,7 @@ class VisualQualityDisc(nn.Module):
         return torch.sigmoid(self._score(half))
 
     def perceptual_forward(self, face: Tensor) -> Tensor:
-        """The generator's loss: mean cross entropy of calling ``face`` (as in forward) real. Scalar."""
+        """The generator's adversarial loss: mean cross-entropy of ``face`` (as in forward) with "real". Scalar."""
         score = self._score(face[:, :, :, face.shape[3] // 2 :])
         return nn.functional.binary_cross_entropy_with_logits(score, torch.ones_like(score))
 

@@ -53,7 +53,8 @@ class Wav2Lip(nn.Module):
             ConvBlock(a[4], a[4], 1, 1, 0),
         )
 
-        # Every decoder stage reads the one before it beside the face encoder's map of the same size.
+        # Every decoder stage gets the output of the one before, concatenated with the face encoder's map of the same
+        # size.
         stages = [nn.Sequential(ConvBlock(a[4], dec[0], 1, 1, 0))]
         for i in range(1, 7):
             inputs = dec[i - 1] + enc[7 - i]
@@ -69,8 +70,8 @@ class Wav2Lip(nn.Module):
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Mel windows and faces to faces.
 
-        mel: (N, 1, 80, 16) float in [-4, 4], or (B, T, 1, 80, 16). May hold several speeches for N faces, one set of N
-        after the other: each face is looked at once.
+        mel: (N, 1, 80, 16) float in [-4, 4], or (B, T, 1, 80, 16). May hold k N windows, k speeches for the N faces one
+        after the other; faces are encoded once.
         face: (N, 6, S, S) float in [0, 1]: BGR with the lower half zeroed, then BGR of another moment (at inference
         the same, unmasked), or (B, 6, T, S, S). Returns BGR (N, 3, S, S), or (B, 3, T, S, S), in [0, 1].
         """
@@ -87,7 +88,7 @@ class Wav2Lip(nn.Module):
         if len(mel) > len(face):
             maps = [torch.cat([m] * (len(mel) // len(face))) for m in maps]  # repeat() would lose channels_last
             x = maps[-1]
-        speech = self.audio_encoder[:-2](mel)  # 3x3: three bands of pitch by three moments
+        speech = self.audio_encoder[:-2](mel)  # 3x3: three frequency bands by three time steps
         x = self.audio_encoder[-2:](speech)
         for stage, block in enumerate(self.face_decoder_blocks):
             x = block(x)

@@ -1,7 +1,7 @@
-"""Which of the mouths that a face shows in its footage is seen between the lips, frame by frame.
+"""Which of the mouths in a face's footage is shown between the lips, frame by frame.
 
-The cheapest path through the mouths (Viterbi): each is to look like the one wanted, and footage that runs on is
-cheaper than footage that is left (Video Rewrite, Bregler et al. 1997; Suwajanakorn et al. 2017).
+The cheapest path through the mouths (Viterbi): each is to look like the wanted one, and consecutive frames of the
+footage are cheaper than a jump within it (Video Rewrite, Bregler et al. 1997; Suwajanakorn et al. 2017).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .. import mesh as points
 from ..types import Array, Mouths
 from ._warp import INNER
 
-# What counts as one unit of unlikeness.
-SHAPE = 0.025  # of the distance of the eyes: root mean square over the points of the inner lips
-OPENING = (0.02, 0.15)  # of the distance of the eyes, and of the opening wanted
-POSE = (8.0, 8.0, 12.0)  # degrees
-LIGHT = 0.25  # logarithm of brightness
-LEAP, DIFFERENCE = 1.2, 12.0  # the cost of leaving the footage, and 8-bit steps of unlikeness that double it
-ALIKE = 2  # frames of the footage that follow each other so closely run on
-MANY = 24  # of the likeliest mouths for each frame enter the path
+# Differences that cost 1 each.
+SHAPE = 0.025  # root mean square over the points of the inner lips, in distances of the eyes
+OPENING = (0.02, 0.15)  # in distances of the eyes, plus this share of the wanted opening
+POSE = (8.0, 8.0, 12.0)  # degrees of yaw, pitch, roll
+LIGHT = 0.25  # natural logarithm of brightness
+LEAP, DIFFERENCE = 1.2, 12.0  # the cost of a jump in the footage, and the 8-bit steps of difference that double it
+ALIKE = 2  # frames of the footage: a step of at most so many is no jump
+MANY = 24  # cheapest mouths of each frame that the path is searched through
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Wanted:
 
 
 def shapes(mesh: Array) -> Array:
-    """(N, 20, 2) inner lips of meshes (N, POINTS, 2): about the middle between the mouth's corners, turned level, in
-    distances of the eyes."""
+    """(N, 20, 2) inner lips of meshes (N, POINTS, 2), in distances of the eyes: centered between the mouth's corners
+    and rotated so that these are level."""
     lips = np.asarray(mesh, np.float64)[:, INNER]
     left, right = lips[:, 0], lips[:, 10]
     turn = right - left
@@ -49,7 +49,7 @@ def shapes(mesh: Array) -> Array:
 
 
 class Library:
-    """What has to be known of a track's mouths to choose among them. A function of the track's facts alone."""
+    """A track's mouths, prepared for choosing among them. Depends on the track's facts alone."""
 
     def __init__(self, mouths: Mouths) -> None:
         self.mouths = mouths
@@ -63,11 +63,11 @@ class Library:
         self.leap = np.where(gap <= ALIKE, 0.0, LEAP * (1 + apart / DIFFERENCE))
 
     def holds(self, mouths: Mouths) -> bool:
-        """Whether these are the mouths it was made of."""
+        """Whether the library was made of these mouths."""
         return self.mouths is mouths or np.array_equal(self.mouths.number, mouths.number)
 
     def costs(self, wanted: Wanted) -> Array:
-        """(K,) how unlike the one wanted each mouth is."""
+        """(K,) the cost of each mouth: how different it is from the wanted one."""
         shape = ((self.shapes - wanted.shape.ravel()) ** 2).sum(1) / (20 * SHAPE**2)
         opening = (self.openings - wanted.opening) / (OPENING[0] + OPENING[1] * wanted.opening)
         pose = (((self.mouths.pose - wanted.pose) / POSE) ** 2).sum(1)
@@ -75,7 +75,7 @@ class Library:
         return np.asarray(shape + opening**2 + pose + light**2)
 
     def chosen(self, costs: Sequence[Array], at: int) -> int:
-        """The mouth that the cheapest path through frames with these ``costs`` takes at frame ``at`` of them."""
+        """Index of the mouth that the cheapest path takes at frame ``at`` of the frames with these ``costs``."""
         best: list[Array] = []
         came: list[Array] = []
         total = np.zeros(0)

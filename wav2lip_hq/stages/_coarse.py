@@ -1,4 +1,4 @@
-"""Coarse pictures of the aligned face: what the generator's pixels can tell, and what blending does with it."""
+"""Coarse (low-pass) pictures of the aligned face, at the resolution of the generator's pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from ..types import Array
 from ._paste import Area
 
-# The coarse picture is what the generator's pixels, 5 px here, can tell. Averaging UNIT px, a Gaussian of SIGMA and
-# enlarging again amount to a Gaussian of 5 px at a tenth of its cost.
+# A pixel of the generator covers about 5 px of the canvas. Averaging UNIT px, then a Gaussian of SIGMA coarse pixels,
+# then enlarging again amounts to a Gaussian of 5 px at a tenth of its cost.
 UNIT, SIGMA = 4, 1.15
 
 
@@ -20,7 +20,7 @@ def cells(area: Area, unit: int) -> Area:
 
 
 def coarsened(image: Array) -> Array:
-    """(h / UNIT, w / UNIT, 3) float32: the image without detail."""
+    """(h / UNIT, w / UNIT, 3) float32: the low frequencies of the image."""
     small = cv2.resize(image, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(small, (0, 0), SIGMA))
 
@@ -32,11 +32,11 @@ def enlarged(small: Array, like: Array | None = None) -> Array:
 
 
 def weighted(image: Array, weight: Array) -> Array:
-    """image (h, w, C) times weight (h, w); numpy would go through the channels one by one."""
+    """image (h, w, C) times weight (h, w); faster than numpy's broadcasting over channels."""
     return np.asarray(cv2.multiply(image, cv2.merge([weight] * image.shape[2])))
 
 
 def apart(a: Array, b: Array) -> Array:
-    """(h, w): the largest difference of a channel between (h, w, 3) images."""
+    """(h, w): the largest absolute difference over the channels of two (h, w, 3) images."""
     red, green, blue = cv2.split(cv2.absdiff(a, b))
     return np.asarray(cv2.max(cv2.max(red, green), blue))

@@ -1,4 +1,4 @@
-"""How far the colours of a made face have drifted from the source: of the skin a smooth field, of the lips a mean."""
+"""Color matching of a synthesized face to the source: a smooth field for the skin, a mean for the lips."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from ..types import Array
 from ._coarse import SIGMA, apart, weighted
 from ._paste import CANVAS
 
-COLORS, SPREAD = 64, 3.0  # grid of the colour field, and its smoothness in cells of 8 px
-FEW = 40  # coarse pixels of lips: fewer say nothing about their colour
-PAINT = 60.0  # 8-bit steps: what lacks more than this is no paint
-DARK = 32.0  # 8-bit steps: darker than this, colour is noise
+COLORS, SPREAD = 64, 3.0  # side of the color field in cells of 8 px, and the Gaussian that smooths it, in cells
+FEW = 40  # coarse pixels of lips: fewer are too few for a mean color
+PAINT = 60.0  # 8-bit steps: the lips' color is corrected by at most this much
+DARK = 32.0  # 8-bit steps added to brightness in ratios of colors: in darker pixels color is mostly noise
 
 
 @lru_cache(maxsize=1)
 def _not_mouth() -> Array:
-    """(64, 64) float32: where the skin of the aligned face should look as it did, which leaves out the mouth."""
+    """(64, 64) float32 weights of the aligned face: 1 on the skin around the mouth, 0.02 on the mouth."""
     out = np.ones((COLORS, COLORS), np.float32)
     unit = COLORS / CANVAS
     (x1, y1), (x2, y2) = FFHQ_512[3], FFHQ_512[4]
-    centre = (round((x1 + x2) / 2 * unit), round((y1 + y2) / 2 * unit))
-    cv2.ellipse(out, centre, (round((x2 - x1) * 0.75 * unit), round((x2 - x1) * 0.6 * unit)), 0, 0, 360, 0.02, -1)
+    center = (round((x1 + x2) / 2 * unit), round((y1 + y2) / 2 * unit))
+    cv2.ellipse(out, center, (round((x2 - x1) * 0.75 * unit), round((x2 - x1) * 0.6 * unit)), 0, 0, 360, 0.02, -1)
     return out
 
 
 def drift(aligned: Array, made: Array, mask: Array) -> Array:
-    """(64, 64, 3) float32 to add to the made face: how far its colours have drifted from the source's, as a smooth
-    field known on the skin around the mouth and carried across it."""
+    """(64, 64, 3) float32 to add to the synthesized face ``made``: the difference of colors to the source on the skin
+    around the mouth, smoothly interpolated across the mouth."""
     before, after = (
         cv2.resize(x, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (aligned, made)
     )
     weight = cv2.resize(mask, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 * _not_mouth()
-    # A moved jaw is no drift of colour: large differences count little.
+    # A moved jaw is no difference of color: large differences get little weight.
     weight = weight / (1 + (apart(before, after) / 24) ** 2)
     total = cv2.GaussianBlur(weight, (0, 0), SPREAD) + 1e-3
     return weighted(cv2.GaussianBlur(weighted(before - after, weight), (0, 0), SPREAD), 1 / total)
 
 
 def lips_lack(coarse: Array, source: Array, lips: Array) -> Array | None:
-    """(3,) what the mean colour of the lips of ``coarse`` lacks of that in ``source``; None where too few of them show.
+    """(3,) mean color of the lips in ``source`` minus that in ``coarse``; None where too little of them is visible.
 
-    lips: (2, h, w) in [0, 1], where they are in the source and in the coarse picture.
+    lips: (2, h, w) in [0, 1], the masks of the lips in the source and in the coarse picture.
     """
     before, after = (float(x.sum()) for x in lips)
     if min(before, after) < FEW:
@@ -55,19 +55,20 @@ def lips_lack(coarse: Array, source: Array, lips: Array) -> Array | None:
 
 
 def painted_lips(coarse: Array, lips: Array, lack: Array) -> Array:
-    """``coarse`` with ``lack`` (3,) added where its lips (h, w) are."""
+    """``coarse`` with ``lack`` (3,) added on its lips (mask (h, w))."""
     return np.asarray(coarse + cv2.GaussianBlur(lips, (0, 0), SIGMA)[..., None] * lack)
 
 
 def violet(image: Array, mask: Array) -> float:
-    """By which share, >= 0, blue most exceeds green in ``image`` (h, w, 3) where ``mask`` (h, w) is over 0.5."""
+    """The largest relative excess of blue over green, >= 0, in ``image`` (h, w, 3) where ``mask`` (h, w) is over
+    0.5."""
     inside = mask > 0.5
     more = (image[..., 2] - image[..., 1]) / (image[..., 1] + DARK)
     return max(0.0, float(more[inside].max())) if inside.any() else 0.0
 
 
 def without_violet(coarse: Array, most: float) -> Array:
-    """``coarse`` with blue exceeding green by a share of ``most`` at most: a generator that is unsure between
-    teeth and shadow paints them violet, which no skin, tooth or unpainted lip is."""
+    """``coarse`` with the relative excess of blue over green limited to ``most``: a generator that is unsure between
+    teeth and shadow paints violet, a color that neither skin nor teeth nor unpainted lips have."""
     red, green, blue = cv2.split(coarse)
     return np.asarray(cv2.merge([red, green, cv2.min(blue, green + most * (green + DARK))]))

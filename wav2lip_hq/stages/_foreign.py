@@ -1,4 +1,4 @@
-"""Restorers of architectures this project has no code for, through the package spandrel."""
+"""Restorers of architectures that this project does not know, through the package spandrel."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def open_foreign(unknown: UnknownNetwork, runtime: Runtime) -> tuple[Callable[[A
     """(restorer, scale) of the checkpoint file that ``unknown`` is about.
 
     The restorer maps (N, S, S, 3) uint8 RGB to (N, S * scale, S * scale, 3) uint8 RGB. The file is read by this
-    project's own reader, which runs nothing in it; spandrel sees tensors only. Raises CheckpointError: spandrel is not
-    installed, does not know the network either, or it is no RGB-to-RGB restorer.
+    project's own reader, which executes nothing in it; spandrel is given tensors alone. Raises CheckpointError when
+    spandrel is not installed or does not know the network, or the network is not from RGB to RGB.
     """
     try:
         import spandrel
@@ -42,7 +42,7 @@ def open_foreign(unknown: UnknownNetwork, runtime: Runtime) -> tuple[Callable[[A
             or found.output_channels != 3
         ):
             raise CheckpointError(
-                f"{path}: {found.architecture.name} does not make a colour picture from a colour picture"
+                f"{path}: {found.architecture.name} is not a network from RGB pictures to RGB pictures"
             )
         return found.to(runtime.device).eval()
 

@@ -1,4 +1,4 @@
-"""A generator's picture of a face put into the frame: the path of faces that nobody has landmarks for."""
+"""Blending of a generator's face into the frame, for presets that synthesize pictures."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ._colors import COLORS, drift, lips_lack, painted_lips, violet, without_vio
 from ._motion import agreement, motion, moved_along
 from ._paste import CANVAS, Area
 
-MARGIN = 24  # px at 512 around the mask that filters may look at
+MARGIN = 24  # px of the canvas around the mask, for filters
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
-STILL = 8.0  # 8-bit steps by which the coarse picture may change for detail to count as the same
-MEMORY = 0.8  # weight of a frame's colours over the next one's: light does not change in a frame
+STILL = 8.0  # 8-bit steps: change of the coarse picture at which the last frame's detail gets a weight of 1/e
+MEMORY = 0.8  # weight of a frame's colors relative to the next one's, in the moving average over frames
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A synthesised face and what it is measured by; a function of its own frame alone."""
+    """A synthesized face and what was measured of it; depends on its own frame alone."""
 
     number: int  # of its frame
     area: Area  # the part of the canvas around mask and mouth that has to be computed
     source: Array  # (h, w, 3) uint8, the area of the source's face
-    face: Array  # (h, w, 3) uint8, and of the synthesised one
+    face: Array  # (h, w, 3) uint8, and of the synthesized one
     mask: Array  # (h, w) float32 in [0, 1]
     light: float  # the source's brightness around the mouth in 8-bit steps
     lips: Array | None  # (2, h / UNIT, w / UNIT) in [0, 1], where they are in the source and in the face
     coarse: Array  # (h / UNIT, w / UNIT, 3) float32, the face without detail
-    drift: Array  # (64, 64, 3), how far its colours have drifted; zero without colour matching
-    lack: Array | None  # (3,) what the lips' colour lacks
+    drift: Array  # (64, 64, 3), how far its colors have drifted; zero without color matching
+    lack: Array | None  # (3,) the source's mean color of the lips minus the face's
     violet: float  # the most seen in the source
 
     @property
@@ -47,7 +47,7 @@ class Picture:
 
 
 def look_at(number: int, aligned: Array, made: Array, mask: Array, lips: Array | None, color: bool) -> Picture | None:
-    """What blending needs to know of a synthesised face (512, 512, 3) uint8; None when its mask is empty."""
+    """Measure a synthesized face ``made`` (512, 512, 3) uint8; None when its mask is empty."""
     area = _area(mask)
     if area is None:
         return None
@@ -68,7 +68,7 @@ def change(now: Picture, before: Sequence[Picture], texture: float, steady: floa
     """(h, w, 3) float32 in 8-bit steps to add to the part ``now.area`` of the source face.
 
     before: the same face in a fixed number of frames before, the oldest first. texture: share of the source's own
-    pixels where they show, moved, what the synthesis shows. steady: share of the last frame's detail that is kept.
+    pixels where, moved, they agree with the synthesis. steady: share of the last frame's detail that is kept.
     """
     source, coarse = now.source.astype(np.float32), now.coarse
     coarse_source = coarsened(source)
@@ -95,9 +95,9 @@ def change(now: Picture, before: Sequence[Picture], texture: float, steady: floa
 
 
 def _held(detail: Array, now: Picture, last: Picture, share: float) -> Array:
-    """``detail`` mixed with the previous frame's wherever the coarse picture has not changed.
+    """``detail`` mixed with the previous frame's where the coarse picture has not changed.
 
-    Both are in the aligned face's coordinates, where a head that moves as a whole stands still.
+    Both are in the coordinates of the aligned face, in which a head that moves as a whole is at rest.
     """
     rows, columns = (
         slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(now.area, last.area, strict=True)
@@ -144,7 +144,8 @@ def _within(part: Area, whole: Area) -> Area:
 
 
 def bands(change: Array, mask: Array, levels: int = 4) -> Array:
-    """The change blended band by band: each octave coarser, its mask's edge twice as soft; nothing where mask is 0."""
+    """Multiband blending (Burt and Adelson 1983): each octave with a mask twice as soft; exactly 0 where the mask
+    is."""
     rest, soft = change, mask
     details = []
     for _ in range(levels):
@@ -154,7 +155,7 @@ def bands(change: Array, mask: Array, levels: int = 4) -> Array:
     out = weighted(rest, cv2.GaussianBlur(soft, (0, 0), 1.0))
     for detail in reversed(details):
         out = cv2.pyrUp(out) + detail
-    # A hard guarantee: the coarse bands reach a little beyond the mask, fade them out inside its edge.
+    # The coarse bands reach a little beyond the mask: fade them out inside its edge.
     return weighted(out, np.minimum(mask * 4, 1))
 
 

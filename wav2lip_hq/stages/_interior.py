@@ -1,4 +1,4 @@
-"""What is seen of another picture's mouth: its lips and what is between them, brought to the lips wanted."""
+"""The interior of the mouth: another picture's lips and teeth, warped to the target lips, or a synthetic one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ._spline import spread
 from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, outlined
 
 WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open, see ``types.Mouths``
-STRETCH = 1.3  # teeth are not stretched or squeezed by more: beyond, lips cover them or uncover the dark
-RING, REACH = (5, 13), 5.0  # coarse pixels: how far off the lips the skin is that tells the light; how smooth that is
-# What the light may do: to all of a mouth, to one side of it more than to the other, to one color more than to the
-# others. Beside a face in profile lies what is behind it, and its light is none of the mouth's.
+STRETCH = 1.3  # largest factor by which teeth are stretched or squeezed; beyond, lips cover them or show the dark below
+RING, REACH = (5, 13), 5.0  # coarse pixels: ring of skin around the lips whose light is matched; its Gaussian
+# Limits of the factor that matches the light: overall, of one side against the other, of one color channel against the
+# others. Beside a face in profile lies the background, whose light says nothing about the mouth's.
 GAIN, SIDES, TINGE = (0.5, 1.8), 1.3, 1.08
-# The depth of a mouth nobody has seen, over the colour of its lips: its dark, its tongue, and how soft their border is.
+# The synthetic interior, RGB relative to the lips' color: the dark, the tongue; and the width of their border.
 DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
-# And its upper teeth: colour over that of the skin, how far they reach below the lip and to the sides, over the mouth's
-# width, and at which height of the mouth, over its width, light reaches them.
+# Its upper teeth: RGB relative to the skin's color; in widths of the mouth how far they reach below the lip and to the
+# sides, and the opening at which they are fully lit.
 TEETH, LONG, BROAD, LIT = (0.75, 0.86, 0.88), 0.10, 0.4, 0.16
 
 
@@ -35,9 +35,10 @@ class Mouth:
     mesh: Array  # (POINTS, 2), the mouth it shows, on the canvas
 
     def moved(self, target: Array, area: Area) -> Array:
-        """(h, w, 2) float32 for each coarse cell of ``area``: how far off its pixels are in the picture, in canvas px.
+        """(h, w, 2) float32 for each coarse cell of ``area``: offset of its source in the picture, in canvas px.
 
-        The upper lip is taken onto the picture's, and the lower one too, if that asks for no more than STRETCH.
+        The picture's upper lip is moved onto the target's; the lower one too, as far as that stretches by at most
+        STRETCH.
         """
         source = np.asarray(self.mesh, np.float64).copy()
         high, wanted = self.mesh[LOWER_INNER] - self.mesh[UPPER_INNER], target[LOWER_INNER] - target[UPPER_INNER]
@@ -50,13 +51,13 @@ class Mouth:
         return spread(target[rows], source[rows] - target[rows], area)
 
     def fits(self, target: Array) -> float:
-        """In [0, 1]: how far the mouth is as open as that of ``target``, so that its lips can be shown too."""
+        """In [0, 1]: how similar the mouth's opening is to that of ``target``, and so how far its lips can be shown."""
         has, want = ((m[LOWER_INNER] - m[UPPER_INNER])[:, 1].mean() for m in (self.mesh, target))
         return float(np.clip(1.5 - abs(has - want) / (4 + 0.2 * max(want, 0)), 0, 1))
 
     def light(self, field: Array, skin: Array, target: Array, area: Area) -> Array:
-        """(h, w, 3) float32 for each coarse cell of ``area``: by what to multiply the picture, so that it is as light
-        around the mouth as ``skin`` (h, w, 3), the source's coarse picture already moved, and of the same tinge."""
+        """(h, w, 3) float32 for each coarse cell of ``area``: factor for the picture that gives it the brightness and
+        tint of ``skin`` (h, w, 3), the source's coarse picture already moved, around the mouth."""
         other = sampled(coarsened(self.picture.astype(np.float32)), self.area, field, area)
         lips = _small(OUTER, target, area)
         near, far = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)) for n in RING)
@@ -70,7 +71,7 @@ class Mouth:
         return np.asarray(np.clip(gain[..., None] * tinge, *GAIN), np.float32)
 
     def shows(self, field: Array, area: Area) -> Array:
-        """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the inside of its own mouth."""
+        """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the interior of its mouth."""
         shape = cv2.dilate(outlined(INNER, self.mesh, self.area), np.ones((5, 5)))
         small = cv2.resize(shape, None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
         return sampled(small, self.area, field, area)
@@ -85,9 +86,9 @@ def sampled(picture: Array, covers: Area, field: Array, area: Area) -> Array:
 
 
 def depth(skin: Array, target: Array, area: Area) -> Array:
-    """(h, w, 3) float32 for each coarse cell of ``area``: the inside of a mouth that nobody has seen open.
+    """(h, w, 3) float32 for each coarse cell of ``area``: a synthetic interior, for a mouth never seen open.
 
-    Dark, a tongue below and teeth behind the upper lip, all soft, in the light and the tinge of the lips around.
+    Dark, with a tongue below and teeth behind the upper lip, all soft, in the light and tint of the lips.
     """
     mouth = _small(INNER, target, area)
     outer = _small(OUTER, target, area)
@@ -109,13 +110,13 @@ def depth(skin: Array, target: Array, area: Area) -> Array:
 
 
 def _mean(image: Array, weight: Array) -> Array:
-    """(C,) float32: the mean colour where there is weight."""
+    """(C,) float32: the mean color where there is weight."""
     weight = weight + np.float32(1e-4)
     return np.asarray((image * weight[..., None]).sum((0, 1)) / weight.sum(), np.float32)
 
 
 def _small(rows: list[int], target: Array, area: Area) -> Array:
-    """(h, w) float32: what a ring of lips encloses, in coarse cells."""
+    """(h, w) float32: the inside of a contour of the lips, in coarse cells."""
     return np.asarray(
         cv2.resize(outlined(rows, target, area), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
     )

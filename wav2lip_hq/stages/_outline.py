@@ -9,7 +9,7 @@ from .. import mesh as points
 from ..types import Array
 from ._paste import CANVAS
 
-BELOW = 0.22  # of the distance from mouth to jaw: skin of the neck that follows the jaw
+BELOW = 0.22  # share of the distance from mouth to jaw by which the outline reaches below the jaw: skin that follows it
 _JAW = list(range(points.JAW.start, points.JAW.stop))[2:-2]
 _MIDDLE = points.at(78, 308)
 _TOP = points.at(205, 5, 425)  # cheeks and bridge of the nose
@@ -21,9 +21,9 @@ def on_canvas(mesh: Array, to512: Array) -> Array:
 
 
 def lower_face(mesh: Array, target: Array) -> Array:
-    """(512, 512) uint8 in {0, 1}: from the nose to a little below the jaw, as the face is and as it is to be.
+    """(512, 512) uint8 in {0, 1}: from the nose to a little below the jaw; the union of both shapes.
 
-    mesh, target: (POINTS, 2) on the canvas.
+    mesh, target: (POINTS, 2) on the canvas, the face as it is and as it is to be.
     """
     out = np.zeros((CANVAS, CANVAS), np.uint8)
     for shape in (mesh, target):
@@ -36,9 +36,9 @@ def lower_face(mesh: Array, target: Array) -> Array:
 
 
 def within(mesh: Array, share: float, beard: float = 0.0) -> Array:
-    """(512, 512) uint8 in {0, 1}: the lower face, shrunk to a ``share`` of its size around the mouth.
+    """(512, 512) uint8 in {0, 1}: the lower face, scaled by ``share`` about the mouth.
 
-    beard: how far the area reaches further down, in distances from the mouth.
+    beard: by which share of its distance from the mouth each point below it moves further down.
     """
     middle = mesh[_MIDDLE].mean(0)
     shape = middle + share * (np.concatenate([mesh[_JAW][1:-1], mesh[_TOP]]) - middle)

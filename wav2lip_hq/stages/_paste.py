@@ -1,4 +1,4 @@
-"""Putting a generator crop into the aligned 512 px face without an edge."""
+"""Pasting the generator's crop into the aligned 512 px face with soft edges."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ..types import Array
 
 CANVAS = 512
 Area = tuple[slice, slice]  # rows and columns of the canvas
-# The generator is given the upper half and paints the lower one; what it makes of the upper half is not used. The
-# transition lies below the middle, where eyes and most of the nose are still the source's own.
+# Shares of the crop's side. The generator sees the upper half and synthesizes the lower; its upper half is not used.
+# The crop fades in from TOP over FADE, so that eyes and most of the nose stay the source's, and out over EDGE at the
+# border.
 TOP, FADE, EDGE = 0.50, 0.10, 0.07
 
 
 @lru_cache(maxsize=8)
 def weight(size: int) -> Array:
-    """(size, size) float32 in [0, 1]: 1 where the generator's own pixels count, 0 at the crop's border."""
+    """(size, size) float32 in [0, 1]: weight of the generator's pixels, 0 in the upper half and at the border."""
     at = (np.arange(size) + 0.5) / size
     rows = _ramp((at - TOP) / FADE) * _ramp((1 - at) / EDGE)
     columns = _ramp(at / EDGE) * _ramp((1 - at) / EDGE)
@@ -37,7 +38,7 @@ def to_canvas(to96: Array, to512: Array, scale: float = 1.0) -> Array:
 
 
 def painted(to96: Array, to512: Array, size: int) -> Array:
-    """(N, 512, 512) float32 in [0, 1]: where the generator painted, in the aligned face."""
+    """(N, 512, 512) float32 in [0, 1]: ``weight``, in the aligned face."""
     out = np.zeros((len(to96), CANVAS, CANVAS), np.float32)
     for n, matrix in enumerate(to_canvas(to96, to512)):
         area, part = painted_part(matrix, size)
@@ -46,9 +47,9 @@ def painted(to96: Array, to512: Array, size: int) -> Array:
 
 
 def painted_part(matrix: Array, size: int) -> tuple[Area, Array]:
-    """The part of the canvas that the generator can have painted, and there, float32 in [0, 1], where it did.
+    """The part of the canvas that the generator's lower half covers, and ``weight`` there, float32 in [0, 1].
 
-    matrix: from the generator's crop of ``size`` to the canvas.
+    matrix: from the generator's crop of ``size`` px to the canvas.
     """
     corners = np.array([[x, y] for x in (-1, size) for y in (TOP * size - 1, size)]) @ matrix[:, :2].T + matrix[:, 2]
     x1, y1 = np.clip(np.floor(corners.min(0)), 0, CANVAS).astype(int).tolist()
@@ -60,14 +61,14 @@ def painted_part(matrix: Array, size: int) -> tuple[Area, Array]:
 
 
 def _moved(matrix: Array, x: int, y: int) -> Array:
-    """The map onto a part of the canvas that begins at (x, y)."""
+    """The map to a part of the canvas that begins at (x, y)."""
     out = matrix.copy()
     out[:, 2] -= (x, y)
     return out
 
 
 def paste(crops: Array, to96: Array, to512: Array, under: Array, size: int) -> Array:
-    """(N, 512, 512, 3) uint8: crops (N, S, S, 3) uint8, S = size times an enlargement, over the faces ``under``."""
+    """(N, 512, 512, 3) uint8: crops (N, S, S, 3) uint8, S a multiple of ``size``, blended over the faces ``under``."""
     enlarged = to_canvas(to96, to512, crops.shape[1] / size)
     out = under.copy()
     for n, matrix in enumerate(to_canvas(to96, to512)):

@@ -1,4 +1,4 @@
-"""A part of a frame that a part of the aligned canvas covers, and the way from one to the other."""
+"""The part of a frame that a part of the aligned canvas covers, and the maps between them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ class Place:
     """The part of a frame that ``area`` of the canvas covers."""
 
     def __init__(self, area: Area, to512: Array, end: tuple[int, int], start: tuple[int, int] = (0, 0)) -> None:
-        """to512: (2, 3), frame -> canvas; end: (H, W) of the frame or, within it, of what is to be covered at most;
-        start: (x, y) of that."""
+        """to512: (2, 3), frame -> canvas; start (x, y) and end (y, x): the part of the frame to stay within."""
         (top, bottom), (left, right) = ((s.start, s.stop) for s in area)
         back = geometry.invert(to512)
         ends = np.array([[x, y] for x in (left - 1, right) for y in (top - 1, bottom)], float) @ back[:, :2].T
@@ -25,7 +24,7 @@ class Place:
         x2, y2 = np.minimum(np.ceil(ends.max(0)).astype(int) + 1, end[::-1]).tolist()
         self.area, self.corner, self.size = area, (x1, y1), (max(0, x2 - x1), max(0, y2 - y1))
         self.to_canvas, self.to_frame = np.asarray(to512, np.float64), back
-        self.scale = float(np.hypot(*back[:, 0]))  # frame pixels a canvas pixel
+        self.scale = float(np.hypot(*back[:, 0]))  # frame pixels per canvas pixel
 
     @property
     def slices(self) -> Area:
@@ -39,7 +38,7 @@ class Place:
         return Place(area, self.to_canvas, (y + height, x + width), (x, y))
 
     def placed(self, image: Array, unit: int) -> Array:
-        """An image of the area, whose pixels are ``unit`` canvas px wide, as the frame sees it."""
+        """An image of the area, whose pixels are ``unit`` canvas px wide, resampled to the frame."""
         shift = np.array([[1.0, 0, self.area[1].start], [0, 1, self.area[0].start]])
         matrix = geometry.compose(self.to_frame, geometry.compose(shift, geometry.scaling(unit)))
         matrix[:, 2] -= self.corner
@@ -48,16 +47,17 @@ class Place:
         )
 
     def turned(self, field: Array) -> Array:
-        """A coarse field of shifts on the canvas (h, w, 2) as shifts in the frame (H, W, 2)."""
+        """A coarse displacement field on the canvas (h, w, 2) as displacements in the frame (H, W, 2)."""
         return self.placed(cv2.transform(field, np.ascontiguousarray(self.to_frame[:, :2])), UNIT)
 
     def in_frame(self, field: Array) -> Array:
-        """A coarse field of shifts on the canvas (h, w, 2) as absolute places (H, W, 2) float32 in the frame."""
+        """A coarse displacement field on the canvas (h, w, 2) as absolute coordinates (H, W, 2) float32 in the
+        frame."""
         return np.asarray(cv2.add(self.turned(field), self._pixels()))
 
     def pictured(self, picture: Array, covers: Area, field: Array) -> Array:
-        """(H, W, 3) uint8: a picture of the part ``covers`` of the canvas, as the frame sees it when each pixel is
-        taken from ``field`` (h, w, 2) canvas px off."""
+        """(H, W, 3) uint8: a picture of the part ``covers`` of the canvas, displaced by ``field`` (h, w, 2) in canvas
+        px and resampled to the frame."""
         shrunk = 1
         while self.scale * shrunk <= 0.5:  # shrinking: average first
             shrunk *= 2
@@ -71,7 +71,7 @@ class Place:
         return np.asarray(cv2.remap(picture, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
     def _pixels(self) -> Array:
-        """(H, W, 2) float32: the place of each pixel in the frame."""
+        """(H, W, 2) float32: the coordinates (x, y) of each pixel in the frame."""
         (x, y), (width, height) = self.corner, self.size
         across, down = np.arange(x, x + width, dtype=np.float32), np.arange(y, y + height, dtype=np.float32)
         return np.asarray(cv2.merge([cv2.repeat(across[None], height, 1), cv2.repeat(down[:, None], 1, width)]))

@@ -1,4 +1,4 @@
-"""Which of several faces is meant, without jumping between them."""
+"""A stable ranking of the faces of a shot."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..boxes import iou
 from ..types import Array
-from ._anchors import iou
 
-HOLD = 1.0  # seconds a face that vanished keeps its place: someone else's mouth must not move in for a moment
-SETTLE = 0.5  # seconds a newcomer is watched before it may overtake: it could be a false alarm
-TOGETHER = 0.25  # seconds between the first sights of faces that count as there from the beginning
-SAME_PLACE = 0.3  # overlap that makes a new track the successor of a vanished one
+HOLD = 1.0  # seconds a face that vanished keeps its rank: nobody else is to be dubbed for a moment
+SETTLE = 0.5  # seconds a new track must have been seen before it may overtake: it could be a false alarm
+TOGETHER = 0.25  # seconds: faces that appear within this time of each other may overtake at once
+SAME_PLACE = 0.3  # intersection over union from which on a new track continues a vanished one
 
 
 @dataclass
@@ -27,9 +27,9 @@ class _Place:
 class Ranking:
     """Keeps the faces of a shot in order of a value, highest first.
 
-    A face overtakes another only when its value is ``margin`` times the other's, so two of about the same size do not
-    take turns, and only after ``settle`` seconds, unless they appeared together. One that vanishes keeps its place for
-    HOLD seconds, and a new track in its place inherits it.
+    A face overtakes another only when its value exceeds ``margin`` times the other's, so that two of about the same
+    size do not alternate, and only after ``settle`` seconds, unless they appeared together. A face that vanishes keeps
+    its rank for HOLD seconds, and a new track in its place inherits it.
     """
 
     def __init__(self, margin: float = 1.0, settle: float = SETTLE) -> None:
@@ -41,7 +41,8 @@ class Ranking:
         self._places = []
 
     def update(self, time: float, tracks: list[int], boxes: Array, values: list[float]) -> list[int]:
-        """The order of places after seeing these tracks (ids, boxes (n, 4), values) at ``time``; may hold absentees."""
+        """Track numbers by rank after a frame at ``time`` with these tracks (numbers, boxes (n, 4), values); may
+        contain tracks that are absent."""
         self._places = [p for p in self._places if p.track in tracks or time - p.seen <= HOLD]
         known = {p.track: p for p in self._places}
         for track, box, value in sorted(zip(tracks, boxes, values, strict=True), key=lambda item: -item[2]):
@@ -51,12 +52,12 @@ class Ranking:
                 if place is None:
                     place = _Place(track, value, box, time, time)
                     later = [n for n, p in enumerate(self._places) if value > p.value and self._may(place, p, time)]
-                    # Behind everybody it may not pass yet.
+                    # Behind all that it may not overtake yet.
                     bound = [n + 1 for n, p in enumerate(self._places) if not self._may(place, p, time)]
                     at = max([min(later, default=len(self._places)), *bound])
                     self._places.insert(at, place)
             place.track, place.value, place.box, place.seen = track, value, box, time
-        for _ in self._places:  # few faces: plain exchange sort, which knows about the margin
+        for _ in self._places:  # few faces: a bubble sort, whose comparison needs no transitivity
             for n in range(len(self._places) - 1):
                 first, second = self._places[n : n + 2]
                 larger = second.value > first.value and second.value > self.margin * first.value
@@ -65,7 +66,7 @@ class Ranking:
         return [p.track for p in self._places]
 
     def _may(self, place: _Place, other: _Place, time: float) -> bool:
-        """Whether a place's face is there now, and has been for long enough to overtake another."""
+        """Whether a face is visible now and has been for long enough to overtake the other."""
         if place.seen < time:
             return False
         return time - place.since >= self.settle or place.since - other.since <= TOGETHER

@@ -1,4 +1,4 @@
-"""What the generator is shown of a face besides the half it may see: another frame, in which the mouth is closed."""
+"""The generator's reference frame: the same face in another frame, with its mouth closed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from .. import geometry
 from ..types import Array, Faces, References, TrackFacts
 
-# Steps within which references count as equally near. Among equals the most closed mouth is shown: so the choice hardly
-# changes from frame to frame, and the face with it.
-TURN = 6.0  # degrees, all three angles together
-LIGHT = 24.0  # 8-bit steps
+# Distances are quantized to these steps. Of equally distant references the one with the most closed mouth is chosen, so
+# that the choice, and with it the face, hardly changes from frame to frame.
+TURN = 6.0  # degrees, Euclidean over the three angles
+LIGHT = 24.0  # 8-bit steps of brightness
 
 
 def references(faces: Faces, tracks: Mapping[int, TrackFacts] | None) -> Array:
-    """(N, S, S, 3) uint8: for each face the reference of its track that is nearest in pose and light, cut out as
-    ``faces.crop96`` is; the crop itself where the track has none."""
+    """(N, S, S, 3) uint8: for each face its track's reference that is nearest in pose and light, cropped as
+    ``faces.crop96`` is; the crop itself where the track has no reference."""
     assert faces.crop96 is not None and faces.track is not None and faces.box is not None and faces.to96 is not None
     shown = faces.crop96
     if not tracks:
@@ -36,8 +36,8 @@ def references(faces: Faces, tracks: Mapping[int, TrackFacts] | None) -> Array:
 
 
 def nearest(known: References, pose: Array | None, light: float | None) -> int:
-    """The reference to show for a face in this pose (3,) and light, either of which may be unknown; never the face's
-    own frame, if there are others."""
+    """Index of the reference for a face in this pose (3,) and light, either of which may be unknown; the face's own
+    frame only if there is no other."""
     far = np.zeros(len(known))
     own = np.full(len(known), pose is not None and light is not None)
     if pose is not None:

@@ -9,8 +9,8 @@ from ..types import Array
 from ._coarse import UNIT
 from ._paste import Area
 
-SCALE = 100.0  # px: keeps the equations' numbers near one
-STIFF = 2e-4  # gives way to noise of a fraction of a pixel, and copes with points that coincide
+SCALE = 100.0  # px: unit of length, for well-conditioned equations
+STIFF = 2e-4  # regularization: smooths noise of a fraction of a pixel, and allows points that coincide
 
 
 def spread(points: Array, values: Array, area: Area, unit: int = UNIT) -> Array:
@@ -25,7 +25,7 @@ def spread(points: Array, values: Array, area: Area, unit: int = UNIT) -> Array:
     system[:n, n], system[:n, n + 1 :] = 1, at
     system[n:, :n] = system[:n, n:].T
     wanted = np.concatenate([np.asarray(values, np.float64), np.zeros((3, np.shape(values)[1]))])
-    # OpenCV's solver: numpy's goes parallel, which for a system as small takes longer than the work.
+    # OpenCV's solver: numpy's starts threads, which for so small a system take longer than the solution.
     weights = cv2.solve(system, wanted, flags=cv2.DECOMP_LU)[1].astype(np.float32)
     rows, columns = (((np.arange(s.start, s.stop, unit) + (unit - 1) / 2) / SCALE).astype(np.float32) for s in area)
     px, py = at.T.astype(np.float32)
@@ -36,5 +36,5 @@ def spread(points: Array, values: Array, area: Area, unit: int = UNIT) -> Array:
 
 
 def _bend(squares: Array) -> Array:
-    """r^2 log r^2, the thin plate's kernel, of squared distances."""
+    """The kernel of thin plate splines, r^2 log r^2, from squared distances."""
     return np.asarray(squares * np.log(squares + squares.dtype.type(1e-12)))

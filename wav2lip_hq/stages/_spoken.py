@@ -1,4 +1,4 @@
-"""A frame's face moved from the mesh it has to the mesh wanted, at the frame's own resolution and depth."""
+"""A frame's face warped from its mesh to the target mesh, at the frame's own resolution and bit depth."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ._paste import CANVAS
 from ._place import Place
 from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
 
-GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
-EDGE = 0.25  # mask up to which the moved face fades in; the movement itself takes the whole mask
-AROUND = 30  # px of skin around the lips that are looked at
-AJAR = 3.0  # px: lips closer than that show less of what is behind them
-SOFT, LIPS_SOFT = 1.2, 5.0  # px: edge of the mouth's inside, and of the lips where they are another picture's
-SKIN = 7  # px of skin around the lips that comes along: landmarks are not exact to the pixel
+GRID = 16  # px; areas are aligned to it, so that their coarse pictures have whole pixels
+EDGE = 0.25  # mask value at which the warped face is fully shown; the displacement fades over the whole mask
+AROUND = 30  # px of skin around the lips
+AJAR = 3.0  # px: the interior fades out when the gap between the lips is smaller
+SOFT, LIPS_SOFT = 1.2, 5.0  # px: Gaussians of the edges of the interior, and of lips taken from another picture
+SKIN = 7  # px of skin around the lips that are taken with them, as landmarks are not exact to the pixel
 
 
 @dataclass(frozen=True)
 class Face:
-    """What is known of a face, on the canvas."""
+    """A face on the canvas."""
 
     aligned: Array  # (512, 512, 3) uint8
     mask: Array  # (512, 512) uint8
@@ -37,10 +37,10 @@ class Face:
 
 
 def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, strength: float = 1.0) -> None:
-    """Move the face of ``frame`` (H, W, 3), in place. Pixels whose mask is 0 keep their values.
+    """Warp the face of ``frame`` (H, W, 3), in place. Pixels whose mask is 0 keep their values.
 
-    mouth: another picture's, to be seen with a share of ``recall`` where it can be; strength: share of everything
-    between the lips that is not the frame's own.
+    mouth: another picture's, shown with a weight of ``recall``; strength: weight of everything between the lips that is
+    not the frame's own.
     """
     left, top, width, height = cv2.boundingRect(face.mask)
     area = _whole(top, height), _whole(left, width)
@@ -110,7 +110,7 @@ def _from(part: slice, whole: slice) -> slice:
 
 
 def _share(below: Array) -> Array:
-    """(h, w) in [0, 1]: how far a pixel hangs on the lower lip, see ``side``."""
+    """(h, w) in [0, 1]: weight of the lower lip's field, see ``side``."""
     return np.asarray(cv2.min(cv2.max(below / 2 + np.float32(0.5), 0), 1))
 
 

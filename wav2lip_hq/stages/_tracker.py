@@ -1,4 +1,4 @@
-"""Faces over time: association, gaps, smoothing. Pushed and popped frame by frame, so chunks cannot matter."""
+"""Tracking of faces: association, gaps, smoothing. Works frame by frame, so that chunks have no influence."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..boxes import iou
 from ..types import Array
-from ._anchors import iou
 from ._cuts import LOOKAHEAD, CutFinder
 
-GAP_FRAMES = 12  # longest run of frames nobody looked at (detect's every) that is bridged
-RATE = 60.0  # up to this many frames a second, times in ms are kept; beyond, windows end at as many frames
-# A track seen for a shorter time is a false alarm (hands before a shirt), if another of the shot is seen for longer.
-SHORT = 0.2  # seconds
-SHORT_FRAMES = 3  # and no fewer frames than this, in slow footage
-REACH = 2.0  # sigmas after which smoothing weights are cut off, on both sides alike
+MAX_BLIND_FRAMES = 12  # longest run of frames without detection (detect.every) that is bridged
+RATE = 60.0  # frames a second up to which windows have their full time; at higher rates they are cut to as many frames
+# A track shorter than this is a false alarm (say, hands in front of a shirt) if the shot has a longer one.
+SHORT = 0.2  # seconds, but no less than
+SHORT_FRAMES = 3  # frames
+REACH = 2.0  # standard deviations at which smoothing windows are cut off, on both sides
 
 
 def frames_of(ms: float) -> int:
-    """Frames in a time, at the highest rate that is waited for."""
+    """Number of frames in a time in ms, at RATE."""
     return math.ceil(ms * RATE / 1000)
 
 
 @dataclass
 class Moment:
-    """A frame on its way through."""
+    """A frame that has been pushed and not popped."""
 
     index: int
     time: float  # seconds
     thumb: Array
-    rows: Array | None  # (n, 15) detections; None = nobody looked
+    rows: Array | None  # (n, 15) detections; None = no detection in this frame
     image: Array  # the frame itself, for embeddings
     label: str = ""
 
 
 @dataclass
 class Seen:
-    """One face in one frame, as popped."""
+    """A face of a popped frame."""
 
     track: Tracklet
     box: Array  # (4,) float64, smoothed
     landmarks: Array  # (5, 2) float64, smoothed
-    interrupted: bool = False  # bridged over a flash or a foreign frame, which shows something else
+    interrupted: bool = False  # interpolated over a flash or a foreign frame, which does not show the face
 
 
 @dataclass
 class Tracklet:
-    """One face through one shot: rows of 14 numbers (box, landmarks) at consecutive frames."""
+    """A face in one shot: rows of 14 numbers (box, landmarks) at consecutive frames."""
 
     first: int
     first_time: float
     shot: int
     last: int = -1  # last frame it was detected in
     last_time: float = 0.0
-    misses: int = 0  # frames looked at without finding it, since then
-    blind: int = 0  # frames not looked at, since then
-    velocity: Array = field(default_factory=lambda: np.zeros(14))  # a second
+    misses: int = 0  # frames since then with detection, but without this face
+    blind: int = 0  # frames since then without detection
+    velocity: Array = field(default_factory=lambda: np.zeros(14))  # px a second
     index: deque[int] = field(default_factory=deque)
     times: deque[float] = field(default_factory=deque)
     rows: deque[Array] = field(default_factory=deque)
     real: deque[bool] = field(default_factory=deque)  # detected, not interpolated
     hits: int = 0
-    score: float = 0.0  # mean of its detections'
+    score: float = 0.0  # mean score of its detections
     dead: bool = False
     spurious: bool | None = None  # None = not decided yet
     number: int = -1  # public track id, given when first shown
@@ -77,16 +77,16 @@ class Tracklet:
 
     @property
     def brief(self) -> bool:
-        """Whether it has been seen for no longer than a false alarm is."""
+        """Whether it is as short as false alarms are."""
         frames = self.last - self.first + 1
         return frames < SHORT_FRAMES or self.hits < 2 or self.last_time - self.first_time < SHORT - 1e-6
 
     def predict(self, time: float) -> Array:
-        """(14,) where it should be at a time."""
+        """(14,) expected position at a time, by its velocity."""
         return np.asarray(self.rows[-1] + self.velocity * (time - self.last_time))
 
     def add(self, index: int, time: float, row: Array, score: float, between: list[tuple[int, float]]) -> None:
-        """A detection; ``between`` are frames since the last one, which are interpolated."""
+        """Add a detection. between: (index, time) of the frames since the last one, which are interpolated."""
         if self.hits:
             before, start = self.rows[-1], self.last_time
             span = max(time - start, 1e-9)
@@ -100,12 +100,12 @@ class Tracklet:
         self.score += (score - self.score) / self.hits
 
     def extend(self, after: list[tuple[int, float]]) -> None:
-        """Carry on in a straight line through frames nobody looked at, up to a cut or the end."""
+        """Extrapolate linearly through frames without detection, up to a cut or the end."""
         for i, t in after:
             self._append(i, t, self.predict_from_last(t), False)
 
     def predict_from_last(self, time: float) -> Array:
-        """(14,) straight on from the last detection."""
+        """(14,) expected position at a time, by the velocity at the last detection."""
         at = self.index.index(self.last)
         return np.asarray(self.rows[at] + self.velocity * (time - self.last_time))
 
@@ -116,7 +116,7 @@ class Tracklet:
         self.real.append(real)
 
     def forget(self, before: int) -> None:
-        """Drop positions no window reaches any more, but keep the last detection."""
+        """Drop positions that no window reaches any more, except the last detection."""
         while len(self.index) > 1 and self.index[0] < before and self.index[0] != self.last:
             for column in (self.index, self.times, self.rows, self.real):
                 column.popleft()
@@ -125,25 +125,25 @@ class Tracklet:
 class Tracker:
     """Associates detections over frames and smooths them.
 
-    ``push`` frames in order, then ``pop`` while it gives something, ``finish`` when there are no more. A popped
-    frame's faces depend on the frames within ``lookahead`` after it and on the past, never on when it is popped.
+    ``push`` frames in order, ``pop`` until it returns None, ``finish`` after the last frame. A popped frame's faces
+    depend on the past and on ``lookahead`` frames after it, never on when it is popped.
     """
 
     def __init__(self, smooth_ms: float, landmarks_ms: float, max_gap_ms: float, min_face: float) -> None:
         self.sigmas = (smooth_ms / 1000, landmarks_ms / 1000)
         self.reach = REACH * max(self.sigmas)
-        self.window = max(self.reach, SHORT)  # seconds after a frame that have to be known before it is popped
+        self.window = max(self.reach, SHORT)  # seconds after a frame that have to be pushed before it can be popped
         self.reach_frames = frames_of(1000 * self.window)
         self.max_gap = max_gap_ms / 1000
-        self.gap_frames = max(GAP_FRAMES, frames_of(max_gap_ms))
+        self.gap_frames = max(MAX_BLIND_FRAMES, frames_of(max_gap_ms))
         self.min_face = min_face
         self.lookahead = LOOKAHEAD + self.gap_frames + self.reach_frames + 2
         self._cuts = CutFinder()
-        self._fresh: deque[Moment] = deque()  # not labelled yet
+        self._fresh: deque[Moment] = deque()  # not labeled yet
         self._done: deque[Moment] = deque()  # associated, not popped
         self._trail: deque[tuple[int, float]] = deque(maxlen=self.gap_frames + 2)  # (index, time) of associated frames
-        self._live: list[Tracklet] = []  # may go on
-        self._dead: list[Tracklet] = []  # ended, but still within a window
+        self._live: list[Tracklet] = []  # may get more detections
+        self._dead: list[Tracklet] = []  # ended, but still within a smoothing window
         self._shot = 0
         self._over = False
 
@@ -163,7 +163,7 @@ class Tracker:
         self._over = True
 
     def pop(self) -> tuple[Moment, list[Seen]] | None:
-        """The oldest frame and its faces, once nothing to come can change them; else None."""
+        """The oldest frame and its faces; None as long as later frames may change them."""
         if not self._done or not self._settled(self._done[0]):
             return None
         moment = self._done.popleft()
@@ -174,7 +174,7 @@ class Tracker:
         return moment, sorted(seen, key=lambda s: s.track.first)
 
     def nearby(self, tracklet: Tracklet, popped: Moment, count: int) -> list[tuple[Array, Array]]:
-        """Up to ``count`` (frame, landmarks (5, 2)) of a tracklet's detections from the popped frame on."""
+        """Up to ``count`` of a tracklet's detections from the popped frame on: (frame, landmarks (5, 2))."""
         images = {m.index: m.image for m in (popped, *self._done)}
         out: list[tuple[Array, Array]] = []
         for i, row, real in zip(tracklet.index, tracklet.rows, tracklet.real, strict=True):
@@ -185,7 +185,7 @@ class Tracker:
     # -- association ------------------------------------------------------------------------------------------------
 
     def _associate(self, label: str) -> None:
-        """Give the oldest labelled frame's detections to tracklets."""
+        """Give the oldest labeled frame's detections to tracklets."""
         moment = self._fresh.popleft()
         moment.label = label
         if label == "cut":
@@ -220,7 +220,7 @@ class Tracker:
 
             guess = np.stack([t.predict(moment.time) for t in self._live])
             stay = np.stack([t.rows[-1] for t in self._live])
-            # Moving on as before, or having stopped: whichever fits better.
+            # Moving on with its velocity, or having stopped: whichever fits better.
             score = np.maximum(_affinity(guess[:, :4], numbers[:, :4]), _affinity(stay[:, :4], numbers[:, :4]))
             for a, b in zip(*linear_sum_assignment(-score), strict=True):
                 if score[a, b] > 0:
@@ -239,7 +239,7 @@ class Tracker:
                 self._live.append(tracklet)
 
     def _bridgeable(self, tracklet: Tracklet, moment: Moment) -> bool:
-        """Whether a detection in this frame could still belong to the tracklet."""
+        """Whether the gap up to this frame is short enough for a detection in it to belong to the tracklet."""
         if moment.index - tracklet.last > self.gap_frames:
             return False
         if tracklet.misses == 0 or (tracklet.misses == 1 and tracklet.blind):
@@ -254,7 +254,7 @@ class Tracker:
     # -- output -----------------------------------------------------------------------------------------------------
 
     def _settled(self, moment: Moment) -> bool:
-        """Whether everything within the moment's window is known."""
+        """Whether all frames within the moment's smoothing window have been associated."""
         if self._over:
             return True
         edge = moment.index
@@ -293,15 +293,16 @@ class Tracker:
 
 
 def _affinity(a: Array, b: Array) -> Array:
-    """(n, m) how well boxes fit each other, 0 = cannot be the same face.
+    """(n, m) affinity of boxes in [0, 1]; 0 = cannot be the same face.
 
-    Overlap, or for faces that move by more than their size between looks, nearness of the centres at a like size.
+    Intersection over union; for faces that move by more than their size between detections, the closeness of the
+    centers of boxes of similar size.
     """
     overlap = iou(a, b)
     side_a = np.sqrt(np.maximum((a[:, 2:] - a[:, :2]).prod(1), 1e-6))
     side_b = np.sqrt(np.maximum((b[:, 2:] - b[:, :2]).prod(1), 1e-6))
-    centre_a, centre_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
-    far = np.linalg.norm(centre_a[:, None] - centre_b[None], axis=-1) / np.sqrt(side_a[:, None] * side_b[None])
+    center_a, center_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
+    far = np.linalg.norm(center_a[:, None] - center_b[None], axis=-1) / np.sqrt(side_a[:, None] * side_b[None])
     ratio = np.abs(np.log(side_a[:, None] / side_b[None]))
     alike = ratio < math.log(1.6)
     near = np.where(alike & (far < 1.0), 0.2 * (1 - far), 0.0)
@@ -309,10 +310,10 @@ def _affinity(a: Array, b: Array) -> Array:
 
 
 def smooth(times: Array, values: Array, sigma: float, present: Array) -> Array:
-    """Value at time 0 of straight lines fitted to ``values`` (n, d) at ``times`` (n,), weighted by a Gaussian.
+    """(d,) local linear regression at time 0 of ``values`` (n, d) at ``times`` (n,) seconds, with Gaussian weights.
 
-    Fitting a line, not a mean, keeps uniform motion exact where one side of the window is missing: at the ends of a
-    track and beside gaps of uneven timestamps. ``present`` (d,) is the value now, for sigma = 0.
+    Unlike a weighted mean it is exact for uniform motion where one side of the window is missing: at the ends of a
+    track and beside uneven timestamps. ``present`` (d,): the value at time 0, returned for sigma = 0.
     """
     near = np.abs(times) <= REACH * sigma + 1e-6
     if sigma <= 0 or near.sum() < 2:

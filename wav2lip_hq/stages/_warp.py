@@ -1,6 +1,7 @@
-"""The lower face moved from one mesh to another: a smooth field for what hangs on the upper lip and one for the lower.
+"""Displacement fields that move the lower face from one mesh to another.
 
-Two fields, because lips are two flaps: where a closed mouth opens, neighbouring pixels part.
+There are two, one for what is attached to the upper lip and one for what is attached to the lower, because the movement
+is discontinuous where a closed mouth opens.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from ._coarse import UNIT
 from ._paste import Area
 from ._spline import spread
 
-NEAR, WIDEN = 0.02, 0.35  # px: half width of the border between the flaps, and how it widens beyond the corners
-# How far into the lips their edge is looked for: px, of what they close by, of the lip.
+# Half width of the border between the two fields in px, and how much wider it is per px beyond the mouth's corners.
+NEAR, WIDEN = 0.02, 0.35
+# Inner edges of closing lips are moved into the lip: by LEAST px plus INTO of the distance they close by, but not more
+# than that distance, nor than DEEPEST of the lip's thickness.
 LEAST, INTO, DEEPEST = 1.0, 0.2, 0.3
-BEYOND = 1.5  # how far out from the mouth, in distances of the jaw from it, nothing moves any more
+BEYOND = 1.5  # distance from the mouth at which the displacement is 0, in distances of the jaw from it
 
 
 def _rows(part: slice) -> list[int]:
@@ -43,8 +46,8 @@ MOVED = sorted({*UPPER, *LOWER})
 
 
 def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
-    """For each coarse cell of ``area``, how far from it its pixels come: (h, w, 2) float32 in px of the canvas, for
-    what hangs on the upper lip and for what hangs on the lower one.
+    """Displacement fields (h, w, 2) float32 in canvas px, of what is attached to the upper lip and to the lower: for
+    each coarse cell of ``area`` the offset of its source.
 
     mesh, target: (POINTS, 2) on the canvas, as the face is and as it is to be.
     """
@@ -70,8 +73,8 @@ def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
 
 
 def _parted(mesh: Array, target: Array) -> Array:
-    """The mesh with the edges of its lips moved into the lips where these are to close: landmarks are not exact to the
-    pixel, and a pixel of teeth on either side would be a row of teeth."""
+    """The mesh with the inner edges of its lips moved into the lips where these are to close: landmarks are not exact
+    to the pixel, and a pixel of teeth left on either side would show between closed lips."""
     out = mesh.copy()
     gap, wanted = ((m[LOWER_INNER] - m[UPPER_INNER])[1:-1] for m in (mesh, target))
     closing = np.maximum(np.hypot(*gap.T) - np.hypot(*wanted.T), 0)
@@ -84,9 +87,9 @@ def _parted(mesh: Array, target: Array) -> Array:
 
 
 def side(target: Array, area: Area) -> Array:
-    """(h, w) float32, a value a pixel of ``area``: up to -1 = above the line between the lips, from 1 on = below.
+    """(h, w) float32 for each pixel of ``area``: at most -1 above the line between the lips, at least 1 below it.
 
-    Between the corners hardly any pixel is in between: halfway from lip to lip is the inside of the mouth.
+    Between the corners hardly any pixel is in between, for the line lies in the interior of the mouth.
     """
     left, right = target[INNER[0]], target[INNER[10]]
     line = (target[UPPER_INNER] + target[LOWER_INNER]) / 2
@@ -103,7 +106,7 @@ def side(target: Array, area: Area) -> Array:
 
 @lru_cache(maxsize=1)
 def _finer() -> Array:
-    """(41, 11): a smooth curve through 11 points (Catmull and Rom 1974)."""
+    """(41, 11): matrix that samples the Catmull-Rom spline through 11 points (1974)."""
     out = np.zeros((41, 11))
     for n in range(41):
         k, t = min(n // 4, 9), n / 4 - min(n // 4, 9)
@@ -114,7 +117,7 @@ def _finer() -> Array:
 
 
 def outlined(ring: list[int], mesh: Array, area: Area) -> Array:
-    """(h, w) float32 in [0, 1] for each pixel of ``area``: what a mesh's ring of lips, OUTER or INNER, encloses."""
+    """(h, w) float32 in [0, 1] for each pixel of ``area``: the inside of a mesh's contour of lips, OUTER or INNER."""
     upper, lower = ring[:11], [ring[0], *ring[:9:-1]]
     corner = area[1].start, area[0].start
     curve = np.concatenate([_finer() @ mesh[upper], (_finer() @ mesh[lower])[::-1]]) - corner

@@ -16,14 +16,14 @@ from ..types import Array, Chunk, Faces, Reason
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-NEAR = 2  # frames to either side whose pose is averaged: a single wrong estimate must not make the mouth blink
+POSE_WINDOW = 2  # frames to either side over which pose and visibility are averaged, against single wrong estimates
 
 
 @described
 @dataclass(frozen=True)
 class Admit(Stage):
-    """Leave faces alone that are turned too far away or whose mouth cannot be made out. Adds ``faces.strength`` and
-    moves those faces to ``left``, with the reason.
+    """Leave faces as they are that are turned too far away or whose mouth is hidden. Adds ``faces.strength`` and moves
+    those faces to ``left``, with the reason.
 
     Beside a stretch that is left as it is, the synthesis fades in and out over ``fade`` frames. Without landmarks
     (no ``landmarks`` stage before) every chosen face is admitted.
@@ -35,15 +35,24 @@ class Admit(Stage):
     adds: ClassVar[tuple[str, ...]] = ("faces.strength", "left")
 
     max_yaw: float = option(
-        50.0, "Heads turned aside by more are left as they are; more admits profiles.", unit="degrees", low=5, high=90
+        50.0, "Faces with a larger yaw are left as they are; more admits profiles.", unit="degrees", low=5, high=90
     )
     max_pitch: float = option(
-        40.0, "Heads raised or lowered by more are left as they are.", unit="degrees", low=5, high=90
+        40.0,
+        "Faces with a larger pitch, up or down, are left as they are.",
+        unit="degrees",
+        low=5,
+        high=90,
     )
     min_visible: float = option(
-        0.3, "Faces whose mouth is less visible are left as they are; 0 admits hands and blur.", low=0, high=1
+        0.3,
+        "Faces whose mouth is visible with a lower probability are left as they are; 0 admits hands and blur.",
+        low=0,
+        high=1,
     )
-    fade: int = option(4, "Frames over which the synthesis fades beside a stretch left as it is.", low=0, high=25)
+    fade: int = option(
+        4, "How long the synthesis fades beside a stretch that is left as it is.", unit="frames", low=0, high=25
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -51,12 +60,12 @@ class Admit(Stage):
     @property
     def lookahead(self) -> int:
         """Frames the fade and the averaged pose wait for."""
-        return self.fade + NEAR
+        return self.fade + POSE_WINDOW
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Hold frames back until those that decide about them have been seen."""
+        """Hold chunks back until the frames that decide about them have been seen."""
         waiting: deque[Chunk] = deque()
-        seen: deque[dict[int, Array]] = deque()  # a frame: track -> yaw, pitch, visible
+        seen: deque[dict[int, Array]] = deque()  # for each frame: track -> yaw, pitch, visible
         at = 0  # the frame of ``seen`` that the first waiting chunk begins with
         for chunk in chunks:
             waiting.append(chunk)
@@ -97,7 +106,11 @@ class Admit(Stage):
         """Why the track's face is not synthesized in a frame; None if it is, or is not there."""
         if not 0 <= at < len(seen) or track not in seen[at]:
             return None
-        near = [seen[k][track] for k in range(max(0, at - NEAR), min(len(seen), at + NEAR + 1)) if track in seen[k]]
+        near = [
+            seen[k][track]
+            for k in range(max(0, at - POSE_WINDOW), min(len(seen), at + POSE_WINDOW + 1))
+            if track in seen[k]
+        ]
         yaw, pitch, visible = np.mean(near, 0)
         if abs(yaw) > self.max_yaw or abs(pitch) > self.max_pitch:
             return Reason.TURNED
@@ -105,6 +118,7 @@ class Admit(Stage):
 
 
 def _facts(chunk: Chunk) -> list[dict[int, Array]]:
+    """For each frame: track -> (3,) yaw and pitch in degrees, visibility in [0, 1]."""
     faces = chunk.faces
     assert faces is not None and faces.track is not None
     out: list[dict[int, Array]] = [{} for _ in range(len(chunk))]

@@ -5,48 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from .. import geometry
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk
+from ._paste import CANVAS
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
-
-ALIGNED = 512  # side of the FFHQ canvas
 
 
 @described
 @dataclass(frozen=True)
 class Align(Stage):
-    """Cut out the faces. Each crop is sampled once, straight from the frame, anti-aliased.
+    """Crop the faces. Each crop is sampled once, straight from the frame, anti-aliased.
 
     Adds ``faces.to96`` (the padded box stretched onto size x size, each axis on its own, as the generator was trained)
     and ``faces.to512`` (similarity of the landmarks onto the FFHQ template), float64, and their crops ``crop96`` and
-    ``aligned``. Crops are uint8 whatever the frames' depth: the networks were trained on 8 bits, and only blend touches
-    the frame, in its own depth. Beyond the frame's border the border pixels are repeated, so that a face half out of
-    the frame does not meet a black edge the networks never saw.
+    ``aligned``. Crops are uint8 whatever the frames' depth: the networks were trained on 8 bits, and only blend writes
+    into the frame, in its own depth. Beyond the frame's border its pixels are replicated: networks have never seen a
+    black edge.
     """
 
     name: ClassVar[str] = "align"
     reads: ClassVar[tuple[str, ...]] = ("frames", "faces.frame", "faces.box", "faces.landmarks")
     adds: ClassVar[tuple[str, ...]] = ("faces.to96", "faces.to512", "faces.crop96", "faces.aligned")
 
-    # The reference adds 10 px below, to keep the chin inside; at the about 200 px faces it was tuned on that is 0.05,
-    # and a fraction suits any size.
     pads: tuple[float, float, float, float] = option(
-        (0.0, 0.05, 0.0, 0.0),
-        "Room around the face's box for the generator: top, bottom, left, right, as shares of its height and width; "
-        "raise the second where chins are cut off.",
+        geometry.GENERATOR_PADS,
+        "Margin around the face's box in the generator's crop: top, bottom, left, right, as shares of its height and "
+        "width; raise the second where chins are cut off.",
         low=-0.4,
         high=2,
     )
     size: int = option(
         96,
-        "Side of the crop the generator gets; it has to be the side the generator was trained at, 96 for the official "
-        "ones.",
+        "Side of the generator's crop; it has to be the one the generator was trained at, 96 for the official ones.",
         unit="px",
         low=16,
         high=1024,
@@ -61,13 +55,10 @@ class Align(Stage):
             to96=to_generator,
             to512=to_canvas,
             crop96=_crops(chunk.frames, faces.frame, to_generator, self.size),
-            aligned=_crops(chunk.frames, faces.frame, to_canvas, ALIGNED),
+            aligned=_crops(chunk.frames, faces.frame, to_canvas, CANVAS),
         )
 
 
 def _crops(frames: Array, index: Array, matrices: Array, size: int) -> Array:
     """(N, size, size, 3) uint8 crops of frames (T, H, W, 3) uint8 or uint16."""
-    crops = geometry.warp(frames, index, matrices, size)
-    if crops.dtype == np.uint16:
-        crops = ((crops.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return crops
+    return geometry.eight_bits(geometry.warp(frames, index, matrices, size))

@@ -1,4 +1,4 @@
-"""Articulate: where the face's points are to be when it says its speech."""
+"""Articulate: the target landmarks of a face that says its speech."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 ARCHITECTURES = ("articulation",)
-TOGETHER = 8  # frames the network hears at once
-CLOSED = 0.03  # opening over the distance of the eyes that still counts as closed
-STILL = (0.12, 0.3)  # of the mean person's spread: less is no speech to learn a measure from, more is a talker's
-REACH = (0.55, 2.5)  # of the mean person's spread: who mumbles is still seen to speak, who shouts is not torn
+TOGETHER = 8  # frames in a network call
+CLOSED = 0.03  # largest opening that counts as closed, in distances of the eyes
+# Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
+# mean person's is used; above the second it is the person's own; in between they are mixed.
+STILL = (0.12, 0.3)
+# Limits of a person's own spread, in the same unit: who mumbles is still seen to speak, and who shouts is not torn.
+REACH = (0.55, 2.5)
 
 
 @described
 @dataclass(frozen=True)
 class Articulate(Stage):
-    """Say where each face's mesh is to be (``faces.target``): lips, jaw, chin and skin have the shape that the speech
-    of the frame gives this person's own mouth, in the pose of the frame; all other points are the mesh's.
+    """Predict each face's target mesh (``faces.target``) from the speech: lips, jaw, chin and skin have the shape that
+    the speech of the frame gives this person's own mouth, in the pose of the frame; all other points are the mesh's.
 
-    Two faces that hear the same speech do the same, each by its own measure: nothing of what the mouth does in the
-    footage gets in. What is known of a person (the closed mouth, how far it opens) comes from ``chunk.tracks``; a face
-    nothing is known of, and one that never speaks in its footage, goes as far as the mean person.
+    What the mouth does in the footage has no influence: two faces with the same speech move alike, each by its own
+    range. What is known of a person (the closed mouth, the range of openings) comes from ``chunk.tracks``; a face of
+    which nothing is known, and one that never speaks in its footage, has the mean person's range.
     """
 
     name: ClassVar[str] = "articulate"
@@ -41,14 +44,14 @@ class Articulate(Stage):
     adds: ClassVar[tuple[str, ...]] = ("faces.target",)
     fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
-    model: str = option("embedded-articulation", "The checkpoint that knows mouths from speech: a name or a file.")
+    model: str = option("embedded-articulation", "The articulation network's checkpoint: a name or a file.")
     expression: float = option(
         1.0,
-        "How far the mouth goes: 0 keeps it closed, 1 goes as far as the person's own, more exaggerates.",
+        "Amplitude of the movement: 0 keeps the mouth closed, 1 is the person's own range, more exaggerates.",
         low=0,
         high=2,
     )
-    silence: bool = option(True, "In pauses the mouth closes, whatever breath and room noise there is.")
+    silence: bool = option(True, "Close the mouth in pauses, whatever breath and room noise there is.")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ class Articulate(Stage):
             out: Tensor = model(phrase)
             return out
 
-        # Always as many at a time: what a frame's mouth does must not depend, even in its last bit, on the others.
+        # Always as many at a time: a frame's result must not depend on the others, not even in its last bit.
         filled = np.resize(frames, -(-len(frames) // TOGETHER) * TOGETHER)
         out = runtime.map(run, chunk.phrase[filled].astype(np.float32), batch=TOGETHER)[: len(frames)]
         out = out.astype(np.float64) * self.expression
@@ -111,7 +114,8 @@ class Space:
 
 
 def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
-    """(body with the mouth closed, spread of the opening): what the footage says of a person, or the mean person's."""
+    """(body with the mouth closed, spread of the opening) of a person, as the footage shows it, or the mean
+    person's."""
     if facts is None:
         return space.neutral, space.spread
     low, high = STILL
@@ -119,6 +123,6 @@ def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
     own = float(np.clip(facts.spread, REACH[0] * space.spread, REACH[1] * space.spread))
     body = articulation.person(facts.neutral, space.neutral)
     parted = float(articulation.opening(body)) - CLOSED
-    if parted > 0:  # a smile, a face that is never seen with its lips together
+    if parted > 0:  # a smile: a face that is never seen with its lips together
         body = articulation.articulate(body, -parted * space.basis[0])
     return body, talker * own + (1 - talker) * space.spread

@@ -1,4 +1,4 @@
-"""Blend: put the face back so that nothing outside the mask changes, not even by rounding."""
+"""Blend: write the face into the frame; nothing outside the mask changes, not even by rounding."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from .parse import default_shape, feathered
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-REACH = 6  # frames to either side among which the path through the library of mouths is sought
-BEFORE = 8  # frames over which the colours of a synthesised face are steadied
-FEATHER = 14.0  # px, where no parser says what edge the mask is to have
+REACH = 6  # frames to either side over which the path through the library of mouths is optimized
+BEFORE = 8  # frames over which the colors of a synthesized face are averaged
+FEATHER = 14.0  # px; width of the mask's soft edge where no parser made the mask
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is known of a face from its own frame alone."""
+    """What is known of a face by its own frame alone."""
 
     target: Array | None = None  # (POINTS, 2), the mesh it is to have, on the canvas
     wanted: Wanted | None = None
-    library: Library | None = None  # the mouths to choose from, and (K,) how unlike the one wanted each is
+    library: Library | None = None  # the mouths to choose from, and (K,) the cost of each
     costs: Array | None = None
     picture: Picture | None = None  # of a face made by a generator
 
@@ -46,19 +46,19 @@ class _Seen:
 @described
 @dataclass(frozen=True)
 class Blend(Stage):
-    """Write the face that says the speech into the frame.
+    """Write the speaking face into the frame.
 
-    Where landmarks say how the face is to look (``faces.target``), the source's own lower face is moved there, and
-    between the lips a mouth is shown that the same face has elsewhere in its footage, or, where it has none, the dark
-    of a mouth. Each pixel is sampled once, straight from the frame.
+    With target landmarks (``faces.target``) the source's own lower face is warped to them, and between the lips the
+    interior of a mouth is shown that the same face has elsewhere in its footage, or, if there is none, a synthetic one.
+    Each pixel is sampled once, straight from the frame.
 
-    Otherwise the restored (or synthesised) face is shown. Its colours are matched to the source by a smooth field
-    measured on the skin around the mouth, and those of the lips (where ``parse`` has found them) by their own mean,
-    steadied over the track's last frames. A generator knows 96 pixels a face; what it shows is mostly there in the
-    source, too, only elsewhere, so the source's own pixels are moved to where the synthesis shows them. What is
-    transferred is the *difference* to the source face, resampled into the frame.
+    Otherwise the restored (or synthesized) face is shown. Its colors are matched to the source by a smooth field
+    measured on the skin around the mouth, and those of the lips (where ``parse`` has found them) by their mean,
+    averaged over the track's last frames. A generator has only 96 pixels per face, and most of what it shows is in the
+    source, too, only elsewhere: there the source's own pixels are shown, moved by optical flow. What is resampled into
+    the frame is the *difference* to the source face.
 
-    Either way 16-bit sources keep their precision, and pixels whose mask is 0 their exact values.
+    Either way 16-bit sources keep their precision, and pixels whose mask is 0 keep their exact values.
     """
 
     name: ClassVar[str] = "blend"
@@ -80,29 +80,29 @@ class Blend(Stage):
 
     method: str = option(
         "multiband",
-        "How a generated face meets the frame: multiband has wide transitions for color and narrow ones for detail, "
-        "feather has one width for both.",
+        "How a generated face is blended: multiband has wide transitions for color and narrow ones for detail, feather "
+        "has one width for both.",
         choices=("multiband", "feather"),
     )
     texture: float = option(
         1.0,
-        "How much of the source's own pixels is shown, moved to where the mouth says the speech; less makes lips and "
-        "skin around the mouth soft, 0 shows the synthesis alone.",
+        "Weight of the source's own pixels, moved to where the speaking mouth needs them; less makes lips and the skin "
+        "around them soft, 0 shows the synthesis alone.",
         low=0,
         high=1,
     )
     recall: float = option(
         1.0,
-        "How much of the face's own mouths, from elsewhere in its footage, is shown between the lips; 0 shows none, "
-        "and the mouth is dark inside.",
+        "Weight of the face's own mouths, from elsewhere in its footage, between the lips; 0 shows a synthetic, dark "
+        "interior.",
         low=0,
         high=1,
     )
-    # Restorers invent a slightly different skin in each frame, which shimmers.
+    # Restorers hallucinate slightly different skin in each frame, which flickers.
     steady: float = option(
         0.5,
-        "How much of the previous frame's synthesized detail is kept where the face holds still; more is calmer, too "
-        "much smears.",
+        "Weight of the previous frame's synthesized detail where the face is at rest; more flickers less, too much "
+        "smears.",
         low=0,
         high=1,
     )
@@ -117,13 +117,13 @@ class Blend(Stage):
 
     @property
     def context(self) -> int:
-        """Frames before a span that the choice of mouths and the steadying of colours look at."""
+        """Frames before a span that the choice of mouths and the steadying of colors look at."""
         return max(REACH, BEFORE)
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Looks at single faces first, then paints each by what was seen in a fixed window of frames around it."""
+        """Measure single faces first, then write each, given a fixed window of frames around it."""
         waiting: deque[Chunk] = deque()
-        seen: deque[dict[int, _Seen]] = deque()  # a frame: track -> what is known
+        seen: deque[dict[int, _Seen]] = deque()  # for each frame: track -> what is known
         past: deque[dict[int, _Seen]] = deque(maxlen=self.context)
         libraries: dict[int, Library] = {}
 
@@ -147,7 +147,7 @@ class Blend(Stage):
                             self._speak(frames[i], faces, n, window, len(recent[-REACH:]))
                     past.append(seen.popleft())
                 for track in [t for t in libraries if not any(t in frame for frame in (*past, *seen))]:
-                    del libraries[track]  # films have thousands
+                    del libraries[track]  # long films have thousands of tracks
                 yield replace(chunk, frames=frames)
 
         for chunk in chunks:
@@ -208,7 +208,7 @@ class Blend(Stage):
             return
         mouth, library = None, window[at].library
         if library is not None:
-            # Footage that is read once gives a library that grows: then all are weighed against the present one.
+            # The library of footage that is read only once grows: costs are then computed anew with the present one.
             costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
             chosen = library.chosen([c for c in costs if c is not None], at)
             mouth = Mouth(library.mouths.picture[chosen], WINDOW, library.mouths.mesh[chosen])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
+from ..boxes import box_voting, nms
 from ..engine import Stage
+from ..geometry import eight_bits, shrink
+from ..models.anchors import MEAN_BGR, anchors, decode
 from ..options import described, option
 from ..types import Array, Chunk
-from ._anchors import anchors, decode, suppress, vote
 from ._cuts import Jumps, thumbnail
 
 if TYPE_CHECKING:
@@ -22,25 +24,25 @@ if TYPE_CHECKING:
     from ..runtime import Model, Runtime
 
 ARCHITECTURES = ("retinaface_mobilenet0.25", "retinaface_resnet50")
-MEAN = (104.0, 117.0, 123.0)  # blue, green, red; what both networks were trained with
-GRID = 32  # coarsest stride: inputs are padded to whole cells, so that the three levels' anchors line up
-# Frames a network call. Always exactly this many (short batches are filled up): kernels differ in the last bit between
-# batch sizes, and results must not depend on how the video is cut into chunks. Larger gained under 5 % on a CPU.
-BATCH = 4
-MAX_EVERY = 12  # what track bridges: see GAP_FRAMES there
-LARGE = 320  # px at detection size: beyond, both networks' boxes get unsteady (their largest anchors are 256 or 512)
-CANDIDATES = 400  # best-scored anchors a frame that reach suppression; a face occupies ten or so
+MAX_STRIDE = 32  # inputs are padded to multiples of it, so that the anchors of all three strides line up
+BATCH = 4  # frames in a network call; larger gained under 5 % on a CPU
+MAX_EVERY = 12  # frames; as many as track bridges, see MAX_BLIND_FRAMES there
+MAX_STEADY_SIDE = 320  # px at detection size: boxes of larger faces jitter (the largest anchors are 256 or 512 px)
+MAX_CANDIDATES = 400  # best-scored anchors of a frame that reach non-maximum suppression; a face has about ten
+# Share of the smaller box that may lie inside a better one: half a face beside the whole one is a second detection of
+# the same face. Of a person in front of or behind another less is covered while both can be seen.
+MAX_INSIDE = 0.55
 
 
 @described
 @dataclass(frozen=True)
 class Detect(Stage):
-    """Find faces. Adds ``boxes``: a frame, an (n, 15) float32 array, best score first, or None = not looked at.
+    """Find faces. Adds ``boxes``: for each frame an (n, 15) float32 array, best score first, or None = not looked at.
 
     Finds faces down to about 20 pixels at detection size (measured with RetinaFace-mobilenet: 5 of 6 at 20 px, all at
-    24), that is ``20 * longest side of the frame / size`` in the frame, 60 px in 1920x1080: raise ``size`` for smaller
-    ones, at a cost growing with its square. Faces of any larger size, up to filling the frame, are found too.
-    Frames are never enlarged. Deeper frames (uint16) are looked at in 8 bits.
+    24), that is ``20 * longer side of the frame / size`` in the frame, 60 px in 1920x1080: raise ``size`` to find
+    smaller ones; the cost grows with its square. Faces up to the size of the frame are found. Frames are never
+    enlarged, and frames of 16 bits are converted to 8 first.
     """
 
     name: ClassVar[str] = "detect"
@@ -53,31 +55,31 @@ class Detect(Stage):
     )
     size: int = option(
         640,
-        "Frames are shrunk so that their longest side has this length; more finds smaller faces and takes longer, with "
-        "its square.",
+        "Frames are shrunk so that their longer side has this length; more finds smaller faces, at a cost that grows "
+        "with its square.",
         unit="px",
-        low=GRID,
+        low=MAX_STRIDE,
         high=8192,
     )
     every: int = option(
         1,
-        "Look at every k-th frame, and at the first after a cut; the frames between are filled in, so that more is "
-        "faster and follows sudden movements less well.",
+        "Detect faces in every k-th frame and in the first after a cut, and interpolate between them; more is faster "
+        "but follows sudden movements less well.",
         unit="frames",
         low=1,
         high=MAX_EVERY,
     )
     threshold: float = option(
         0.7,
-        "The lowest score that counts as a face: real faces score above 0.9, most false alarms below 0.6; less finds "
-        "more faces and more false alarms.",
+        "The lowest probability that counts as a face: real faces score above 0.9, most false alarms below 0.6; less "
+        "finds more faces and more false alarms.",
         above=0,
         below=1,
     )
     nms: float = option(
         0.4,
-        "Of two boxes that overlap by more than this share only the better counts; the authors' value, less drops "
-        "faces that stand close together.",
+        "Non-maximum suppression: of two boxes whose intersection over union is larger, only the better-scored counts "
+        "(the authors' value); less drops faces that are close together.",
         above=0,
         high=1,
     )
@@ -87,11 +89,11 @@ class Detect(Stage):
         return (self.model,)
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Look at the frames that are due. What a frame is given depends on earlier frames only, never on chunks."""
+        """Detect in the frames that are due. A frame's result depends on earlier frames alone, never on chunks."""
         model = runtime.model(self.model, expect=ARCHITECTURES)
         jumps = Jumps()
-        due = 0  # frames until the next look
-        last: tuple[Array, Array] | None = None  # the frame looked at last, at detection size, and its faces
+        due = 0  # frames until the next detection
+        last: tuple[Array, Array] | None = None  # the last frame detected in, at detection size, and its faces
         for chunk in chunks:
             looked: list[int] = []
             for i, frame in enumerate(chunk.frames):
@@ -103,10 +105,12 @@ class Detect(Stage):
                 due -= 1
             found: list[Array | None] = [None] * len(chunk)
             if looked:
-                small = [shrink(chunk.frames[i], self.size) for i in looked]
-                # Stills and frames repeated to raise the rate: look once.
+                small = [eight_bits(shrink(chunk.frames[i], self.size)) for i in looked]
+                # Stills, and frames repeated to raise the frame rate: detect once.
                 previous = [last[0] if last else None, *small[:-1]]
-                fresh = [n for n, (a, b) in enumerate(zip(small, previous, strict=True)) if b is None or not same(a, b)]
+                fresh = [
+                    n for n, (a, b) in enumerate(zip(small, previous, strict=True)) if b is None or not _same(a, b)
+                ]
                 shape = chunk.frames.shape[1:3]
                 faces = find(model, runtime, [small[n] for n in fresh], shape, self.threshold, self.nms)
                 results = iter(faces)
@@ -123,45 +127,32 @@ def detect_faces(
 ) -> Array:
     """Faces of one image (H, W, 3) uint8 or uint16: (n, 15) float32, best first, as in ``Chunk.boxes``."""
     network = runtime.model(model, expect=ARCHITECTURES)
-    return find(network, runtime, [shrink(image, size)], image.shape[:2], threshold, nms)[0]
+    return find(network, runtime, [eight_bits(shrink(image, size))], image.shape[:2], threshold, nms)[0]
 
 
-def same(a: Array, b: Array) -> bool:
-    """Equal in shape and every pixel."""
+def _same(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(np.array_equal(a, b))
 
 
-def shrink(frame: Array, size: int) -> Array:
-    """``frame`` (H, W, 3) uint8 or uint16 with its longest side at most ``size``, area-averaged; (h, w, 3) uint8."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, size / max(height, width))
-    small = frame
-    if scale < 1:
-        target = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(frame, target, interpolation=cv2.INTER_AREA)
-    if small.dtype == np.uint16:
-        small = ((small.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return small
-
-
 def find(
-    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, nms: float
+    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, max_iou: float
 ) -> list[Array]:
-    """Faces of equally sized ``images`` (h, w, 3) uint8 that are copies of frames of ``shape`` (H, W).
+    """Faces, as in ``Chunk.boxes``, of equally sized ``images`` (h, w, 3) uint8: frames of ``shape`` (H, W), shrunk.
 
-    Where nothing or a very large face was found, half the size is looked at too and has the say about large faces.
+    Images in which nothing or a very large face was found are searched again at half the size, whose results replace
+    those of large faces.
     """
-    found = _look(model, runtime, images, shape, threshold, nms)
+    found = _detect(model, runtime, images, shape, threshold, max_iou)
     scale = max(shape) / max(images[0].shape[:2]) if images else 1.0
-    again = [n for n, rows in enumerate(found) if not len(rows) or _side(rows).max() > LARGE * scale]
-    if not again or min(images[0].shape[:2]) < 2 * GRID:
+    again = [n for n, rows in enumerate(found) if not len(rows) or _side(rows).max() > MAX_STEADY_SIDE * scale]
+    if not again or min(images[0].shape[:2]) < 2 * MAX_STRIDE:
         return found
     height, width = images[0].shape[:2]
     halves = [cv2.resize(images[n], (width // 2, height // 2), interpolation=cv2.INTER_AREA) for n in again]
-    for n, rows in zip(again, _look(model, runtime, halves, shape, threshold, nms), strict=True):
+    for n, rows in zip(again, _detect(model, runtime, halves, shape, threshold, max_iou), strict=True):
         if len(rows):
-            joined = np.concatenate([rows, found[n][_side(found[n]) <= LARGE * scale]])
-            found[n] = joined[suppress(joined[:, :4], joined[:, 4], nms)]
+            joined = np.concatenate([rows, found[n][_side(found[n]) <= MAX_STEADY_SIDE * scale]])
+            found[n] = joined[nms(joined[:, :4], joined[:, 4], max_iou, MAX_INSIDE)]
     return found
 
 
@@ -170,8 +161,8 @@ def _side(rows: Array) -> Array:
     return np.asarray((rows[:, 2:4] - rows[:, :2]).max(1))
 
 
-def _look(
-    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, nms: float
+def _detect(
+    model: Model, runtime: Runtime, images: Sequence[Array], shape: tuple[int, int], threshold: float, max_iou: float
 ) -> list[Array]:
     """One pass of the network over equally sized images."""
     if not images:
@@ -180,53 +171,51 @@ def _look(
 
     from ..models.retinaface import fit_to_weights
 
-    size = min(BATCH, runtime.batch_size)
-    count = -(-len(images) // size) * size
-    bgr = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]
-    batch = np.stack([*bgr, *[bgr[-1]] * (count - len(images))])
-    height, width = batch.shape[1:3]
-    down, across = -height % GRID, -width % GRID
-    mean = torch.tensor(MEAN * width, device=runtime.device)  # of a whole row: three at a time are slow
+    bgr = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images])
+    height, width = bgr.shape[1:3]
+    down, across = -height % MAX_STRIDE, -width % MAX_STRIDE
+    mean = torch.tensor(MEAN_BGR * width, device=runtime.device)  # of a whole row: three at a time are slow
 
     def look(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        centred = (pixels.flatten(2).float() - mean).view(pixels.shape)
-        # Filled up with the mean colour, which is zero to the network.
-        padded = torch.nn.functional.pad(centred, (0, 0, 0, across, 0, down))
+        centered = (pixels.flatten(2).float() - mean).view(pixels.shape)
+        # Padded with the mean color, which is zero to the network.
+        padded = torch.nn.functional.pad(centered, (0, 0, 0, across, 0, down))
         offsets, logits, points = model(padded.permute(0, 3, 1, 2))
         return offsets, logits[..., 1] - logits[..., 0], points
 
     sides = fit_to_weights(model.module, model.sha256, model.options)
-    offsets, odds, points = runtime.map(look, batch, batch=size)
+    offsets, logits, points = runtime.map(look, bgr, batch=min(BATCH, runtime.batch_size))
     grid = anchors(height + down, width + across, sides)
     ratio = np.array([shape[1] / width, shape[0] / height])
     return [
-        _faces(offsets[n], odds[n], points[n], grid, ratio, (height, width), threshold, nms) for n in range(len(images))
+        _faces(offsets[n], logits[n], points[n], grid, ratio, (height, width), threshold, max_iou)
+        for n in range(len(images))
     ]
 
 
 def _faces(
     offsets: Array,
-    odds: Array,
+    logits: Array,
     points: Array,
     grid: Array,
     ratio: Array,
     shape: tuple[int, int],
     threshold: float,
-    nms: float,
+    max_iou: float,
 ) -> Array:
-    """One image's faces, (n, 15) float32 in frame pixels. ``odds`` (A,): logarithm of face : no face."""
-    keep = np.flatnonzero(odds >= math.log(threshold / (1 - threshold)))
-    if len(keep) > CANDIDATES:
-        keep = keep[np.argsort(-odds[keep], kind="stable")[:CANDIDATES]]
+    """One image's faces, (n, 15) float32 in frame pixels. logits (A,): of the probability that there is a face."""
+    keep = np.flatnonzero(logits >= math.log(threshold / (1 - threshold)))
+    if len(keep) > MAX_CANDIDATES:
+        keep = keep[np.argsort(-logits[keep], kind="stable")[:MAX_CANDIDATES]]
     boxes, marks = decode(offsets[keep], points[keep], grid[keep])
     inside = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (boxes[:, 0] < shape[1]) & (boxes[:, 1] < shape[0])
     sane = inside & np.isfinite(boxes).all(1) & np.isfinite(marks).all((1, 2))
-    boxes, marks, odds = boxes[sane], marks[sane], odds[keep][sane].astype(np.float64)
-    scores = 1 / (1 + np.exp(-odds))
-    best = suppress(boxes, odds, nms)
-    rows = vote(np.concatenate([boxes, marks.reshape(-1, 10)], 1), boxes, scores, best)
-    apart = suppress(rows[:, :4], odds[best], nms)  # means may have moved onto each other
+    boxes, marks, logits = boxes[sane], marks[sane], logits[keep][sane].astype(np.float64)
+    scores = 1 / (1 + np.exp(-logits))
+    best = nms(boxes, logits, max_iou, MAX_INSIDE)
+    rows = box_voting(np.concatenate([boxes, marks.reshape(-1, 10)], 1), boxes, scores, best)
+    apart = nms(rows[:, :4], logits[best], max_iou, MAX_INSIDE)  # the means may have moved onto each other
     rows, best = rows[apart], best[apart]
-    # To the frame's scale, then from pixel edges at integers to pixel centres at integers.
+    # To the frame's scale, then from pixel edges at integers to pixel centers at integers.
     rows = rows * np.tile(ratio, 7) - 0.5
     return np.concatenate([rows[:, :4], scores[best, None], rows[:, 4:]], 1).astype(np.float32)

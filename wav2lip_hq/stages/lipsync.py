@@ -1,4 +1,4 @@
-"""LipSync: the generator makes the mouth from the speech."""
+"""LipSync: the generator synthesizes the mouth from the speech."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ..runtime import Runtime
 
-# The reference's training code gives frame f the mel window that starts at frame f - 1; its inference code starts at
-# f itself, 40 ms later than the network learnt (Wav2Lip: wav2lip_train.py, inference.py). Here it is as it was learnt.
+# Wav2Lip was trained with mel windows that start one frame before the frame (wav2lip_train.py), but its inference.py
+# starts them at the frame itself, 40 ms too late. This is the offset of the training code.
 OFFICIAL_OFFSET_MS = -40.0
 ARCHITECTURES = ("wav2lip",)
 
@@ -28,8 +28,8 @@ ARCHITECTURES = ("wav2lip",)
 @described
 @dataclass(frozen=True)
 class LipSync(Stage):
-    """Make the lower half of each face say the speech of its frame. Adds ``synced96`` (the generator's own picture) and
-    ``synced`` (put into the aligned face; nothing outside the generator's lower half changes there)."""
+    """Generate the lower half of each face from the speech of its frame. Adds ``synced96`` (the generator's output) and
+    ``synced`` (the same pasted into the aligned face, of which nothing else changes)."""
 
     name: ClassVar[str] = "lipsync"
     reads: ClassVar[tuple[str, ...]] = (
@@ -49,32 +49,32 @@ class LipSync(Stage):
 
     model: str = option(
         "embedded-generator",
-        "The generator: embedded-generator works offline, wav2lip_gan looks better and wav2lip is in better sync (both "
-        "for non-commercial use); a name of your own or a file will do.",
+        "The generator's checkpoint: embedded-generator works offline, wav2lip_gan looks better, wav2lip is in better "
+        "sync (both for non-commercial use); or a name of your own, or a file.",
     )
     reference: str = option(
         "neutral",
-        "What the generator is shown of the face: neutral is another frame of its footage with a closed mouth, in like "
-        "pose and light (it needs the landmarks stage; without it as same), same is the frame itself, whose words then "
+        "The generator's reference frame: neutral is another frame of the footage with a closed mouth, similar in pose "
+        "and light (it needs the landmarks stage; without it, as same); same is the frame itself, whose old words then "
         "show through.",
         choices=("neutral", "same"),
     )
     sync_offset: float = option(
         0.0,
-        "More lets the mouth follow later sound, less earlier sound.",
+        "Positive values make the mouth follow later sound, negative ones earlier sound.",
         unit="ms",
         low=-2000,
         high=2000,
     )
     silence: bool = option(
-        True, "In pauses drive the generator with silence, so that breath and room noise do not move the lips."
+        True, "Drive the generator with silence in pauses, so that breath and room noise do not move the lips."
     )
-    # Costs the decoder once more. Classifier-free guidance (Ho and Salimans 2022) with silence for the missing
-    # condition; the scale is that of LatentSync's guidance_scale.
+    # Classifier-free guidance (Ho and Salimans 2022) with silence as the empty condition, on the scale of LatentSync's
+    # guidance_scale. Runs the decoder twice.
     guidance: float = option(
         1.0,
-        "How far to go from the silent mouth to the speaking one: 1 is as far as the generator goes, more opens the "
-        "mouth wider and fits the speech better, too much tears it.",
+        "Classifier-free guidance, from the silent mouth to the speaking one: 1 is the generator's own output, more "
+        "opens the mouth wider and improves sync, too much distorts it.",
         low=1,
         high=4,
     )
@@ -84,7 +84,7 @@ class LipSync(Stage):
         return (self.model,)
 
     def mel_offset_ms(self, runtime: Runtime) -> float:
-        """Where a frame's mel window starts, in ms from the frame, for the chosen checkpoint."""
+        """Start of a frame's mel window relative to the frame in ms, as the checkpoint was trained."""
         card = runtime.model(self.model, expect=ARCHITECTURES).card
         return float(card.get("mel_offset_ms", OFFICIAL_OFFSET_MS))
 
@@ -107,10 +107,9 @@ class LipSync(Stage):
 def generate(
     runtime: Runtime, name: str, crops: Array, mel: Array, guidance: float = 1.0, shown: Array | None = None
 ) -> Array:
-    """(N, S, S, 3) uint8 RGB: faces (N, S, S, 3) uint8 RGB saying mel windows (N, 1, 80, 16) float32.
+    """Generated faces (N, S, S, 3) uint8 RGB, from faces (N, S, S, 3) uint8 RGB and mel windows (N, 1, 80, 16) float32.
 
-    guidance: how far to go from silence to speech; 1 = as far as the network does. shown: as crops, the references from
-    which the network takes what the hidden half looks like (None: the crops themselves).
+    guidance: see ``LipSync.guidance``. shown: reference frames in the format of the crops (None: the crops themselves).
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Parse: which pixels of the synthesised face may replace the source's."""
+"""Parse: the blending mask, from a segmentation of the face."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..engine import Stage
 from ..errors import StageError
+from ..models import imagenet
 from ..options import described, option
 from ..types import Array, Chunk, Faces
 from ._outline import lower_face, on_canvas, within
@@ -24,30 +25,29 @@ if TYPE_CHECKING:
 
 # Classes of CelebAMask-HQ in the order of the widely used BiSeNet weights (zllrunning's 79999_iter).
 BACKGROUND, SKIN, GLASSES, NOSE, MOUTH, UPPER_LIP, LOWER_LIP = 0, 1, 6, 10, 11, 12, 13
-NECK, CLOTH, HAIR, HAT = 14, 16, 17, 18
+CLOTH, HAIR, HAT = 16, 17, 18
 REGIONS = {
     "mouth": (MOUTH, UPPER_LIP, LOWER_LIP),
     "lower-face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
     "face": (SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP),
 }
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Bits that pixels of a class get: of the wanted region, over the face, behind it or before it, hair.
-WANTED, OVER, ALIEN, GROWN = 1, 2, 4, 8
-LIPS = CANVAS // 4  # side of the pictures of the lips: blend's coarse pictures have it, too
-REACH = 2  # frames to either side over which the mask is averaged
+# Flags of a pixel's class. AMBIGUOUS: background and cloth, which is also what parsers call hands and microphones.
+REGION, OCCLUDER, AMBIGUOUS, IS_HAIR = 1, 2, 4, 8
+LIPS_SIDE = CANVAS // 4  # of the lips' masks, px; that of blend's coarse pictures
+MASK_WINDOW = 2  # frames to either side over which the mask is averaged
 
 
 @described
 @dataclass(frozen=True)
 class Parse(Stage):
-    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesised face, and ``lips``:
-    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesised face (empty where they are not needed).
+    """Build the blending mask. Adds ``mask``: (N, 512, 512) uint8, 255 = take the synthesized face, and ``lips``:
+    (N, 2, 128, 128) uint8, 255 = lips, in the source and in the synthesized face (empty where they are not needed).
 
-    Where landmarks say how the face is to look (``faces.target``), the lower face's own outline, as it is and as it is
-    to be. Otherwise the union of the region in the source's and in the synthesised face, so that a lowered jaw is
-    covered either way, inside what the generator painted. Without what lies over the face in the source (hair,
-    glasses, hat, hands and microphones as far as the classes show them), feathered and averaged over neighbouring
-    frames of the track.
+    With target landmarks (``faces.target``) the mask is the outline of the lower face, before and after it is moved.
+    Otherwise it is the union of the region in the source and in the synthesized face, so that a lowered jaw is covered
+    either way, within the part that the generator painted. Occluders are left out (hair, glasses, hat; hands and
+    microphones as far as the classes show them). The mask is feathered, and averaged over neighboring frames of the
+    track.
     """
 
     name: ClassVar[str] = "parse"
@@ -64,7 +64,7 @@ class Parse(Stage):
 
     model: str = option(
         "embedded-parser",
-        'The face parser, a BiSeNet checkpoint; "" does without one, with a rounded lower-face shape instead.',
+        'The face parser, a BiSeNet checkpoint; "" uses none, and a fixed lower-face shape as the mask.',
     )
     region: str = option(
         "lower-face",
@@ -73,7 +73,7 @@ class Parse(Stage):
     )
     feather: float = option(
         14.0,
-        "How soft the mask's edge is, in the aligned 512 px face; it should be wider than skin texture and narrower "
+        "Width of the mask's soft edge in the aligned 512 px face; it should be wider than skin texture and narrower "
         "than the chin.",
         unit="px",
         low=0,
@@ -81,7 +81,7 @@ class Parse(Stage):
     )
     size: int = option(
         256,
-        "The side at which the parser works; 512 follows fine outlines a little better and costs four times as much.",
+        "Side of the parser's input; 512 follows fine outlines a little better and costs four times as much.",
         unit="px",
         choices=(128, 256, 512),
     )
@@ -93,26 +93,26 @@ class Parse(Stage):
     @property
     def lookahead(self) -> int:
         """Frames the temporal average waits for."""
-        return REACH
+        return MASK_WINDOW
 
     @property
     def context(self) -> int:
         """Frames before a span that the temporal average looks at."""
-        return REACH
+        return MASK_WINDOW
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Masks of single frames first, then the average over the track's neighbours."""
+        """Masks of single frames first, then the average over neighboring frames of each track."""
         waiting: deque[Chunk] = deque()
-        rows: deque[dict[int, Array]] = deque()  # a frame: track -> mask
-        past: deque[dict[int, Array]] = deque(maxlen=REACH)
+        rows: deque[dict[int, Array]] = deque()  # for each frame: track -> mask
+        past: deque[dict[int, Array]] = deque(maxlen=MASK_WINDOW)
 
         def ready(final: bool) -> Iterator[Chunk]:
-            while waiting and (final or len(rows) >= len(waiting[0]) + REACH):
+            while waiting and (final or len(rows) >= len(waiting[0]) + MASK_WINDOW):
                 chunk = waiting.popleft()
                 assert chunk.faces is not None and chunk.faces.track is not None
                 masks = np.zeros((len(chunk.faces), CANVAS, CANVAS), np.uint8)
                 for i in range(len(chunk)):
-                    window = [*past, *list(rows)[: REACH + 1]]
+                    window = [*past, *list(rows)[: MASK_WINDOW + 1]]
                     for n in np.flatnonzero(chunk.faces.frame == i):
                         track = int(chunk.faces.track[n])
                         found = [w[track] for w in window if track in w]
@@ -135,7 +135,7 @@ class Parse(Stage):
         """(N, 512, 512) uint8 masks of single frames, and the lips."""
         faces = chunk.faces
         assert faces is not None and faces.aligned is not None and faces.to512 is not None
-        lips = np.zeros((len(faces), 2, LIPS, LIPS), np.uint8)
+        lips = np.zeros((len(faces), 2, LIPS_SIDE, LIPS_SIDE), np.uint8)
         if not len(faces):
             return np.zeros((0, CANVAS, CANVAS), np.uint8), lips
         before = classes(faces.aligned, runtime, self.model, self.size) if self.model else None
@@ -158,7 +158,7 @@ class Parse(Stage):
         return masks, lips
 
     def _outlines(self, faces: Faces, before: Array | None) -> Array:
-        """(N, 512, 512) uint8 masks from landmarks; ``before``: the source's classes, to leave out what is over it."""
+        """(N, 512, 512) uint8 masks from landmarks. before: the source's classes (N, S, S), to leave out occluders."""
         assert faces.mesh is not None and faces.target is not None and faces.to512 is not None
         out = np.zeros((len(faces), CANVAS, CANVAS), np.uint8)
         for n, to512 in enumerate(faces.to512):
@@ -167,14 +167,14 @@ class Parse(Stage):
                 continue
             shape = lower_face(mesh, target)
             if before is not None:
-                shape = shape & ~self._over(before[n], mesh)
+                shape = shape & ~self._occluders(before[n], mesh)
             x, y, width, height = cv2.boundingRect(shape)
             area = slice(y, y + height), slice(x, x + width)
             out[n][area] = np.round(255 * feathered(shape, self.feather, area))
         return out
 
     def _shapes(self, before: Array, after: Array) -> Array:
-        """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesised faces."""
+        """(N, 512, 512) uint8 in {0, 1}: region minus occluders, from the classes of source and synthesized faces."""
         wanted = np.zeros(256, np.uint8)
         wanted[list(REGIONS[self.region])] = 1
         wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
@@ -185,41 +185,41 @@ class Parse(Stage):
             region = _scaled(_closed(both, CANVAS // 2, 15), CANVAS)
             if self.region == "mouth":
                 region = cv2.dilate(region, wide)
-            out[n] = region & ~self._over(before[n])
+            out[n] = region & ~self._occluders(before[n])
         return out
 
-    def _over(self, source: Array, mesh: Array | None = None) -> Array:
-        """(512, 512) uint8 in {0, 1}: what lies over the face, from the source's classes (S, S).
+    def _occluders(self, source: Array, mesh: Array | None = None) -> Array:
+        """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S).
 
-        mesh: (POINTS, 2) on the canvas, where it is known: it tells beards from hair that hangs down, and hands and
-        microphones (background or cloth to a parser) from what is behind the face. Otherwise what the face encloses
-        is taken for a hand.
+        mesh: (POINTS, 2) on the canvas, if known. It tells beards from hair that hangs into the face, and hands and
+        microphones (which a parser calls background or cloth) from what is behind the face. Without it, background and
+        cloth enclosed by the face count as occluders.
         """
         table = np.zeros(256, np.uint8)
-        table[list(REGIONS[self.region])] |= WANTED
-        table[HAIR] |= GROWN
-        table[[GLASSES, HAT]] |= OVER
-        table[[BACKGROUND, CLOTH]] |= ALIEN
+        table[list(REGIONS[self.region])] |= REGION
+        table[HAIR] |= IS_HAIR
+        table[[GLASSES, HAT]] |= OCCLUDER
+        table[[BACKGROUND, CLOTH]] |= AMBIGUOUS
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-        old = cv2.LUT(source, table)
-        hair = (old & GROWN) // GROWN
+        flags = cv2.LUT(source, table)
+        hair = (flags & IS_HAIR) // IS_HAIR
         if mesh is None:
-            face = _scaled(_closed(old & WANTED, CANVAS // 4, 17), self.size)
+            face = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
         else:
             face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
             face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
             hair &= 1 - beard
-        alien = np.where(old & ALIEN, face, 0).astype(np.uint8)
-        over = hair | (old & OVER) // OVER | cv2.morphologyEx(alien, cv2.MORPH_OPEN, near)
-        return np.asarray(cv2.dilate(_scaled(over, CANVAS), near))
+        ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
+        covers = hair | (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
+        return np.asarray(cv2.dilate(_scaled(covers, CANVAS), near))
 
 
 def _lips(before: Array, after: Array) -> Array:
-    """(N, 2, 128, 128) uint8 from classes (N, S, S): 255 where all of a pixel is lips."""
+    """(N, 2, 128, 128) uint8 from classes (N, S, S): coverage of each pixel by lips, 255 = all of it."""
     table = np.zeros(256, np.uint8)
     table[[UPPER_LIP, LOWER_LIP]] = 255
     small = [
-        [cv2.resize(cv2.LUT(x, table), (LIPS, LIPS), interpolation=cv2.INTER_AREA) for x in pair]
+        [cv2.resize(cv2.LUT(x, table), (LIPS_SIDE, LIPS_SIDE), interpolation=cv2.INTER_AREA) for x in pair]
         for pair in zip(before, after, strict=True)
     ]
     return np.asarray(small, np.uint8)
@@ -244,23 +244,23 @@ def _scaled(mask: Array, side: int) -> Array:
 
 
 def _closed(mask: Array, side: int, width: int) -> Array:
-    """A {0, 1} mask at size ``side``, holes and bays narrower than ``width`` px closed.
+    """A {0, 1} mask at size ``side`` after a morphological closing with a disc of ``width`` px.
 
-    Wide discs are slow on large pictures: rather a smaller side than a large width.
+    Large discs are slow on large pictures: prefer a smaller side to a larger width.
     """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return np.asarray(cv2.morphologyEx(_scaled(mask, side), cv2.MORPH_CLOSE, disc))
 
 
 def feathered(mask: Array, width: float, area: Area = (slice(0, CANVAS), slice(0, CANVAS))) -> Array:
-    """Soft edge that lies inside the mask: 0 outside it, 1 deeper than about ``width`` px. Float32, of the ``area``."""
+    """The ``area`` of a mask with a soft edge, float32: 0 outside the mask, 1 deeper in it than about ``width`` px."""
     if width <= 0:
         return np.asarray(mask[area], np.float32)
-    # What lies further off than the edge and the blur reach does not matter.
+    # Pixels further away than edge and blur reach have no influence.
     reach = int(2 * width) + 8
     (y1, y2), (x1, x2) = ((max(0, s.start - reach), min(CANVAS, s.stop + reach)) for s in area)
     inside = (mask[y1:y2, x1:x2] > 0.5).astype(np.uint8)
-    # The canvas' own border counts as outside.
+    # Beyond the canvas is outside.
     ringed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     depth = cv2.distanceTransform(ringed, cv2.DIST_L2, 3)[1:-1, 1:-1]
     x = np.minimum(depth / np.float32(width), 1)
@@ -284,8 +284,8 @@ def classes(images: Array, runtime: Runtime, name: str, size: int) -> Array:
     small = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 
     def run(pixels: Tensor) -> Tensor:
-        mean, deviation = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in IMAGENET)
-        x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
+        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (imagenet.MEAN, imagenet.STD))
+        x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
         labels: Tensor = model(x, method="parse").argmax(1)
         return labels.to(torch.uint8)
 

@@ -1,4 +1,4 @@
-"""Restore: bring the synthesised face to 512 px sharpness."""
+"""Restore: bring the synthesized face to 512 px sharpness."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from ..runtime import Model, Runtime
 
 Restorer = Callable[[Array], Array]
-# Of the generator's picture only what lies below TOP is used. Enlarging networks are given that and this share of its
-# height above it, in which the influence of the cut has faded: below TOP the result is that of the whole picture within
-# 138 dB for the embedded restorer, 110 for realesr-animevideov3 and 74 for realesr-general-x4v3.
+# Only the part of the generator's output below TOP is used. Upscaling networks are given that part and, as context,
+# this share of its height above it: below TOP their output equals that for the whole picture within 138 dB (the
+# embedded restorer), 110 dB (realesr-animevideov3) and 74 dB (realesr-general-x4v3).
 CONTEXT = 1 / 6
 
 
 @described
 @dataclass(frozen=True)
 class Restore(Stage):
-    """Restore the synthesised face. Adds ``restored``; several in a row form a chain.
+    """Restore the synthesized face. Adds ``restored``; several in a row form a chain.
 
-    Networks that enlarge (ESRGAN, Real-ESRGAN compact) work on the generator's own small picture, networks that keep
-    the size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable: (N, S, S, 3) uint8
-    RGB -> (N, S * scale, S * scale, 3) uint8 RGB, where ``scale`` is an attribute of it and 1 if it has none. It can be
-    named by text, "package.module:name"; a class is made once, without arguments. Checkpoints of other architectures
+    Upscaling networks (ESRGAN, Real-ESRGAN compact) work on the generator's own small output, networks that keep the
+    size (GFPGAN, CodeFormer) on the 512 px face. ``model`` is a checkpoint, or any callable: (N, S, S, 3) uint8 RGB ->
+    (N, S * scale, S * scale, 3) uint8 RGB, where ``scale`` is an attribute of it and 1 if it has none. It can be given
+    as text, "package.module:name"; a class is instantiated once, without arguments. Checkpoints of other architectures
     open through the package spandrel where it is installed.
     """
 
@@ -54,15 +54,15 @@ class Restore(Stage):
 
     model: str | Restorer = option(
         "embedded-restorer",
-        "The restorer: embedded-restorer is small and works offline; a name from `checkpoints list`, a file, a "
-        "function, or one of your own as package.module:name.",
+        "The restorer: embedded-restorer is small and works offline; or a name from `checkpoints list`, a file, a "
+        "function, or your own as package.module:name.",
     )
     strength: float = option(
-        1.0, "How much of the network's result is taken: 0 leaves the face unrestored, 1 takes all.", low=0, high=1
+        1.0, "Share of the network's output in the result: 0 leaves the face unrestored.", low=0, high=1
     )
     fidelity: float = option(
         0.5,
-        "CodeFormer only: less is prettier, more is closer to the face it was given; its authors' default.",
+        "CodeFormer only: less looks better, more is closer to its input; the authors' default.",
         low=0,
         high=1,
     )
@@ -77,7 +77,7 @@ class Restore(Stage):
 
     @property
     def _own(self) -> bool:
-        """Whether the model is code of the user's."""
+        """Whether the model is the user's own code."""
         return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not Path(self.model).exists())
 
     def load(self, runtime: Runtime) -> None:
@@ -122,7 +122,7 @@ class Restore(Stage):
 
         def run(pixels: Tensor) -> Tensor:
             x = pixels.permute(0, 3, 1, 2).float() / 255 * (high - low) + low
-            out: Tensor = (call(x) - low).mul_(255 / (high - low))  # in place: these are large pictures
+            out: Tensor = (call(x) - low).mul_(255 / (high - low))  # in place: large pictures
             return out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
         def whole(images: Array) -> Array:
@@ -131,7 +131,7 @@ class Restore(Stage):
         return (whole if model.scale == 1 else lambda images: _lower(whole, images, model.scale)), model.scale
 
     def _call(self, model: Model) -> tuple[Callable[[Tensor], Any], float, float]:
-        """The network as a function of one picture, and the range of values it works in."""
+        """The network as a function of a batch of pictures, and the range of values it works in."""
         arch = model.arch.name
         if arch == "codeformer":
             return (lambda x: _first(model(x, w=self.fidelity, adain=True))), -1.0, 1.0
@@ -139,7 +139,7 @@ class Restore(Stage):
             return (lambda x: _first(model(x))), -1.0, 1.0
         if arch in ("srvgg", "rrdbnet"):
             return model, 0.0, 1.0
-        raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which restores nothing")
+        raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which is no restorer")
 
 
 def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int]:
@@ -177,7 +177,7 @@ def _made(kind: type, title: str) -> Any:
 
 
 def _lower(restorer: Restorer, images: Array, scale: int) -> Array:
-    """What is used of the generator's pictures, enlarged; black above. Saves a third of the arithmetic."""
+    """The part of the generator's pictures that is used, upscaled; black above. Saves a third of the arithmetic."""
     count, size = images.shape[:2]
     top = round(size * (TOP - CONTEXT))
     out = np.zeros((count, size * scale, size * scale, 3), np.uint8)

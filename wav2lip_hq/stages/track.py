@@ -1,4 +1,4 @@
-"""Track: which detections are the same face, which of the faces are meant, and where exactly they are."""
+"""Track: which detections are the same face, which faces are to be dubbed, and where exactly they are."""
 
 from __future__ import annotations
 
@@ -24,16 +24,14 @@ from .detect import detect_faces
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-LARGER = 1.25  # area by which a face overtakes the largest: less is the noise of boxes and leaning forward
+# Times the largest face's area that another needs to replace it; less is noise of boxes, or somebody leaning forward.
+AREA_MARGIN = 1.25
 SIDES = ("left-to-right", "right-to-left")
-TINY = 8.0  # px: smaller ones are not even followed
-LOOKS = 5  # detections of a new track that are compared with the reference image
-
-
-# How much smaller a doubtful detection counts. Real faces score above 0.98; the small detectors' false alarms reach 0.9
-# and may be larger than the face (a sleeve seven times its area, at 0.83, took its place when this was 2).
-DOUBT = 24
-
+MIN_TRACKED_SIDE = 8.0  # px: smaller detections are dropped without a track
+REFERENCE_DETECTIONS = 5  # the first of a new track, which are compared with the reference picture
+# Faces are ranked by area times score to this power. Real faces score above 0.98; false alarms of the small detectors
+# reach 0.9 and may be larger than the face (with a power of 2 a sleeve of seven times its area, at 0.83, replaced it).
+SCORE_POWER = 24
 
 _Judged = tuple[int, Seen, Reason | None]  # track number, face, why it is left as it is
 
@@ -44,14 +42,14 @@ class Track(Stage):
     """Follow faces over time. Adds ``faces``: frame, track, box and landmarks of the chosen ones, and ``left``: the
     same of the others, with the reason.
 
-    Faces keep their track number while they are visible; a cut, or a gap longer than ``max_gap``, starts new ones. A
-    frame without a chosen face has no entry in ``faces``. Positions are smoothed symmetrically in time, by straight
-    lines fitted locally: a face moving uniformly is neither led nor lagged, to the very ends of its track.
+    Faces keep their track number while they are visible; a cut, or a gap longer than ``max_gap``, starts a new track. A
+    frame without a chosen face has no entry in ``faces``. Positions are smoothed symmetrically in time by local linear
+    regression, so that a face in uniform motion is smoothed without lag, up to both ends of its track.
 
     ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" and
-    "right-to-left:N" (the N-th from that side by where each was first seen; N = 0 if left out); "reference" (nearest
-    to the image ``reference``, by its first detections). The choice does not jump: another face must be clearly larger
-    to become the largest, and for half a second; the place of one that vanishes stays free for a second.
+    "right-to-left:N" (the N-th from that side by where each was first seen; N = 0 if left out); "reference" (the most
+    similar to the picture ``reference``, by its first detections). The choice is stable: another face must be clearly
+    larger for half a second to become the largest, and the rank of a face that vanishes stays free for a second.
     """
 
     name: ClassVar[str] = "track"
@@ -61,12 +59,11 @@ class Track(Stage):
     faces: str | int = option(
         "largest",
         "Which faces are dubbed: largest, all, a number (0 the largest, 1 the second largest, ...), left-to-right:N, "
-        "right-to-left:N or "
-        "reference, for the one that looks like the picture of that name.",
+        "right-to-left:N, or reference: the one most similar to the picture track.reference.",
     )
-    reference: str = option("", "A picture of the person meant, for faces = reference.")
-    # Gaussian sigmas. Boxes only place the generator's crop, and their jitter shows as a trembling mouth: smooth more
-    # than landmarks, which have to follow a nod.
+    reference: str = option("", "A picture of the person to dub, for faces = reference.")
+    # Standard deviations of Gaussian windows. Boxes only place the generator's crop, and their jitter shows in the
+    # mouth, so they are smoothed more than landmarks, which have to follow a nod.
     smooth_ms: float = option(
         120.0,
         "How widely boxes are smoothed over time; more is calmer, less follows quick movements.",
@@ -91,14 +88,14 @@ class Track(Stage):
     )
     min_face: float = option(
         16.0,
-        "The shorter side of the smallest face that is dubbed; there is little to see of a mouth in smaller ones.",
+        "The shorter side of the smallest face that is dubbed; in smaller ones little can be seen of the mouth.",
         unit="px",
         low=0,
     )
     detector: str = option("embedded-detector", "The checkpoint that finds the face in the reference picture.")
     embedding: Embedding | None = option(
         None,
-        "A function of your own that compares faces, from Python: (N, 112, 112, 3) uint8 to (N, D), compared by angle.",
+        "From Python: a face embedding of your own, (N, 112, 112, 3) uint8 to (N, D), compared by cosine similarity.",
     )
 
     def __post_init__(self) -> None:
@@ -123,12 +120,12 @@ class Track(Stage):
         )
 
     def _tracker(self) -> Tracker:
-        # Faces that are too small are followed as well, to say so.
-        return Tracker(self.smooth_ms, self.landmarks_ms, self.max_gap, min(TINY, self.min_face))
+        # Faces that are too small to be dubbed are tracked as well, so that the report can say so.
+        return Tracker(self.smooth_ms, self.landmarks_ms, self.max_gap, min(MIN_TRACKED_SIDE, self.min_face))
 
     @property
     def lookahead(self) -> int:
-        """Enough at 60 frames a second; at 25 it is 11 frames, and some 5 more while a face is lost."""
+        """Enough frames for 60 a second; at 25 a second 11 are waited for, and some 5 more while a face is lost."""
         return self._tracker().lookahead
 
     @property
@@ -136,7 +133,7 @@ class Track(Stage):
         return (self.detector,) if self.faces == "reference" else ()
 
     def run(self, chunks: Iterator[Chunk], runtime: Runtime) -> Generator[Chunk, None, None]:
-        """Push frames one by one, and give a chunk back when its last frame has come out."""
+        """Push frames one by one; yield a chunk once its last frame has been popped."""
         tracker, chooser = self._tracker(), Chooser(self, runtime)
         waiting: deque[Chunk] = deque()
         seen: deque[list[_Judged]] = deque()
@@ -169,15 +166,17 @@ class Chooser:
 
     def __init__(self, options: Track, runtime: Runtime) -> None:
         self.kind, self.rank = options._choice()
-        # Likeness tells a person from a false alarm at once; size and place do not.
-        self.ranking = Ranking(LARGER if self.kind == "largest" else 1.0, 0.0 if self.kind == "reference" else SETTLE)
+        # Similarity tells a person from a false alarm at once; size and position do not.
+        self.ranking = Ranking(
+            AREA_MARGIN if self.kind == "largest" else 1.0, 0.0 if self.kind == "reference" else SETTLE
+        )
         self.count = 0
         self.min_face = options.min_face
         self.embed: Embedding = options.embedding or appearance
         self.wanted = self._reference(options, runtime) if self.kind == "reference" else None
 
     def choose(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> list[_Judged]:
-        """All faces of the next frame, numbered, and why those that are not chosen are not."""
+        """All faces of the next frame with their track numbers, and the reason for those that are not chosen."""
         for face in faces:
             if face.track.number < 0:
                 face.track.number = self.count
@@ -200,19 +199,18 @@ class Chooser:
         return out
 
     def _chosen(self, tracker: Tracker, moment: Moment, faces: list[Seen]) -> int:
-        """Number of the one track that is meant; -1 when it is not there."""
+        """Number of the one track that is chosen; -1 when it is absent."""
         boxes = np.array([f.box for f in faces]).reshape(-1, 4)
         values = [self._value(tracker, moment, f) for f in faces]
         order = self.ranking.update(moment.time, [f.track.number for f in faces], boxes, values)
         return order[self.rank] if self.rank < len(order) else -1
 
     def size(self, box: Array, score: float) -> float:
-        """What the largest face is ranked by. Doubtful detections (a poster, a hand, an echo of the face itself) count
-        as smaller."""
-        return float((box[2] - box[0]) * (box[3] - box[1])) * score**DOUBT
+        """What "largest" ranks by, in px^2: the area, much reduced for detections with a low score (posters, hands)."""
+        return float((box[2] - box[0]) * (box[3] - box[1])) * score**SCORE_POWER
 
     def place(self, box: Array) -> float:
-        """What faces are ranked by from one side to the other."""
+        """What "left-to-right" and "right-to-left" rank by."""
         middle = float(box[0] + box[2]) / 2
         return -middle if self.kind == "left-to-right" else middle
 
@@ -221,24 +219,24 @@ class Chooser:
             return self.size(face.box, face.track.score)
         if face.track.value is None:  # fixed when the track is first seen
             reference = self.kind == "reference"
-            face.track.value = self._likeness(tracker, moment, face) if reference else self.place(face.box)
+            face.track.value = self._similarity(tracker, moment, face) if reference else self.place(face.box)
         return face.track.value
 
-    def _likeness(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
+    def _similarity(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         assert self.wanted is not None
-        near = tracker.nearby(face.track, moment, LOOKS)
+        near = tracker.nearby(face.track, moment, REFERENCE_DETECTIONS)
         if not near:
             return -1.0
         views = np.concatenate([crops(image, marks[None]) for image, marks in near])
         return float(np.median([similarity(v, self.wanted) for v in self.embed(views)]))
 
     def _reference(self, options: Track, runtime: Runtime) -> Array:
-        """Vector of the largest face in the reference image. Raises InputError."""
+        """(D,) embedding of the largest face in the reference picture. Raises InputError."""
         path = Path(options.reference).expanduser()
         if not path.is_file():
             raise InputError(f"{path}: no such reference picture (track.reference)")
         data = np.fromfile(path, np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None  # any file name; turned by EXIF
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None  # any file name; rotated as EXIF says
         if bgr is None:
             raise InputError(f"{path}: not a picture that can be read (track.reference)")
         image = np.ascontiguousarray(bgr[..., ::-1])
@@ -250,7 +248,7 @@ class Chooser:
 
 
 def _faces(frames: list[list[_Judged]], left: bool) -> Faces:
-    """The arrays of a chunk from its frames' faces: of those chosen, or of those ``left`` as they are."""
+    """A chunk's ``faces`` (or ``left``) from the judged faces of each of its frames."""
     flat = [(i, *row) for i, rows in enumerate(frames) for row in rows if (row[2] is not None) == left]
     return Faces(
         frame=np.array([i for i, *_ in flat], np.int64),

@@ -69,8 +69,8 @@ class FaceFacts:
             self.views.append(packed(_view(seen)))
         to512 = geometry.fit_similarity(seen.landmarks[None], geometry.FFHQ_512)[0]
         window = mouth_window(seen.image, to512)
-        grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
-        light, sharpness = float(grey.mean()), float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
+        gray = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
+        light, sharpness = float(gray.mean()), float(np.abs(cv2.Laplacian(gray, cv2.CV_32F)).mean())
         if seen.mesh is None or seen.pose is None or seen.visible < CLEAR:
             return sharpness, light
         aligned = np.asarray(seen.mesh @ to512[:, :2].T + to512[:, 2], np.float32)

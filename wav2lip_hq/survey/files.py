@@ -42,7 +42,7 @@ def save(survey: Survey, path: str | os.PathLike[str]) -> Path:
     """Write a survey under its name once it is complete. Raises OutputError."""
     target = Path(path)
     arrays: dict[str, Array] = {"times": survey.times}
-    if survey.coded is not None:  # neighbouring rows differ little, so their differences pack well
+    if survey.coded is not None:  # neighboring rows differ little, so their differences pack well
         arrays["coded"] = np.diff(survey.coded, axis=0, prepend=np.zeros((1, POINTS, 2), np.int16))
     for group in ("faces", "left"):
         for name, value in vars(getattr(survey, group)).items():

@@ -1,7 +1,7 @@
-"""Wav2Lip's Table 3 as one command: how well does a sync network tell off-sync pairs, frozen or trained along?
+"""Wav2Lip's Table 3 as one command: off-sync accuracy of sync networks, frozen or trained along with a generator.
 
-Six runs: experts that see 1, 3 and 5 frames, each then fine-tuned on generated faces beside a generator; and LipGAN's
-discriminator, trained that way from scratch. All are judged on the same pairs of people nobody trained on.
+Seven runs: experts of 1, 3 and 5 frames; each of them fine-tuned on generated faces along with a generator; and
+LipGAN's discriminator, trained that way from scratch. All are measured on the same pairs of held-out people.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def ablation(
     *,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Train what is missing under ``folder`` and return the table; also written to ``folder``/ablation.md.
+    """Train what is missing in ``folder`` and return the table, which is also written to ``folder``/ablation.md.
 
     settings: overrides for all recipes (data, validation, width, ...), or for one kind with its name in front
-    (``expert.steps``, ``lipgan.steps``). minutes: for each of the runs; one that was cut short continues next time, and
-    the table says what it reached. Raises InputError as training does.
+    (``expert.steps``, ``lipgan.steps``). minutes: limit of each run; a run that was cut short continues next
+    time, and the table shows what it reached. Raises InputError as training does.
     """
     parts = split(settings or {})
 
@@ -58,7 +58,7 @@ def ablation(
         return load_recipe(kind, {**parts[kind], **own})
 
     for kind in KINDS:
-        recipe(kind)  # refuses what is misspelt before anything is trained
+        recipe(kind)  # misspelled options are refused before anything is trained
     rows: list[Row] = []
 
     def add(name: str, frames: int, along: bool, file: Path, published: float | None) -> None:

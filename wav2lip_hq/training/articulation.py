@@ -1,11 +1,12 @@
-"""Speech -> articulation: what any mouth does when it says this (the network is ``models.articulation``).
+"""Speech -> articulation: a person-independent mouth shape (the network is ``models.articulation``).
 
-Everybody's mouth is measured in the same terms: the head's pose is undone in three dimensions, the person's own closed
-mouth is zero and the person's own spread is one (``mouthspace``). So people who never met teach the same thing, and a
-network of a hundred thousand numbers is enough.
+All mouths are measured in the same terms: the head's pose is removed in three dimensions, the person's own closed mouth
+is 0 and the person's own spread is 1 (``mouthspace``). So different people's data agree, and a network of a hundred
+thousand weights is enough.
 
-What averages away comes back: a prediction from sound alone is smaller than the truth. The distribution of predicted
-openings is mapped onto the real one, on people that were not trained on either, and the curve is stored.
+Predictions from speech alone regress to the mean: they vary less than real mouths. Therefore the distribution of
+predicted openings is mapped onto the real one (histogram matching), on people that were not trained on, and the curve
+is stored in the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking
 from .embed import LICENCE
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .mouthspace import Person, Space
 from .options.articulation import ArticulationOptions
 from .prepare import held_out
 from .recipe import Recipe
 
-COLUMNS = talking.MEL_FPS / talking.FPS  # mel columns a frame
-SURE = 0.5  # frames with a mesh less sure than this teach nothing
-LAGS = 8  # frames a prediction is shifted by, to see that 0 fits best
+COLUMNS = audio.MEL_RATE / talking.FPS  # mel columns a frame
+SURE = 0.5  # least confidence of a mesh to be trained on
+LAGS = 8  # frames to either side over which the lag of best correlation is searched
 
 
 @dataclass(frozen=True)
 class Talk:
-    """A clip: mel (80, M), in which frame f's phrase begins at column 3.2 f; truth (T, K); sure (T,) bool."""
+    """A clip: mel (80, M), in which frame f's phrase begins at column 3.2 f; truth (T, K) coefficients; sure (T,) bool,
+    whether a frame's truth is reliable."""
 
     name: str
     identity: str
@@ -88,7 +90,7 @@ class ArticulationTask(Task):
         net.unit.copy_(torch.tensor([self.space.spread, self.space.closed]))  # type: ignore[operator]
         self.modules = {"articulation": net}
         size = torch.from_numpy(np.sqrt((self.space.basis**2).sum(-1).mean(-1))).float()
-        size[0] *= 2  # the eye looks at the opening first
+        size[0] *= 2  # the opening is what viewers notice first
         self.weight = size / size.sum() * len(size)
 
     # ---- samples
@@ -109,7 +111,7 @@ class ArticulationTask(Task):
         }
 
     def sample(self, talk: Talk, frames: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-        """(80, M) varied mel, (frames, K) truth and (frames,) weight of a stretch of a clip."""
+        """(80, M) augmented mel, (frames, K) truth and (frames,) weight of a random part of a clip."""
         strength = self.options.augment
         speed = float(np.exp(rng.normal(0, 0.06 * strength)))
         first = float(rng.uniform(-0.2 * frames, max(len(talk) - 0.8 * frames * speed, 0)))
@@ -127,11 +129,11 @@ class ArticulationTask(Task):
 
     # ---- losses
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         raw = self.live["articulation"](batch["mel"], raw=True)
         with torch.autocast(raw.device.type, enabled=False):
             out = self.losses(raw.float(), batch["truth"], batch["sure"])
-        optimise(self.product, out["loss"])
+        optimize(self.product, out["loss"])
         return {k: v.detach() for k, v in out.items()}
 
     def losses(self, raw: Tensor, truth: Tensor, sure: Tensor) -> dict[str, Tensor]:
@@ -141,7 +143,7 @@ class ArticulationTask(Task):
         made = raw[..., columns].transpose(1, 2)
         weight = self.weight.to(raw.device)
         total = sure.sum().clamp(min=1)
-        # Closed lips are short and rare, and the first thing that is missed.
+        # Closed lips are short and rare, and missing ones are conspicuous: give them more weight.
         near = 1 + o.closure * 2 * torch.exp(-((truth[..., 0] / 0.4) ** 2))
         each = F.smooth_l1_loss(made, truth, reduction="none", beta=0.5) * weight
         distance = ((each[..., 0] * near + each[..., 1:].sum(-1)) * sure).sum() / total / len(weight)
@@ -156,7 +158,7 @@ class ArticulationTask(Task):
     # ---- held-out figures
 
     def raw(self, talk: Talk, device: torch.device) -> Array:
-        """(T, K) what the network says for a clip, before calibration."""
+        """(T, K) the network's predictions for a clip, before calibration."""
         return predict(self.modules["articulation"], talk.mel, len(talk), device)
 
     def validate(self, device: torch.device) -> dict[str, float]:
@@ -167,8 +169,9 @@ class ArticulationTask(Task):
         return figures
 
     def judge(self, made: list[tuple[Talk, Array]]) -> dict[str, float]:
-        """Means over people: correlation of the opening with the real one, lag of the best correlation and the share of
-        clips where it is at most a frame, spread and second difference over the real ones', width's correlation."""
+        """Means over people: correlation of the opening with the real one, share of clips whose lag of best correlation
+        is at most a frame, spread (calibrated and raw) and second difference relative to the real ones', correlation of
+        the width."""
         net: Any = self.modules["articulation"]
         rows: dict[str, list[list[float]]] = {}
         for talk, raw in made:
@@ -195,12 +198,12 @@ class ArticulationTask(Task):
 
 
 def tuned(identity: str, share: float) -> bool:
-    """Whether a person is kept for tuning: by the name alone, another tenth than ``prepare.held_out`` keeps."""
+    """Whether a person is kept for tuning: decided by the name alone, independently of ``prepare.held_out``."""
     return held_out(identity + "#", share)
 
 
 def load(o: ArticulationOptions, apart: list[str]) -> tuple[Space, list[Talk]]:
-    """The space of articulation, learned from those trained on, and all clips in its terms. Raises InputError."""
+    """The space of articulation, learned from the people to train on, and all clips in it. Raises InputError."""
     found = sorted(Path(o.labels).glob("*.npz"))
     found = [p for p in found if p.stem not in o.exclude and p.stem.split("__")[0] not in o.exclude]
     raw = {p.stem: meshes.load(p) for p in found}
@@ -243,7 +246,7 @@ def cut(mel: Array, first: int, count: int) -> Array:
 
 
 def hush(mel: Array, truth: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The same with the sound taken away from somewhere on, or up to somewhere, or altogether: the mouth is closed."""
+    """The sample with silence from a random time on, up to it, or throughout, during which the mouth is closed."""
     columns, frames = mel.shape[1], len(truth)
     level = float(rng.uniform(-4, -2.2))
     quiet = np.clip(soundvary.noise((len(mel), columns), level, rng), -4, 4) if rng.random() < 0.7 else None
@@ -261,7 +264,7 @@ def predict(net: Any, mel: Array, frames: int, device: torch.device) -> Array:
     """(frames, K) raw coefficients of a clip whose frame f follows from the 80 columns from 3.2 f on."""
     start = np.floor(np.arange(frames) * COLUMNS + 1e-6).astype(int)
     out = []
-    for odd in (0, 1):  # the network makes every other instant
+    for odd in (0, 1):  # the network's output has a stride of two columns
         x = torch.from_numpy(cut(mel, odd, int(start[-1]) + PHRASE + 2))[None].to(device)
         with torch.no_grad():
             out.append(net.sequence(x)[0].float().cpu().numpy())
@@ -269,7 +272,7 @@ def predict(net: Any, mel: Array, frames: int, device: torch.device) -> Array:
 
 
 def calibrate(net: Any, made: list[tuple[Talk, Array]]) -> None:
-    """Set the network's curve and scale from predictions for people: quantile onto quantile, people weigh alike."""
+    """Set the network's curve (quantile mapping) and scale by predictions for people, who have equal weights."""
     count: dict[str, int] = {}
     for talk, _ in made:
         count[talk.identity] = count.get(talk.identity, 0) + int(talk.sure.sum())
@@ -292,7 +295,7 @@ def quantiles(values: Array, weight: Array, level: Array) -> Array:
 
 
 def correlation(a: Tensor, b: Tensor, sure: Tensor) -> Tensor:
-    """(N,) correlation of (N, T) sequences where they are sure. Still truths count as agreeing."""
+    """(N,) correlation of (N, T) sequences where they are sure; 1 where ``b`` hardly moves."""
     n = sure.sum(1, keepdim=True).clamp(min=1)
     a = (a - (a * sure).sum(1, keepdim=True) / n) * sure
     b = (b - (b * sure).sum(1, keepdim=True) / n) * sure
@@ -302,7 +305,7 @@ def correlation(a: Tensor, b: Tensor, sure: Tensor) -> Tensor:
 
 
 def liveliness(a: Tensor, sure: Tensor) -> Tensor:
-    """(N,) log of the mean second difference of (N, T) sequences over their spread: low where a mouth is mumbling."""
+    """(N,) log of the mean second difference of (N, T) sequences over their spread; low for mumbling mouths."""
     n = sure.sum(1).clamp(min=1)
     mean = (a * sure).sum(1, keepdim=True) / n[:, None]
     spread = torch.sqrt((((a - mean) * sure) ** 2).sum(1) / n + 0.04)
@@ -312,12 +315,12 @@ def liveliness(a: Tensor, sure: Tensor) -> Tensor:
 
 
 def corr(a: Array, b: Array) -> float:
-    """Pearson's correlation; 0 where one does not move."""
+    """Pearson's correlation; 0 where one is constant."""
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-6 and b.std() > 1e-6 else 0.0
 
 
 def best_lag(made: Array, real: Array, sure: Array) -> int:
-    """Frames by which the real opening comes later than the one made, at the best correlation."""
+    """Frames by which the real opening lags the predicted one, at the best correlation."""
     scores = {}
     for lag in range(-LAGS, LAGS + 1):
         a, b = (made[: len(made) - lag], real[lag:]) if lag >= 0 else (made[-lag:], real[:lag])

@@ -1,4 +1,4 @@
-"""`wav2lip-hq train ...`: prepare data, train a task, personalise to one person."""
+"""`wav2lip-hq train ...`: prepare data, train a task, personalize to one person."""
 
 from __future__ import annotations
 

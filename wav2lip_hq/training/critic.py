@@ -1,10 +1,9 @@
-"""A critic that looks at patches: does this piece of a mouth look photographed?
+"""A patch discriminator (critic): do these parts of a mouth look real?
 
-Wav2Lip's visual-quality discriminator gives one verdict on the whole lower half and has 14 million weights to learn a
-few dozen people by heart with. This one is small, sees about a mouth's height at a time (PatchGAN, Isola et al. 2017),
-and lends its inner pictures to the generator: matching those of the real face (Wang et al. 2018) sharpens without
-inventing. Spectral normalisation was tried and left out: real and made faces differ so little that a critic kept from
-growing steep never learnt to tell them apart.
+Wav2Lip's visual-quality discriminator gives one score for the whole lower half, and its 14 million weights overfit a
+few dozen people. This one is small, has a receptive field of about a mouth's height (PatchGAN, Isola et al. 2017), and
+is used for feature matching, too (Wang et al. 2018), which sharpens without inventing detail. Spectral normalization is
+left out: with it the critic never learned to tell generated from real faces, which differ too little.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 
 class PatchCritic(nn.Module):
-    """(N, 1, h, w) grey pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real), the layers before."""
+    """(N, 1, h, w) gray pictures in [0, 1] -> (N, 1, h / 4, w / 4) scores (positive: real), features of each layer."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -34,11 +33,11 @@ class PatchCritic(nn.Module):
         self.score = conv(4 * width, 1, 3, 1)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x, seen = picture * 2 - 1, []
+        x, features = picture * 2 - 1, []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
-            seen.append(x)
-        return self.score(x), seen
+            features.append(x)
+        return self.score(x), features
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -46,6 +45,7 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
 
 
-def likeness(fake: list[Tensor], real: list[Tensor]) -> Tensor:
-    """Mean L1 between a critic's inner pictures of made and of real faces, scalar; gradients reach the made ones."""
+def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean L1 between a critic's features of generated and of real faces, scalar; gradients reach the generated
+    ones."""
     return torch.stack([F.l1_loss(a.float(), b.detach().float()) for a, b in zip(fake, real, strict=True)]).mean()

@@ -1,4 +1,4 @@
-"""Pictures for the detector, parser and restorer: finding, reading and spoiling them.
+"""Pictures for the detector, parser and restorer: finding, reading and augmenting them.
 
 Everything random takes a numpy generator, so that a batch is a function of its seed alone. Images are (H, W, 3) uint8
 RGB throughout.
@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
-# The loop's threads and torch's already fill the machine.
+# The loop's threads and torch's already use all processors.
 cv2.setNumThreads(1)
 
 
@@ -39,21 +40,12 @@ def read_rgb(path: Path, longest: int | None = None) -> Array:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f"{path}: not a readable image; remove it or fetch it again")
-    return shrink(np.ascontiguousarray(image[..., ::-1]), longest)
-
-
-def shrink(image: Array, longest: int | None) -> Array:
-    """The image with its longer side at most ``longest``."""
-    side = max(image.shape[:2])
-    if longest is None or side <= longest:
-        return image
-    f = longest / side
-    size = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    rgb = np.ascontiguousarray(image[..., ::-1])
+    return rgb if longest is None else shrink(rgb, longest)
 
 
 def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Other light: gain, bias, gamma, colour cast, saturation; seldom grey."""
+    """Random light: gain, bias, gamma, color cast, saturation, seldom gray."""
     if strength <= 0:
         return image
     x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.25 * strength))
@@ -63,12 +55,12 @@ def tone(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array
     out = cv2.LUT(image, table[:, None, :].transpose(1, 0, 2))
     choice = rng.random()
     if choice < 0.06 * strength:
-        grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
-        return np.asarray(np.repeat(grey[..., None], 3, 2))
+        gray = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
+        return np.asarray(np.repeat(gray[..., None], 3, 2))
     if choice < 0.4 * strength:
-        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        gray = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         f = float(np.exp(rng.normal(0, 0.35)))
-        out = cv2.addWeighted(out, f, grey, 1 - f, 0)
+        out = cv2.addWeighted(out, f, gray, 1 - f, 0)
     return np.asarray(out)
 
 
@@ -79,7 +71,7 @@ def jpeg(image: Array, quality: int) -> Array:
 
 
 def spoil(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Cheap camera faults: soft focus, motion, low resolution, noise, JPEG; each present in some samples only."""
+    """Random degradations: defocus, motion blur, low resolution, noise, JPEG; each in some of the samples."""
     h, w = image.shape[:2]
     draw = rng.random(5) / max(strength, 1e-6)
     if draw[0] < 0.2:

@@ -1,8 +1,8 @@
-"""From a sharp face to what a restorer is given: shrunk four times, and as unclean as inputs are.
+"""Degradation of sharp faces to a restorer's input: a quarter of the size, and as imperfect as real inputs.
 
-The kernels are Real-ESRGAN's (basicsr's functions: Gaussian, generalised Gaussian, sinc); the mixture is milder. What a
-restorer sees here is not a picture from the web but the generator's 96 px output: rather soft, hardly noisy, rarely
-compressed. A share stays clean, so that a sharp input is not sharpened again.
+The kernels are Real-ESRGAN's (basicsr's functions: Gaussian, generalized Gaussian, sinc); the mixture is milder. The
+input of this pipeline's restorer is not a picture from the web but the generator's 96 px output: rather soft, hardly
+noisy, rarely compressed. A share stays clean, so that a sharp input is not sharpened again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ KINDS = DEGRADATIONS
 
 
 def kernel(rng: np.random.Generator, sigma: tuple[float, float]) -> Array:
-    """A (21, 21) float32 blur kernel of random kind; widths in px."""
+    """A (21, 21) float32 blur kernel of random kind; sigma: range of standard deviations in px."""
     from basicsr.data.degradations import bivariate_Gaussian, bivariate_generalized_Gaussian, circular_lowpass_kernel
 
     kind = rng.random()
     if kind < 0.1:
-        with np.errstate(invalid="ignore"):  # 0 / 0 at the centre, which it then sets
+        with np.errstate(invalid="ignore"):  # 0 / 0 at the center, which it then sets
             return np.asarray(circular_lowpass_kernel(rng.uniform(np.pi / 3, np.pi), 21), np.float32)
     x, y = rng.uniform(*sigma, 2)
     isotropic = bool(rng.random() < 0.5)
@@ -46,7 +46,7 @@ def reduce(image: Array, size: tuple[int, int], how: str) -> Array:
 
 
 def enlarge(image: Array, size: tuple[int, int], how: str = "bicubic") -> Array:
-    """The classical answer: "bicubic" or "lanczos"."""
+    """Classical upscaling, the baseline: "bicubic" or "lanczos"."""
     from PIL import Image
 
     filters = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
@@ -67,7 +67,7 @@ def degrade(image: Array, rng: np.random.Generator, kind: str, scale: int = 4) -
     if kind == "clean":
         return reduce(image, (w, h), how)
     if kind == "generator":
-        # What the network drew has less detail than its raster: soft, at times as if drawn smaller, faintly grainy.
+        # The generator's output has less detail than its resolution: soft, at times as if upscaled, with faint noise.
         small = reduce(image, (w, h), how)
         if rng.random() < 0.5:
             f = rng.uniform(0.55, 0.95)

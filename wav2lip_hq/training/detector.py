@@ -1,9 +1,9 @@
-"""The face detector: RetinaFace-mobilenet0.25 in facexlib's layout, taught by other detectors.
+"""The face detector: RetinaFace-mobilenet0.25 in facexlib's layout, distilled from other detectors.
 
-There is no face data set with boxes here. Two detectors trained on WIDER FACE label the pictures (``facepack``),
-and the student learns them from scenes composed anew for each step (``scenes``): the small number of pictures is
-stretched over every face size, place, tilt, light and background. The losses are RetinaFace's (Deng et al. 2019):
-cross-entropy with hard negatives mined 7 : 1, smooth L1 on box and landmark offsets of the matched priors.
+No data set with boxes of faces is needed: two detectors trained on WIDER FACE label pictures (``facepack``), and the
+student is trained on scenes composed of them at random (``scenes``), which vary size, position, tilt, light and
+background of a small number of pictures. The losses are RetinaFace's (Deng et al. 2019):
+cross-entropy with hard negative mining (7 : 1), smooth L1 on box and landmark offsets of the matched anchors.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoints, models
+from ..boxes import iou, nms
 from ..errors import InputError
+from ..geometry import shrink
+from ..models.anchors import MEAN_BGR, anchors, decode
 from ..types import Array
 from . import facepack
-from .boxes import decode, match, nms, overlaps, priors
-from .data_images import sheet, shrink
+from .data_images import sheet
 from .facepack import Picture
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
+from .matching import match
 from .options.pictures import DetectorOptions
 from .progress import say
 from .recipe import Recipe
 from .scenes import Painter
 
-MEAN = np.array((104, 117, 123), np.float32)  # of blue, green, red
 LICENCE = "research only: taught on CelebAMask-HQ / CelebA-HQ (non-commercial) and footage for research"
 
 
 def network_input(images: Array) -> Array:
     """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, BGR minus the mean."""
-    return np.ascontiguousarray((images[..., ::-1].astype(np.float32) - MEAN).transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(
+        (images[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)).transpose(0, 3, 1, 2)
+    )
 
 
 def pad_to_stride(image: Array, stride: int = 32) -> Array:
-    """The image with black added at the right and bottom up to a multiple of the largest stride."""
+    """The image, zero-padded at the right and bottom to a multiple of the largest stride."""
     h, w = image.shape[:2]
     return np.pad(image, ((0, -h % stride), (0, -w % stride), (0, 0)))
 
@@ -57,8 +61,9 @@ def multibox_loss(
     mark_beta: float = 0.25,
 ) -> dict[str, Tensor]:
     """RetinaFace's losses. out: (B, A, 4), (B, A, 2) logits, (B, A, 10); label (B, A) in {1, 0, -1}; box (B, A, 4);
-    mark (B, A, 10). Box and landmark terms are means over the matched priors. ``mark_beta`` is where the landmarks'
-    smooth L1 turns from square to straight: RetinaFace's 1 is a tenth of a face, too lenient for a few pictures.
+    mark (B, A, 10). Box and landmark terms are means over the matched anchors. ``mark_beta`` is the offset at which
+    the landmarks' smooth L1 turns from quadratic to linear: RetinaFace's 1 is a tenth of a face, too large for little
+    data.
     """
     box_out, logits, mark_out = (o.float() for o in out)
     hit = label == 1
@@ -66,7 +71,7 @@ def multibox_loss(
     loss = F.cross_entropy(logits.flatten(0, 1), (label == 1).long().flatten(), reduction="none").view_as(
         logits[..., 0]
     )
-    # Hard negatives: the worst background priors of each picture; a picture without faces offers some too.
+    # Hard negatives: the background anchors of each picture with the largest loss; at least 16, also without a face.
     wrong = loss.detach().masked_fill(label != 0, -1)
     rank = wrong.argsort(1, descending=True).argsort(1)
     many = (negatives * hit.sum(1, keepdim=True)).clamp(min=16)
@@ -78,7 +83,7 @@ def multibox_loss(
 
 
 class DetectorTask(Task):
-    """Trains the detector on scenes painted from pictures that teachers labelled."""
+    """Trains the detector on scenes composed of pictures that teachers labeled."""
 
     Options: ClassVar[type[DetectorOptions]] = DetectorOptions
     options: DetectorOptions
@@ -105,7 +110,7 @@ class DetectorTask(Task):
         net.phase = "train"  # logits, not probabilities
         if o.start:
             self.modules["detector"].load_state_dict(checkpoints.load_state(Path(o.start))[0])
-        self.anchors = {s: priors(s, s) for s in self.sides}
+        self.anchors = {s: anchors(s, s) for s in self.sides}
 
     # ---- training
 
@@ -127,12 +132,12 @@ class DetectorTask(Task):
             "mark": np.stack(marks),
         }
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         out = self.live["detector"](batch["image"].contiguous(memory_format=torch.channels_last))
         with torch.autocast(out[0].device.type, enabled=False):
             truth = batch["label"], batch["box"], batch["mark"]
             losses = multibox_loss(out, *truth, mark_weight=self.options.mark_weight, mark_beta=self.options.mark_beta)
-        optimise(self.product, losses["loss"])
+        optimize(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
     # ---- held-out figures
@@ -178,21 +183,22 @@ def detect(module: nn.Module, image: Array, device: torch.device, threshold: flo
     box, logits, mark = (o.float()[0].cpu() for o in module(x))
     scores = logits.softmax(-1)[:, 1].numpy()
     keep = scores > threshold
-    b, p = decode(box.numpy()[keep], mark.numpy()[keep], priors(*padded.shape[:2])[keep])
-    chosen = nms(b, scores[keep])
+    b, p = decode(box.numpy()[keep], mark.numpy()[keep], anchors(*padded.shape[:2])[keep])
+    chosen = nms(b, scores[keep], 0.4)
     return b[chosen], scores[keep][chosen], p[chosen]
 
 
 def measure(
     task: DetectorTask, pictures: list[tuple[Array, Array, Array, Array]], device: torch.device
 ) -> dict[str, float]:
-    """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance over the distance of the
-    eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections on no face."""
+    """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance of landmarks over the
+    distance of the eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections with an IoU
+    below 0.3 with every face."""
     total, found, wrong = 0, 0, 0
     errors: list[float] = []
     for image, boxes, points, sure in pictures:
         got, _, marks = task.detect(image, device)
-        cross = overlaps(boxes, got) if len(boxes) and len(got) else np.zeros((len(boxes), len(got)))
+        cross = iou(boxes, got) if len(boxes) and len(got) else np.zeros((len(boxes), len(got)))
         wrong += int((cross.max(0, initial=0) < 0.3).sum()) if len(got) else 0
         for n in np.flatnonzero(sure):
             total += 1
@@ -222,11 +228,11 @@ def draw(image: Array, boxes: Array, points: Array, side: int) -> Array:
 
 
 def load_pack(options: DetectorOptions) -> list[Picture]:
-    """The labelled pictures, made by the teachers first if need be."""
+    """The labeled pictures; the teachers label them first if there are none."""
     path = Path(options.pack)
     if path.exists():
         if options.data or options.footage:
-            say(f"{path}: pictures labelled earlier; delete it to label 'data' and 'footage' anew")
+            say(f"{path}: pictures labeled earlier; delete it to label 'data' and 'footage' anew")
     else:
         from .teachers import Teachers
 
@@ -236,8 +242,8 @@ def load_pack(options: DetectorOptions) -> list[Picture]:
 
 
 def held_names(names: list[str], options: DetectorOptions) -> set[str]:
-    """The pictures a recipe keeps apart: by the beginning of the name, and the last so many of a folder. Where it says
-    nothing, the last tenth of each folder."""
+    """Held-out pictures: by the beginning of the name, and the last so many of a folder, as the options say; by default
+    the last tenth of each folder."""
     starts, last = options.validation, options.validation_last
     out = {n for n in names if starts and n.startswith(starts)}
     if not starts and not last:

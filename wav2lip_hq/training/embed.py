@@ -26,7 +26,7 @@ KINDS = {16: "float16 safetensors", 8: "safetensors in 8 bits (small tensors in 
 
 
 def tidy(value: Any) -> Any:
-    """Recipe values with absolute paths cut down to their last name: nobody else has the folder."""
+    """Recipe values with absolute paths reduced to their last component: nobody else has the folder."""
     if isinstance(value, dict):
         return {k: tidy(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -38,8 +38,8 @@ def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = (), bits
     """Write ``folder/NAME.safetensors`` and ``NAME.md`` from a training run's checkpoint; returns the weights' path.
 
     ``folder/NAME.yaml`` must exist: the recipe, with a comment on top. mean: other checkpoints of the same network; the
-    mean of all is embedded (a "soup", Wortsman et al. 2022) and measured anew on the recipe's held-out data. bits: 16,
-    or 8 for half the size. Raises InputError, CheckpointError.
+    mean of all weights is embedded (a model soup, Wortsman et al. 2022) and measured on the recipe's held-out data.
+    bits: 16, or 8 for half the size. Raises InputError, CheckpointError.
     """
     recipe = folder / f"{name}.yaml"
     if not recipe.exists():

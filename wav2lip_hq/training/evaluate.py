@@ -1,8 +1,8 @@
-"""How good is a generator on people and speech it has never seen, judged by a network that did not teach it?
+"""Evaluation of a generator on held-out people and speech, by a sync network that it was not trained with.
 
-For each held-out clip the generator runs as it does at inference (the reference is the frame itself), once on the
-clip's own speech and once on another clip's. Its lower half is put back into the frame, the independent sync network
-measures offset, LSE-D and LSE-C, and the same measurement on the untouched footage is the yardstick.
+For each held-out clip the generator runs on the clip's own speech and on another clip's (the reference is the frame
+itself). Its lower half is pasted back into the frame, and the independent sync network measures offset, LSE-D and
+LSE-C, as it does on the unchanged footage for comparison.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import numpy as np
 import torch
 
 from .. import geometry
-from ..metrics.lipsync import centre, distances, from_distances, mfcc
+from ..metrics.lipsync import MFCC_PER_FRAME, MFCC_WINDOW, SAMPLES, center, distances, from_distances, mfcc
 from ..metrics.motion import sharpness
 from ..types import Array
 from . import talking
 from .generator import MEL_OFFSET_FRAMES, masked
-from .judge import MFCC_PER_FRAME, MFCC_STEP
 from .talking import Clip, Look
 
 
@@ -62,26 +61,26 @@ def put_back(clip: Clip, faces: Array) -> Clip:
         alpha = cv2.warpAffine(weight, matrices[f], shape, flags=cv2.INTER_LINEAR)[..., None]
         crops[f] = np.round(crops[f] * (1 - alpha) + patch * alpha).astype(np.uint8)
     n = len(faces)
-    return Clip(clip.name, clip.identity, crops, clip.box[:n], clip.face[:n], clip.mel, clip.wav[: n * 640])
+    return Clip(clip.name, clip.identity, crops, clip.box[:n], clip.face[:n], clip.mel, clip.wav[: n * SAMPLES])
 
 
 def measure(judge: Any, clip: Clip, wav: Array | None = None) -> Sync:
     """Offset, LSE-D and LSE-C of a clip (with another sound track, if given) by a network of SyncNet v2's layout."""
     sound = mfcc(clip.wav if wav is None else wav).astype(np.float32)
-    count = min(len(clip) - talking.WINDOW + 1, (sound.shape[1] - MFCC_STEP) // MFCC_PER_FRAME + 1)
+    count = min(len(clip) - talking.WINDOW + 1, (sound.shape[1] - MFCC_WINDOW) // MFCC_PER_FRAME + 1)
     face_parts, sound_parts = [], []
     for at in range(0, count, 16):
         starts = np.arange(at, min(at + 16, count))
         last = starts[-1] + talking.WINDOW
         crops = talking.benchmark_crops(clip, np.arange(starts[0], last), Look())
         windows = np.stack([crops[s - starts[0] : s - starts[0] + talking.WINDOW] for s in starts])
-        sounds = np.stack([sound[None, :, MFCC_PER_FRAME * s : MFCC_PER_FRAME * s + MFCC_STEP] for s in starts])
+        sounds = np.stack([sound[None, :, MFCC_PER_FRAME * s : MFCC_PER_FRAME * s + MFCC_WINDOW] for s in starts])
         with torch.inference_mode():
             face_parts.append(judge.forward_lip(torch.from_numpy(windows).permute(0, 4, 1, 2, 3).float()).numpy())
             sound_parts.append(judge.forward_aud(torch.from_numpy(sounds)).numpy())
     faces, sounds = np.concatenate(face_parts), np.concatenate(sound_parts)
-    # Centred, as for every network of few speakers: see metrics.lipsync.
-    found = from_distances(centre(distances(faces, sounds)))
+    # Centered, as for all networks trained on few speakers: see metrics.lipsync.
+    found = from_distances(center(distances(faces, sounds)))
     return Sync(-found.offset, found.lse_d, found.lse_c)
 
 
@@ -99,7 +98,7 @@ def evaluate_generator(net: Callable[..., Any], judge: Any, clips: list[Clip]) -
         for kind, speech in (("own", clip), ("other", clips[(number + len(clips) // 2) % len(clips)])):
             faces = generate(net, clip, speech)
             made = put_back(clip, faces)
-            row = _row(measure(judge, made, speech.wav[: len(made) * 640]))
+            row = _row(measure(judge, made, speech.wav[: len(made) * SAMPLES]))
             mine, theirs = mouths(faces), real[: len(faces)]
             row["sharpness"] = sharpness(list(mine)) / sharpness(list(theirs))
             row["movement"] = float(mine.astype(np.float32).std(0).mean() / theirs.astype(np.float32).std(0).mean())

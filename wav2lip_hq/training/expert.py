@@ -1,14 +1,13 @@
-"""The lip-sync expert: does this mouth say this sound?
+"""The lip-sync expert: do this mouth and this sound belong together?
 
-The network is Wav2Lip's SyncNet colour (five frames of the face's lower half by 0.2 s of mel) and is judged as there:
-cosine similarity of two non-negative embeddings, read as a probability (Prajwal et al. 2020, section 3.2).
+The network is Wav2Lip's SyncNet_color (five frames of the face's lower half, 0.2 s of mel), and its output is read as
+there: the cosine similarity of two non-negative embeddings is a probability (Prajwal et al. 2020, section 3.2).
 
-Training differs in one respect, and for a reason. With one random negative for each positive the loss sits at 0.69 for
-thousands of steps: half the batch tells the network nothing until it can already hear, and a constant 0.5 is a
-comfortable place to stay. Here every window of a clip is compared with every other window of the same clip
-(a softmax over the clip's windows): the same speaker, light and microphone, so that timing is the only way to win, and
-each picture gets many negatives from one forward pass. The paper's binary cross-entropy stays as a second term, because
-it is what calibrates the cosine as a probability.
+Training differs in one respect. With one random negative for each positive the loss stays at 0.69, that of a constant
+0.5, for thousands of steps. Here every window of a clip is contrasted with all other windows of the same clip (InfoNCE,
+van den Oord et al. 2018): speaker, light and microphone are the same, so that only timing tells them apart, and each
+picture gets many negatives from one forward pass. The paper's binary cross-entropy remains as a second term, which
+calibrates the cosine as a probability.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch import Tensor
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.talking import ExpertOptions, SyncOptions
 from .recipe import Recipe
 from .talking import Clip, Look
@@ -86,7 +85,7 @@ class ExpertTask(Task):
             look = Look.draw(rng, self.augment)
             seed = int(rng.integers(1 << 31))
             for start in spread(rng, len(clip) - talking.WINDOW, self.windows, 2):
-                # One variation of the sound for the whole clip: it must not tell windows apart.
+                # The same augmentation of the sound for the whole clip: it must not tell windows apart.
                 face, mel = self.window(clip, int(start), look, np.random.default_rng(seed))
                 faces.append(face)
                 mels.append(mel)
@@ -97,7 +96,7 @@ class ExpertTask(Task):
     # ---- losses
 
     def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
-        """L2-normalised (N, D) speech and face embeddings."""
+        """L2-normalized (N, D) speech and face embeddings."""
         net = (self.live if live else self.modules)["expert"]
         sound, face_embedding = net(mel.float(), face.float() / 255.0)
         return sound.float(), face_embedding.float()
@@ -118,11 +117,11 @@ class ExpertTask(Task):
             top = (logits.argmax(1) == target).float().mean()
         return {"loss": contrast + self.binary * binary, "contrast": contrast, "bce": binary, "acc": right, "top1": top}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         sound, face = self.embed(batch["face"], batch["mel"])
         with torch.autocast(sound.device.type, enabled=False):
             out = self.losses(sound, face, batch["clip"], batch["start"])
-        optimise(self.product, out["loss"])
+        optimize(self.product, out["loss"])
         return {k: v.detach() for k, v in out.items()}
 
     # ---- held-out figures
@@ -144,7 +143,7 @@ class ExpertTask(Task):
 
     def evaluate(self, clips: list[Clip], device: torch.device, limit: int = 1 << 30) -> dict[str, float]:
         """Off-sync accuracy (an in-sync and a randomly shifted pair for each window, threshold 0.5), the share of
-        pairs ranked rightly, clips whose offset is found within one frame, and the losses."""
+        pairs ranked correctly, of clips whose offset is found within one frame, and the losses."""
         rng = np.random.default_rng(0)
         right, ranked, found, loss, bce, total = 0.0, 0.0, 0, 0.0, 0.0, 0
         clips = clips[:: max(1, len(clips) // limit)]

@@ -1,7 +1,7 @@
-"""Pictures with labelled faces in one file: what the detector learns from.
+"""Pictures with labeled faces in one file: the detector's training data.
 
-``build`` lets the teachers look at images and at sparse frames of footage; ``load`` reads the result back. Pictures are
-kept as JPEG at ``longest`` px, so that a few thousand of them take tens of megabytes.
+``build`` has the teachers label images and sparse frames of footage; ``load`` reads the file. Pictures are kept as JPEG
+of at most ``longest`` px, so that a few thousand of them take tens of megabytes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import checkpoints
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
-from .data_images import SUFFIXES, find_images, read_rgb, shrink
+from .data_images import SUFFIXES, find_images, read_rgb
 from .teachers import Teachers
 
 MOVIES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm")
@@ -47,7 +48,7 @@ def frames(path: Path, short: int, long: int, longest: int) -> Iterator[tuple[st
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
                     image = frame.to_ndarray(format="rgb24")
-                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # telephones film sideways and say so
+                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # phones record sideways and say so
                     yield f"{path.stem}#{number}", shrink(np.ascontiguousarray(np.rot90(image, turns)), longest)
                 if number >= max(wanted):
                     break
@@ -85,7 +86,7 @@ def build(
         points.append(p)
         sure.append(s)
         if len(names) % 250 == 0:
-            on_log(f"{len(names)} pictures labelled")
+            on_log(f"{len(names)} pictures labeled")
 
     for path in find_images(images):
         try:
@@ -123,7 +124,7 @@ def load(path: Path) -> list[Picture]:
             a = {k: file[k] for k in file.files}
         ends, lasts = np.cumsum(a["sizes"]), np.cumsum(a["counts"])
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a pack of labelled faces ({error}); delete it to have it made again") from error
+        raise InputError(f"{path}: not a pack of labeled faces ({error}); delete it to have it made again") from error
     out = []
     for n, name in enumerate(a["names"]):
         blob = a["data"][ends[n] - a["sizes"][n] : ends[n]]

@@ -1,21 +1,19 @@
-"""The lip-sync generator: this face, saying that.
+"""The lip-sync generator: a face and speech in, the face saying the speech out.
 
 L = (1 - sw - sg) L1 + sw E_sync + sg L_gen with a frozen expert (Prajwal et al. 2020, section 3.3), windows of five
 frames, a random other window of the same clip as the reference, the lower half of the face masked.
 
-Departures, each an option: pixels of the lower half weigh more in L1 (``lower_weight``; the upper half is given to the
-network and is not pasted back), the sync term is switched on when the reconstruction has settled (``sync_after``: the
-running L1 below a bound, or ``sync_step``); a first recipe may train on single frames (``frames``: 1) without the
-expert, so that the cheap phase sees more faces, and a second one ``start`` from its weights.
+Departures, each an option: the lower half has a larger weight in L1 (``lower_weight``; the upper half is an input and
+is not pasted back); the sync loss starts when the reconstruction has converged (``sync_after``: the moving average of
+L1 is below a bound, or ``sync_step``); a first recipe may train on single frames (``frames``: 1) without the expert, so
+that the cheap phase sees more faces, and a second one ``start`` from its weights.
 
-With few speakers the network learns their mouths rather than to carry over what it sees, and a beard it has never met
-is shaved off. ``reference_near`` works against that: it takes that share of the references from within half a second,
-where the head has hardly moved but the mouth has, which is what inference looks like (there the reference is the frame
-itself).
+With few speakers the network memorizes their mouths instead of copying the appearance it is shown: an unknown beard is
+shaved off. ``reference_near`` is the share of references taken from within half a second, where the head has hardly
+moved but the mouth has.
 
-A frame's mel window starts one frame before it, as in the reference's training code (the reference's inference starts
-at the frame itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40) and the lip-sync stage follows
-it.
+A frame's mel window starts one frame before it, as in Wav2Lip's training code (its inference code starts at the frame
+itself, 40 ms later); the exported card says so (``mel_offset_ms`` = -40), and the lip-sync stage reads it.
 """
 
 from __future__ import annotations
@@ -32,23 +30,21 @@ from torch import Tensor, nn
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
-from .critic import PatchCritic, hinge, likeness
-from .loop import Batch, Optimise, Task
+from .critic import PatchCritic, feature_matching, hinge
+from .loop import Batch, Optimize, Task
 from .options.talking import DrawingOptions, GeneratorOptions
 from .recipe import Recipe
 from .talking import Clip, Look
 
-MEL_OFFSET_FRAMES = -1  # where a frame's window starts, in frames from the frame
+MEL_OFFSET_FRAMES = -1  # start of a frame's mel window, in frames relative to the frame
 MEL_OFFSET_MS = 1000.0 * MEL_OFFSET_FRAMES / talking.FPS
-
-
-NEAR = 12  # frames: how far a "near" reference may lie from its target
-WARM_UP = 100  # steps by which the critic learns ahead of the generator
+NEAR = 12  # frames: largest distance of a "near" reference from its target
+CRITIC_WARM_UP = 100  # steps for which the critic trains before its loss reaches the generator
 
 
 def _mouth(faces: Tensor) -> Tensor:
-    """(N, 1, h, w) mouth and chin of (N, 3, S, S) faces, grey: elsewhere made and real ones differ too little to teach
-    a critic, and one that sees colours teaches a generator to paint bright streaks where it is unsure."""
+    """(N, 1, h, w) gray crops of mouth and chin of faces (N, 3, S, S), the critic's input: elsewhere generated and real
+    faces hardly differ, and from a critic of colors the generator learns bright streaks where it is unsure."""
     size = faces.shape[2]
     part = faces[:, :, size * 13 // 24 : size * 23 // 24, size * 5 // 24 : size * 19 // 24]
     return part.mean(1, keepdim=True)
@@ -62,7 +58,7 @@ def masked(faces: Tensor) -> Tensor:
 
 
 class GeneratorTask(Task):
-    """Trains the generator by pixels, an expert and a critic."""
+    """Trains the generator with L1, the expert's sync loss and an adversarial loss."""
 
     Options: ClassVar[type[DrawingOptions]] = GeneratorOptions
     options: DrawingOptions
@@ -92,7 +88,7 @@ class GeneratorTask(Task):
         self.state = {"sync": 0.0, "l1": 1.0}
 
     def add_losses(self) -> None:
-        """Make the networks that judge what the generator draws; a subclass has others."""
+        """Make the networks of the sync and adversarial losses; a subclass has others."""
         o = self.options
         assert isinstance(o, GeneratorOptions)
         self.sync_weight, self.sync_after = o.sync_weight, o.sync_after
@@ -132,10 +128,11 @@ class GeneratorTask(Task):
         return self._mouths[clip.name]
 
     def draw(self, clip: Clip, rng: np.random.Generator, near: float = 0.0, hard: int = 1) -> tuple[int, int]:
-        """A window and another one that does not overlap it; with probability ``near`` one within half a second.
+        """(start of a window, start of its reference window), which do not overlap; with probability ``near`` the
+        reference is within NEAR frames.
 
-        Of ``hard`` candidates the one whose mouth differs most: neighbouring frames are alike, and a generator that may
-        copy the reference's mouth does not listen.
+        Of ``hard`` candidates the reference whose mouth differs most is taken: a generator that can copy the
+        reference's mouth does not learn to use the speech.
         """
         last = len(clip) - talking.WINDOW
         start = int(rng.integers(1, last + 1))
@@ -156,7 +153,7 @@ class GeneratorTask(Task):
             start, reference = self.draw(clip, rng, self.near, self.hard)
             item = self.sample(clip, start, reference, Look.draw(rng, self.augment, self.bend), self.frames)
             if self.augment:
-                # The same change for the frames' windows and the expert's: it hears what the generator heard.
+                # The same augmentation for the expert's window as for the generator's.
                 both = np.concatenate([item["mels"], item["window"][None]])
                 both = talking.vary_speech(both, rng, 0.5 * self.augment)
                 item["mels"], item["window"] = both[:-1], both[-1]
@@ -191,7 +188,7 @@ class GeneratorTask(Task):
         weight = self.lower_weight
         return (upper + weight * lower) / (1 + weight), (upper + lower) / 2
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         if self.freeze_norm:
             for module in self.modules["generator"].modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -215,34 +212,34 @@ class GeneratorTask(Task):
             loss = loss + sw * sync
             log["sync"], log["cosine"] = sync.detach(), cosine.detach()
         if gan:
-            displeasure = self._displeasure(out, target, count)
-            loss = loss + sg * displeasure
-            log["gen"] = displeasure.detach()
-        optimise("generator", loss)
+            adversarial = self._adversarial_loss(out, target, count)
+            loss = loss + sg * adversarial
+            log["gen"] = adversarial.detach()
+        optimize("generator", loss)
         if self.gan_weight:
-            mistakes = self._mistakes(out.detach(), target, count)
-            optimise("critic", mistakes if self.state["step"] > self.gan_step - WARM_UP else mistakes * 0)
-            log["critic"] = mistakes.detach()
+            critic = self._critic_loss(out.detach(), target, count)
+            optimize("critic", critic if self.state["step"] > self.gan_step - CRITIC_WARM_UP else critic * 0)
+            log["critic"] = critic.detach()
         return {k: v.detach() if isinstance(v, Tensor) else v for k, v in log.items()}
 
-    def _displeasure(self, made: Tensor, real: Tensor, count: int) -> Tensor:
+    def _adversarial_loss(self, made: Tensor, real: Tensor, count: int) -> Tensor:
         """The generator's adversarial loss; gradients reach the faces (B * T, 3, S, S) alone."""
         critic = self.live["critic"]
         critic.requires_grad_(False)
         loss: Tensor
         if self.patches:
-            score, seen = critic(_mouth(made))
+            score, features = critic(_mouth(made))
             with torch.no_grad():
                 _, wanted = critic(_mouth(real))
-            loss = -score.float().mean() + self.feature_weight * likeness(seen, wanted)
+            loss = -score.float().mean() + self.feature_weight * feature_matching(features, wanted)
         else:
             score = critic(self._sequence(made, count)).float()
             loss = F.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), torch.ones_like(score))
         critic.requires_grad_(True)
         return loss
 
-    def _mistakes(self, made: Tensor, real: Tensor, count: int) -> Tensor:
-        """The critic's loss on made and real faces (B * T, 3, S, S)."""
+    def _critic_loss(self, made: Tensor, real: Tensor, count: int) -> Tensor:
+        """The critic's loss on generated and real faces (B * T, 3, S, S)."""
         critic = self.live["critic"]
         if self.patches:
             loss: Tensor = hinge(critic(_mouth(real))[0], critic(_mouth(made))[0])

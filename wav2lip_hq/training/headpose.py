@@ -1,4 +1,4 @@
-"""Yaw, pitch and roll of a head from points in three dimensions: a rigid fit of the mean face to them."""
+"""Yaw, pitch and roll of a head, by a rigid fit of the mean face to points in three dimensions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def rotations(points: Array, face: Array) -> tuple[Array, Array]:
 
 
 def mean_face(points: Array, rounds: int = 3) -> Array:
-    """(K, 3) symmetric mean of the RIGID points of meshes (N, POINTS, 3): looks straight ahead, as high as the people
-    of these pictures do on average (generalised Procrustes, Gower 1975)."""
+    """(K, 3) symmetric mean of the RIGID points of meshes (N, POINTS, 3) by generalized Procrustes analysis (Gower
+    1975): yaw and roll are 0, pitch is the average of these pictures."""
     rigid = np.asarray(points, np.float64)[:, RIGID]
     rigid = rigid - rigid.mean(1, keepdims=True)
     rigid /= np.sqrt((rigid**2).sum((1, 2), keepdims=True))

@@ -1,6 +1,6 @@
 """A second sync network, with SyncNet v2's layout and inputs, trained independently of the expert.
 
-It exists so that the LSE of generated footage is not measured by the network the generator was taught by: another
+It measures the LSE of generated footage, which the generator's own expert must not: another
 architecture, another crop (the whole face and some neck at 224 px, raw 0..255), another sound representation (MFCC),
 another distance (Euclidean, not cosine; Chung and Zisserman 2016) and another seed.
 """
@@ -16,15 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checkpoints, models
-from ..metrics.lipsync import centre, distances, from_distances, mfcc
+from ..metrics.lipsync import MFCC_PER_FRAME, MFCC_WINDOW, center, distances, from_distances, mfcc
 from ..types import Array
 from . import talking
 from .expert import ExpertTask
 from .options.talking import JudgeOptions
 from .talking import Clip, Look
-
-MFCC_PER_FRAME = 4  # 100 MFCC columns a second at 25 frames a second
-MFCC_STEP = 20  # 0.2 s
 
 
 class JudgeTask(ExpertTask):
@@ -43,7 +40,7 @@ class JudgeTask(ExpertTask):
         if clip.name not in self._mfcc:
             self._mfcc[clip.name] = mfcc(clip.wav).astype(np.float32)
         whole = self._mfcc[clip.name]
-        columns = np.clip(np.arange(MFCC_STEP) + MFCC_PER_FRAME * start, 0, whole.shape[1] - 1)
+        columns = np.clip(np.arange(MFCC_WINDOW) + MFCC_PER_FRAME * start, 0, whole.shape[1] - 1)
         return whole[None, :, columns]
 
     def window(self, clip: Clip, start: int, look: Look, rng: np.random.Generator | None) -> tuple[Array, Array]:
@@ -51,14 +48,14 @@ class JudgeTask(ExpertTask):
         faces = talking.benchmark_crops(clip, np.arange(start, start + talking.WINDOW), look)
         sound = self.sound(clip, start)
         if rng is not None and self.augment:
-            # Loudness lives in the first coefficient, the room's colour in the others; constant over the clip.
+            # Loudness is in the first coefficient, the spectral envelope in the others; constant over the clip.
             sound = sound + rng.normal(0, 1, (1, 13, 1)).astype(np.float32) * np.array(
                 [0.7] + [1.5] * 12, np.float32
             ).reshape(1, 13, 1)
         return faces.transpose(3, 0, 1, 2), sound
 
     def embed(self, face: Tensor, mel: Tensor, live: bool = True) -> tuple[Tensor, Tensor]:
-        """(N, 1024) speech and face embeddings, not normalised."""
+        """(N, 1024) speech and face embeddings, not normalized."""
         net: Any = self.modules["judge"]
         return net.forward_aud(mel.float()).float(), net.forward_lip(face.float()).float()
 
@@ -74,7 +71,8 @@ class JudgeTask(ExpertTask):
         return {"loss": contrast + 0.1 * size, "contrast": contrast, "distance": distance.mean(), "top1": top}
 
     def evaluate(self, clips: list[Clip], device: torch.device, limit: int = 1 << 30) -> dict[str, float]:
-        """Pairs ranked rightly, clips whose offset is found within one frame, mean LSE-D and LSE-C."""
+        """Shares of pairs ranked correctly and of clips whose offset is found within one frame, mean LSE-D and
+        LSE-C."""
         rng = np.random.default_rng(0)
         ranked, total, found, loss = 0.0, 0, 0, 0.0
         lse_d, lse_c = [], []
@@ -89,7 +87,7 @@ class JudgeTask(ExpertTask):
             loss += float((np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)).sum())
             loss -= float(logits.diagonal().sum())
             total += n
-            measured = from_distances(centre(distances(face, sound)))
+            measured = from_distances(center(distances(face, sound)))
             found += abs(measured.offset) <= 1
             lse_d.append(measured.lse_d)
             lse_c.append(measured.lse_c)

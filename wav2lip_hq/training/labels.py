@@ -1,7 +1,7 @@
-"""The nineteen classes of face parsing, the two orders they come in, and reading them from disk.
+"""The nineteen classes of face parsing, their two orders, and reading them from disk.
 
 CelebAMask-HQ (and packs made from it with the official script) numbers them one way, the widely used BiSeNet weights
-(79999_iter) another. Networks here use the second, because everything downstream knows it.
+(79999_iter) another. Networks here use the second, as stages do.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import shrink
 from ..types import Array
-from .data_images import SUFFIXES, shrink
+from .data_images import SUFFIXES
 
 OFFICIAL = (
     "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
@@ -31,7 +32,7 @@ FROM_OFFICIAL[: len(OFFICIAL)] = [CLASSES.index(name) for name in OFFICIAL]
 TO_OFFICIAL: Array = np.full(256, IGNORE, np.uint8)
 TO_OFFICIAL[: len(CLASSES)] = [OFFICIAL.index(name) for name in CLASSES]
 
-# Left becomes right in a mirror.
+# In a mirror image left and right classes are exchanged.
 MIRRORED: Array = np.arange(256, dtype=np.uint8)
 for _name in CLASSES:
     if _name.startswith("l_") and _name != "l_lip":
@@ -42,7 +43,7 @@ Pair = tuple[str, Array, Array]  # name, (H, W, 3) uint8 RGB, (H, W) uint8 label
 
 
 def mirror(labels: Array) -> Array:
-    """A label map seen in a mirror: flipped, and left and right classes exchanged."""
+    """A mirrored label map: flipped, with left and right classes exchanged."""
     out: Array = MIRRORED[np.ascontiguousarray(labels[:, ::-1])]
     return out
 
@@ -52,7 +53,7 @@ def load_pairs(
 ) -> list[Pair]:
     """All image-mask pairs of a folder, in order of name, shrunk to ``longest`` px.
 
-    Two layouts: ``images/NAME.jpg`` with ``masks/NAME.png`` (class ids, palette or grey; ``order`` "official" or
+    Two layouts: ``images/NAME.jpg`` with ``masks/NAME.png`` (class ids, palette or gray; ``order`` "official" or
     "bisenet"), and CelebAMask-HQ as distributed (``CelebA-HQ-img/N.jpg`` and
     ``CelebAMask-HQ-mask-anno/*/NNNNN_part.png``).
     A pair that cannot be used is reported by file and left out. Raises InputError when nothing is left.
@@ -132,7 +133,7 @@ class _Indexed:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with Image.open(self.path) as picture:  # OpenCV would give a palette's colours, not its indices
+            with Image.open(self.path) as picture:  # OpenCV returns a palette's colors, not its indices
                 labels = np.array(picture)
         except (UnidentifiedImageError, OSError) as error:
             raise InputError(f"{self.path}: not a readable mask ({error})") from error

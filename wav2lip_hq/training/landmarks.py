@@ -1,4 +1,4 @@
-"""The landmark network: taught by the published face mesh on footage and photographs."""
+"""The landmark network: distilled from the published face mesh on footage and photographs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..types import Array
 from . import meshpack
 from .data_images import sheet
 from .headpose import head_pose, mean_face
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .meshviews import cover, placed, view, weather
 from .options.landmarks import LandmarksOptions
 from .recipe import Recipe
@@ -33,7 +33,8 @@ _CORNERS = mesh.at(78, 308)
 
 
 class LandmarksTask(Task):
-    """Lower ``score`` is better: error of the lips plus error of the opening, over the eyes' distance."""
+    """Trains the landmark network. ``score`` (lower is better): mean error of the lips plus error of the opening, in
+    distances of the eyes."""
 
     Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
     options: LandmarksOptions
@@ -53,9 +54,9 @@ class LandmarksTask(Task):
         self.face = mean_face(pack.mesh[train])
         self.pose = head_pose(pack.mesh, self.face)
         photo = np.char.startswith(pack.identity[train], "photo-")
-        # People count by the root of how much there is of them, so that nobody rules and short clips are not worn out.
+        # A person's weight is the square root of the number of pictures, so that neither long nor short clips dominate.
         people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
-        # Wide open mouths are rare: shown more often, else the network learns to open them too little.
+        # Wide open mouths are rare and are drawn more often: else predictions are too closed.
         gap = mesh.opening(pack.mesh[train][..., :2])
         weight = (0.5 + np.minimum(gap / gap.mean(), 2)) / np.sqrt(counts[which])
         for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
@@ -82,7 +83,7 @@ class LandmarksTask(Task):
         return lips.mean(0), vt[:SHAPES]
 
     def _begin_with_mean_shapes(self) -> None:
-        """The last layer starts as mean and main variations of the labels: half of the work is known beforehand."""
+        """Initialize the last layer with mean and principal components of the labels."""
         some = self.train[:: max(1, len(self.train) // 4000)]
         shapes = np.stack([geometry.apply(placed(self.pack.five[n])[0][None], self.pack.mesh[n, None, :, :2])[0]
                            for n in some]).reshape(len(some), -1)  # fmt: skip
@@ -90,11 +91,11 @@ class LandmarksTask(Task):
         self.net.lips_mean.copy_(torch.from_numpy(mean))
         self.net.lips_basis[: len(basis)].copy_(torch.from_numpy(basis))
         last = self.net.shape[1]
-        centre, scale = (SIDE - 1) / 2, 32.0
+        center, scale = (SIDE - 1) / 2, 32.0
         _, s, vt = np.linalg.svd((shapes - shapes.mean(0)) / scale, full_matrices=False)
         rank = min(len(s), last.in_features)
         with torch.no_grad():
-            last.bias.copy_(torch.from_numpy((shapes.mean(0) - centre) / scale))
+            last.bias.copy_(torch.from_numpy((shapes.mean(0) - center) / scale))
             last.weight.zero_()
             spread = s[:rank] / np.sqrt(len(some)) + 0.01
             last.weight[:, :rank] = torch.from_numpy((vt[:rank] * spread[:, None]).T)
@@ -119,12 +120,12 @@ class LandmarksTask(Task):
             "face": np.array([v.face for v in views], np.float32),
         }
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         parts = self.net.features(network_input(batch["image"]).contiguous(memory_format=torch.channels_last))
         with torch.autocast(batch["mesh"].device.type, enabled=False):
             points, lips, pose, logit = self.net.heads(*(p.float() for p in parts))
             losses = self._losses(points, lips, pose, logit, batch)
-        optimise(self.product, losses["loss"])
+        optimize(self.product, losses["loss"])
         return {k: v.detach() for k, v in losses.items()}
 
     def _losses(
@@ -132,7 +133,7 @@ class LandmarksTask(Task):
     ) -> dict[str, Tensor]:
         truth = batch["mesh"]
         eyes = (truth[:, _EYES[0]] - truth[:, _EYES[1]]).norm(dim=-1).clamp(min=8)
-        # What cannot be seen is guessed: less is asked of it.
+        # Hidden mouths can only be guessed: give them less weight.
         sure = batch["face"] * (0.3 + 0.7 * batch["visible"])
         count = sure.sum().clamp(min=1)
 
@@ -155,7 +156,7 @@ class LandmarksTask(Task):
     # ---- held-out figures
 
     def _held_views(self) -> dict[str, Array]:
-        """The network's inputs for everything held out, and the truth in them: as the product cuts them."""
+        """The network's inputs for all held-out faces, cropped as the landmarks stage does, and their labels."""
         pack, held = self.pack, np.flatnonzero(self.pack.held)
         maps = np.stack([placed(pack.five[n])[0] for n in held])
         turn = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
@@ -204,7 +205,7 @@ class LandmarksTask(Task):
         return figures
 
     def _covered(self, device: torch.device) -> dict[str, float]:
-        """Mean visibility of clear mouths and of covered ones, and how often 0.5 tells them apart."""
+        """Mean visibility of clear and of covered mouths, and the accuracy of a threshold of 0.5."""
         rng, pack = np.random.default_rng(5), self.pack
         images, truth = [], []
         some = self.views["index"][:: max(1, len(self.views["index"]) // 150)]
@@ -249,8 +250,8 @@ def draw(image: Array, points: Array, seen: float, zoom: int = 2) -> Array:
     """An input with its points (inner lips green, outer red) and the visibility as a bar below."""
     out = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
     for n, (x, y) in enumerate(points):
-        colour = (0, 255, 0) if n < mesh.INNER_LIPS.stop else (255, 0, 0) if n < LIPS.stop else (255, 255, 0)
+        color = (0, 255, 0) if n < mesh.INNER_LIPS.stop else (255, 0, 0) if n < LIPS.stop else (255, 255, 0)
         at = (round((x + 0.5) * zoom - 0.5), round((y + 0.5) * zoom - 0.5))
-        cv2.circle(out, at, 1, colour, -1)
+        cv2.circle(out, at, 1, color, -1)
     out[-5:, : round(float(seen) * out.shape[1])] = (0, 200, 255)
     return out

@@ -1,7 +1,8 @@
 """One training loop for every task.
 
-A task owns modules, data and losses; the loop owns time: mixed precision and devices (Lightning Fabric), EMA, gradient
-accumulation and clipping, learning-rate schedules, exact resume, logs, sample pictures, early stop.
+A task has modules, data and losses; the loop does the rest: mixed precision and devices (Lightning Fabric), moving
+averages of weights, gradient accumulation and clipping, learning-rate schedules, exact resume, logs, sample pictures,
+early stopping.
 
 Exact resume rests on one rule: the batch of step k is a function of (seed, k) alone, and so is the random state while
 step k runs. A run killed at any instant and started again computes what an uninterrupted run computes.
@@ -23,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError, OptionError
 from ..options import make
@@ -32,8 +34,8 @@ from .progress import Heartbeat, duration, say
 from .recipe import Recipe as Recipe
 
 Batch = dict[str, Array]
-# optimise(name, loss): backward, and when the accumulation is full clip, step and update the moving average.
-Optimise = Callable[[str, Tensor], None]
+# optimize(name, loss): backward; after the last accumulated batch also clip, step and update the moving average.
+Optimize = Callable[[str, Tensor], None]
 
 
 class Task(ABC):
@@ -51,12 +53,12 @@ class Task(ABC):
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.options = recipe, make(self.Options, recipe.options)
         self.options.ready()
-        torch.manual_seed(recipe.seed)  # the first weights, too, are the recipe's
+        torch.manual_seed(recipe.seed)  # the initial weights follow from the recipe, too
         self.modules: dict[str, nn.Module] = {}
         self.betas: tuple[float, float] = (0.9, 0.999)
         self.lr_scale: dict[str, float] = {}  # per trained module, times recipe.lr
-        self.state: dict[str, float] = {}  # numbers that must survive a restart (say, "sync is on")
-        self.live: dict[str, Any] = {}  # the modules as the loop set them up (several GPUs); call these in ``step``
+        self.state: dict[str, float] = {}  # numbers to resume with (say, whether the sync loss is on)
+        self.live: dict[str, Any] = {}  # the modules as the loop wrapped them (several GPUs), for ``step`` to call
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -68,15 +70,15 @@ class Task(ABC):
         """A training batch, numpy arrays, determined by ``rng`` alone."""
 
     @abstractmethod
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
-        """Compute losses, call ``optimise(name, loss)`` once for each trained module, return figures to log."""
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
+        """Compute losses, call ``optimize(name, loss)`` once for each trained module, return figures to log."""
 
     @abstractmethod
     def validate(self, device: torch.device) -> dict[str, float]:
         """Figures on held-out data; contains ``monitor``. Modules are in eval mode with averaged weights."""
 
     def samples(self, device: torch.device) -> Array | None:
-        """A picture (H, W, 3) uint8 RGB that shows how things stand, or None."""
+        """A picture (H, W, 3) uint8 RGB of present results, or None."""
         return None
 
     @abstractmethod
@@ -84,27 +86,23 @@ class Task(ABC):
         """Write the product as a safetensors checkpoint in its official layout, with its card."""
 
 
-class Ema:
-    """Exponential moving average of a module's weights (and a copy of its buffers)."""
+def moving_average(module: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of a module's weights and buffers, starting with their present values.
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
-        self.updates = 0
+    The first updates use a smaller decay, so that the average is not dominated by the random start.
+    """
 
-    def update(self, module: nn.Module) -> None:
-        self.updates += 1
-        # Young averages forget fast, so that they are not dominated by the random start.
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for key, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.state[key].lerp_(value.detach().to(self.state[key].dtype), 1 - decay)
-            else:
-                self.state[key].copy_(value)
+    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        return torch.lerp(old, new.to(old.dtype), 1 - now) if old.is_floating_point() else new
+
+    averaged = AveragedModel(module, avg_fn=average, use_buffers=True)
+    averaged.update_parameters(module)  # the first update copies
+    return averaged
 
 
 def learning_rate(recipe: Recipe, step: int, factor: float = 1.0) -> float:
-    """Learning rate at a step; ``factor`` is what the plateau schedule has come down to."""
+    """Learning rate at a step. factor: of the plateau schedule."""
     lr = recipe.lr * factor
     if recipe.schedule == "cosine":
         lr *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, recipe.steps))))
@@ -140,14 +138,14 @@ def _saved(folder: Path, device: Any = "cpu", mmap: bool = False) -> dict[str, A
         return None
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
-    except Exception as error:  # torch has many
+    except Exception as error:  # torch raises many types
         raise InputError(f"{path} cannot be read ({error}); delete it to start anew") from error
     return saved
 
 
 def finished(folder: Path, recipe: Recipe, on_log: Callable[[str], None] = say) -> dict[str, float] | None:
     """The last figures of a run that is at the recipe's last step already, and a line that says so; else None."""
-    saved = _saved(folder, mmap=True)  # a number is wanted, not the weights
+    saved = _saved(folder, mmap=True)  # only a number is read
     if saved is None or saved["step"] < recipe.steps:
         return None
     at = f"step {saved['step']} of {recipe.steps}" if saved["step"] == recipe.steps else f"step {saved['step']}"
@@ -185,9 +183,9 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.wrapped: dict[str, Any] = {}
         self.optimizers: dict[str, Any] = {}
-        self.emas: dict[str, Ema] = {}
+        self.averages: dict[str, AveragedModel] = {}
         for name, module in task.modules.items():
-            if all(p.ndim in (1, 2, 4) for p in module.parameters()):  # three-axis kernels have no such layout
+            if all(p.ndim in (1, 2, 4) for p in module.parameters()):  # 3-D kernels have no such layout
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if name in task.trained:
                 parameters = [p for p in module.parameters() if p.requires_grad]
@@ -195,7 +193,7 @@ class Trainer:
                 optimizer = torch.optim.Adam(parameters, lr=lr, betas=task.betas)
                 self.wrapped[name], self.optimizers[name] = self.fabric.setup(module, optimizer)
                 if recipe.ema and name == task.product:
-                    self.emas[name] = Ema(module, recipe.ema)
+                    self.averages[name] = moving_average(module, recipe.ema)
             else:
                 task.modules[name].requires_grad_(False).eval().to(self.fabric.device)
         task.live = {**task.modules, **self.wrapped}
@@ -220,14 +218,13 @@ class Trainer:
             for name in self.task.trained:
                 self.task.modules[name].load_state_dict(saved["modules"][name])
                 self.optimizers[name].load_state_dict(saved["optimizers"][name])
+            for name, average in self.averages.items():
+                average.load_state_dict(saved["averages"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise OptionError(
                 f"{self.folder} holds a run with another network ({str(error).splitlines()[0]}); give the options it "
                 "began with, or another folder (--out FOLDER)"
             ) from error
-        for name, ema in self.emas.items():
-            if name in saved["emas"]:
-                ema.state, ema.updates = saved["emas"][name]["state"], saved["emas"][name]["updates"]
         for key in ("step", "best", "bad", "factor", "seconds", "micro"):
             setattr(self, key, saved[key])
         self.task.state.update(saved["task"])
@@ -237,7 +234,7 @@ class Trainer:
         state = {
             "modules": {n: self.task.modules[n].state_dict() for n in self.task.trained},
             "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-            "emas": {n: {"state": e.state, "updates": e.updates} for n, e in self.emas.items()},
+            "averages": {n: a.state_dict() for n, a in self.averages.items()},
             "task": dict(self.task.state),
             **{key: getattr(self, key) for key in ("step", "best", "bad", "factor", "seconds", "micro")},
         }
@@ -248,7 +245,7 @@ class Trainer:
 
     # ---- one step
 
-    def _optimise(self, name: str, loss: Tensor) -> None:
+    def _optimize(self, name: str, loss: Tensor) -> None:
         recipe, optimizer = self.recipe, self.optimizers[name]
         self.fabric.backward(loss / recipe.accumulate)
         self.micro[name] = self.micro.get(name, 0) + 1
@@ -261,8 +258,8 @@ class Trainer:
             group["lr"] = learning_rate(recipe, self.step, self.factor) * scale
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if name in self.emas:
-            self.emas[name].update(self.task.modules[name])
+        if name in self.averages:
+            self.averages[name].update_parameters(self.task.modules[name])
 
     def run(self, minutes: float | None = None, on_log: Callable[[str], None] = say) -> dict[str, float]:
         """Train until the recipe's last step, an early stop, or ``minutes`` of wall time; returns the last figures.
@@ -335,7 +332,7 @@ class Trainer:
 
     def _forward(self, tensors: dict[str, Tensor]) -> dict[str, float | Tensor]:
         with self.fabric.autocast():
-            return self.task.step(tensors, self._optimise)
+            return self.task.step(tensors, self._optimize)
 
     # ---- validation
 
@@ -343,9 +340,9 @@ class Trainer:
         task, product = self.task, self.task.product
         module = task.modules[product]
         kept = None
-        if product in self.emas:
+        if product in self.averages:
             kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
-            module.load_state_dict(self.emas[product].state)
+            module.load_state_dict(self.averages[product].module.state_dict())
         for name in task.trained:
             task.modules[name].eval()
         try:

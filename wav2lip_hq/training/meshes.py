@@ -1,4 +1,4 @@
-"""The face mesh of every frame of prepared footage, from the original pictures, with the clip's own sound.
+"""The published face mesh of every frame of prepared clips, measured on the original footage, with the clip's sound.
 
 A label file has the name of its prepared clip: ``mesh`` (T, POINTS, 3) float32 in pixels of the source (z: the same
 unit, smaller is nearer), ``sure`` (T,) float32 in [0, 1], ``wav`` int16 16 kHz from half a second before the clip to
@@ -7,8 +7,6 @@ half a second after it. Made by the published face mesh (``metrics.facemesh``), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +18,10 @@ from ..mesh import INDICES, POINTS
 from ..metrics.facemesh import MODEL, measure_mesh
 from ..runtime import Runtime
 from ..types import Array
-from .talking import FPS
+from .talking import SAMPLES
+from .ticks import Ticks
 
 AROUND = audio.RATE // 2  # samples kept before and after a clip
-STEP = audio.RATE // FPS
 
 
 def label(data: Path, folder: Path, runtime: Runtime, model: str = MODEL) -> list[str]:
@@ -67,9 +65,11 @@ def _label_source(source: str, clips: list[Path], folder: Path, runtime: Runtime
         waiting.clear()
 
     with video.open_video(source) as reader:
-        for frame, ticks in _ticks((pts, frame) for pts, frame, _ in reader):
+        ticks = Ticks()
+        for pts, frame, _ in reader:
+            span = ticks.fill(pts)
             for n, start in enumerate(first):
-                low, high = max(ticks.start - start, 0), min(ticks.stop - start, len(marks[n]))
+                low, high = max(span.start - start, 0), min(span.stop - start, len(marks[n]))
                 if low < high:
                     waiting.append((frame, n, range(low, high)))
             if len(waiting) >= 16:
@@ -78,23 +78,12 @@ def _label_source(source: str, clips: list[Path], folder: Path, runtime: Runtime
         measure()
     wav = np.round(audio.load_audio(source) * 32767).astype(np.int16)
     for path, start, mesh, certain in zip(clips, first, meshes, sure, strict=True):
-        a, b = start * STEP - AROUND, (start + len(mesh)) * STEP + AROUND
+        a, b = start * SAMPLES - AROUND, (start + len(mesh)) * SAMPLES + AROUND
         sound = np.zeros(b - a, np.int16)
-        heard = wav[max(a, 0) : b]
-        sound[max(-a, 0) : max(-a, 0) + len(heard)] = heard
+        part = wav[max(a, 0) : b]
+        sound[max(-a, 0) : max(-a, 0) + len(part)] = part
         with files.atomic(folder / path.name) as temporary, temporary.open("wb") as file:
             np.savez(file, mesh=mesh, sure=certain, wav=sound)
-
-
-def _ticks(frames: Iterable[tuple[Fraction, Array]]) -> Iterable[tuple[Array, range]]:
-    """Frames with the 25 fps instants they stand for, as ``prepare`` has it."""
-    tick = 0
-    for pts, frame in frames:
-        if pts < Fraction(tick, FPS) - Fraction(1, 2 * FPS):
-            continue
-        count = max(1, int((pts - Fraction(tick, FPS)) * FPS) + 1)
-        yield frame, range(tick, tick + count)
-        tick += count
 
 
 def load(path: Path) -> tuple[Array, Array, Array]:
@@ -103,7 +92,7 @@ def load(path: Path) -> tuple[Array, Array, Array]:
         with np.load(path, allow_pickle=False) as data:
             return data["mesh"], data["sure"], data["wav"]
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no label file ({error}); delete it, and it is made again") from error
+        raise InputError(f"{path} is no label file ({error}); delete it to have it made again") from error
 
 
 __all__ = ["AROUND", "label", "load"]

@@ -1,15 +1,14 @@
-"""Faces with dense landmarks, labelled by the published face mesh: what the landmark network learns from.
+"""Faces with dense landmarks, labeled by the published face mesh: the landmark network's training data.
 
 A pack is a folder: ``crops.npy`` (N, SIZE, SIZE, 3) uint8 RGB, upright faces with room around them, and ``labels.npz``:
 ``mesh`` (N, POINTS, 3) and ``five`` (N, 5, 2) float32 in pixels of the crop, ``identity``, ``clip``, ``held`` (N,).
-Footage is labelled at the resolution it was filmed in, at the five landmarks that ``prepare`` stored.
+Footage is labeled at the resolution it was filmed in, at the five landmarks that ``prepare`` stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +22,17 @@ from ..stages.landmarks import FIVE, SIDE
 from ..types import Array
 from .data_images import find_images, read_rgb
 from .prepare import held_out
-from .talking import FPS
+from .ticks import Ticks
 
 SIZE = 224
-ROOM = 1.45  # side of what is stored over the side of what the network sees
-LEAST = 0.5  # confidence of the teacher below which a face is left out
-HELD_FRAMES = 120  # consecutive frames of a held-out clip: correlations over time want them all
+ROOM = 1.45  # side of a stored crop, in sides of the network's input
+LEAST = 0.5  # least confidence of the teacher in a face
+HELD_FRAMES = 120  # frames of a held-out clip; consecutive ones, for correlations over time
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A loaded pack; see the module. ``crops`` stays on the disk."""
+    """A loaded pack, see above. ``crops`` is memory-mapped."""
 
     crops: Array
     mesh: Array
@@ -53,7 +52,7 @@ def load(folder: Path) -> Pack:
             labels = {k: data[k] for k in ("mesh", "five", "identity", "clip", "held")}
         crops = np.load(folder / "crops.npy", mmap_mode="r")
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{folder} is no pack of labelled faces ({error}); delete it to have it made again") from error
+        raise InputError(f"{folder} is no pack of labeled faces ({error}); delete it to have it made again") from error
     return Pack(crops=crops[: len(labels["mesh"])], **labels)
 
 
@@ -63,7 +62,7 @@ def stored(five: Array) -> Array:
 
 
 class Writer:
-    """Collects labelled faces of pictures and writes them as a pack."""
+    """Collects labeled faces of pictures and writes them as a pack."""
 
     def __init__(self, folder: Path, teacher: Path, most: int) -> None:
         self.folder, self.teacher = folder, teacher
@@ -93,17 +92,6 @@ class Writer:
         """Write the labels."""
         self.crops.flush()
         np.savez(self.folder / "labels.npz", **{k: np.stack(v) for k, v in self.rows.items()})  # type: ignore[arg-type]
-
-
-def ticks(reader: video.VideoReader) -> Iterator[tuple[range, Array]]:
-    """Frames with the 25 fps instants that ``prepare`` filled with them."""
-    tick = 0
-    for pts, frame, _ in reader:
-        if pts < Fraction(tick, FPS) - Fraction(1, 2 * FPS):
-            continue
-        repeats = max(1, int((pts - Fraction(tick, FPS)) * FPS) + 1)
-        yield range(tick, tick + repeats), frame
-        tick += repeats
 
 
 def build(
@@ -146,7 +134,9 @@ def build(
         seen[identity] = seen.get(identity, 0) + len(wanted)
         images, marks = [], []
         with video.open_video(source) as reader:
-            for span, frame in ticks(reader):
+            ticks = Ticks()
+            for pts, frame, _ in reader:
+                span = ticks.fill(pts)
                 hit = [t for t in wanted if t in span]
                 if hit:
                     images.append(frame)
@@ -167,4 +157,4 @@ def build(
         if len(found):
             writer.add([image], found[:1, 5:].reshape(1, 5, 2), name, name, held_out(name, share))
     writer.close()
-    on_log(f"{writer.count} labelled faces -> {folder}")
+    on_log(f"{writer.count} labeled faces -> {folder}")

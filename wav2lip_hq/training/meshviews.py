@@ -1,4 +1,4 @@
-"""What the landmark network is shown: labelled faces in other places, light and weather, turned, small and covered."""
+"""Augmentation for the landmark network: labeled faces moved, turned, relit, degraded and occluded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .data_images import spoil, tone
 from .meshpack import SIZE
 from .turning import turned
 
-SWAP = [1, 0, 2, 4, 3]  # the five landmarks in a mirrored picture
-FACE = 100.0  # width of a face that looks into the camera in the network's input, px
+SWAP = [1, 0, 2, 4, 3]  # order of the five landmarks in a mirrored picture
+FACE = 100.0  # width of a frontal face in the network's input, px
 
 
 @dataclass(frozen=True)
 class View:
-    """image (SIDE, SIDE, 3) uint8; mesh (POINTS, 2) and pose (3,) in it; visible in [0, 1]; 0 where is no face."""
+    """image (SIDE, SIDE, 3) uint8; mesh (POINTS, 2) px and pose (3,) degrees in it; visible: whether the mouth can be
+    seen, in [0, 1]; face: 0 where there is none."""
 
     image: Array
     mesh: Array
@@ -31,7 +32,7 @@ class View:
 
 def view(crop: Array, points: Array, five: Array, pose: Array, others: Array, rng: np.random.Generator) -> View:
     """A random view of one stored face: crop (SIZE, SIZE, 3), points (POINTS, 2), five (5, 2), pose (3,) in degrees,
-    all in the crop; others (SIZE, SIZE, 3): another picture, for what covers the mouth and for what is no face."""
+    all in the crop; others (SIZE, SIZE, 3): another picture, for occluders and for views without a face."""
     if rng.random() < 0.5:
         crop = np.ascontiguousarray(crop[:, ::-1])
         points, five = ((SIZE - 1, 0) + p * (-1, 1) for p in (points, five))
@@ -55,8 +56,8 @@ def view(crop: Array, points: Array, five: Array, pose: Array, others: Array, rn
 
 
 def placed(five: Array, rng: np.random.Generator | None = None) -> tuple[Array, float]:
-    """The map from the stored crop to the input, and by how many degrees it turns pictures (clockwise): by the five
-    landmarks alone, or with ``rng`` by landmarks as unsteady as a detector's, and a little beside."""
+    """The map (2, 3) from the stored crop to the input by the five landmarks, and by how many degrees it rotates
+    pictures (clockwise). With ``rng`` the landmarks have a detector's noise, and the crop is moved a little."""
     if rng is not None:
         tall = float(np.linalg.norm(five[:2].mean(0) - five[3:].mean(0)))
         five = five + rng.normal(0, 0.03, five.shape) * tall
@@ -71,7 +72,8 @@ def placed(five: Array, rng: np.random.Generator | None = None) -> tuple[Array, 
 
 
 def weather(image: Array, rng: np.random.Generator) -> tuple[Array, float]:
-    """The picture under other light, smaller, blurred, noisy or compressed, and how clear a mouth in it still is."""
+    """The picture relit, shrunk, blurred, noisy or compressed at random, and how visible a mouth still is, in [0,
+    1]."""
     clear = 1.0
     chance = rng.random()
     if chance < 0.25:
@@ -93,11 +95,11 @@ def weather(image: Array, rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def cover(crop: Array, points: Array, others: Array, rng: np.random.Generator) -> tuple[Array, float]:
-    """Something before the face: a hand, a microphone, a board. Also how much of the mouth is left: 0 where half of the
-    lips' points are covered."""
+    """The crop with an occluder at random (hand, microphone, board), and how visible the mouth still is, in [0, 1]: 0
+    where half of the lips' points or more are covered."""
     lips = points[mesh.LIPS]
     middle, size = lips.mean(0), float(np.ptp(lips[:, 0])) + 4
-    centre = middle + rng.normal(0, 0.7, 2) * size if rng.random() < 0.75 else rng.uniform(0, SIZE, 2)
+    center = middle + rng.normal(0, 0.7, 2) * size if rng.random() < 0.75 else rng.uniform(0, SIZE, 2)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     kind = rng.random()
     if kind < 0.4:  # fingers: thick lines from one side, joined in a palm
@@ -105,27 +107,27 @@ def cover(crop: Array, points: Array, others: Array, rng: np.random.Generator) -
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         thick = size * rng.uniform(0.25, 0.5)
         for k in range(int(rng.integers(1, 5))):
-            start = centre + across * thick * 1.05 * (k - 1.5)
+            start = center + across * thick * 1.05 * (k - 1.5)
             end = start - along * SIZE
             start = start + along * size * rng.uniform(0, 0.5)
             cv2.line(mask, tuple(start.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(thick)))
     elif kind < 0.7:  # a microphone: a ball on a stick
         ball = size * rng.uniform(0.25, 0.8)
-        end = centre + np.array([rng.normal(0, 0.5), 1]) * SIZE
+        end = center + np.array([rng.normal(0, 0.5), 1]) * SIZE
         cv2.line(
-            mask, tuple(centre.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(ball * 0.5))
+            mask, tuple(center.astype(int).tolist()), tuple(end.astype(int).tolist()), 255, max(2, int(ball * 0.5))
         )
-        cv2.ellipse(mask, (centre.tolist(), (2 * ball, 2 * ball * rng.uniform(0.7, 1.4)), rng.uniform(0, 180)), 255, -1)
+        cv2.ellipse(mask, (center.tolist(), (2 * ball, 2 * ball * rng.uniform(0.7, 1.4)), rng.uniform(0, 180)), 255, -1)
     else:  # a board, a mask, a caption
         wide = size * rng.uniform(0.4, 2.5, 2)
-        corners = cv2.boxPoints((centre.tolist(), wide.tolist(), float(rng.normal(0, 25))))
+        corners = cv2.boxPoints((center.tolist(), wide.tolist(), float(rng.normal(0, 25))))
         cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
     hidden = mask[tuple(np.clip(np.round(lips[:, ::-1]).astype(int), 0, SIZE - 1).T)] > 0
     if kind < 0.4 and rng.random() < 0.7:  # skin of the same person
         x, y = np.clip(points[mesh.at(205, 425)[int(rng.integers(2))]].astype(int), 4, SIZE - 5)
-        colour = crop[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(0) * rng.uniform(0.7, 1.2)
+        color = crop[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(0) * rng.uniform(0.7, 1.2)
         noise = cv2.resize(rng.normal(0, 14, (14, 14, 1)).astype(np.float32), (SIZE, SIZE))[..., None]
-        what = np.clip(colour + noise + rng.normal(0, 2, (SIZE, SIZE, 1)), 0, 255)
+        what = np.clip(color + noise + rng.normal(0, 2, (SIZE, SIZE, 1)), 0, 255)
     elif rng.random() < 0.5:
         what = np.clip(rng.uniform(0, 200, 3) + rng.normal(0, rng.uniform(1, 25), (SIZE, SIZE, 1)), 0, 255)
     else:
@@ -136,7 +138,7 @@ def cover(crop: Array, points: Array, others: Array, rng: np.random.Generator) -
 
 
 def nothing(picture: Array, rng: np.random.Generator) -> Array:
-    """A view without a whole upright face: a corner of a picture, far too near, or upside down."""
+    """A view without a whole upright face: a small part of a picture, mostly its edge."""
     side = float(np.exp(rng.uniform(np.log(24), np.log(90))))
     corner = rng.uniform(0, SIZE - side, 2)
     if rng.random() < 0.6:  # beside the face

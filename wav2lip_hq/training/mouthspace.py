@@ -1,6 +1,7 @@
-"""The space of articulation, learned from meshes of people who talk: the mean face, the basis, each person's measure.
+"""The space of articulation, learned from meshes of people who talk: mean face, basis, each person's neutral and
+spread.
 
-What is learned is symmetric: which side of the mouth a person favours is in the person's neutral face, not in speech.
+The space is symmetric: a person's asymmetry is in the neutral face, not in the articulation.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Person:
 
 
 def face(meshes: Array) -> Array:
-    """(POINTS, 3) mean face of (N, POINTS, 3) meshes, symmetric, the eyes' corners one apart, their middle at zero."""
+    """(POINTS, 3) symmetric mean of meshes (N, POINTS, 3), in distances of the eyes, centered between them."""
     points = np.asarray(meshes, np.float64)
     points = points - points[:, _EYES].mean(1, keepdims=True)
     mean = (points / _apart(points)[:, None, None]).mean(0)
@@ -61,20 +62,20 @@ def mirror(points: Array) -> Array:
 
 
 def measure(bodies: Array, least: float = 0.012) -> Person:
-    """A person's measure from bodies (N, POINTS, 3). ``least``: the smallest spread believed."""
+    """A person's neutral body and spread, from bodies (N, POINTS, 3). least: lower limit of the spread."""
     gap = articulation.opening(bodies)
     closed = bodies[gap <= np.quantile(gap, 0.1)].mean(0)
     return Person(closed, max(float(gap.std()), least))
 
 
 def offsets(bodies: Array, person: Person, pairs: Array) -> Array:
-    """(N, POINTS, 3) what the mouth adds to the neutral face, symmetric."""
+    """(N, POINTS, 3) offsets of the mouth from the neutral face, made symmetric."""
     added = (bodies - person.neutral) * articulation.MOVING[:, None]
     return np.asarray((added + added[:, pairs] * (-1, 1, 1)) / 2)
 
 
 def learn(template: Array, people: Mapping[str, tuple[Array, Person]], count: int, seed: int = 0) -> Space:
-    """The space of ``count`` coefficients from bodies (N, POINTS, 3) and measure of each person; people weigh alike."""
+    """The space of ``count`` coefficients from each person's bodies (N, POINTS, 3); people have equal weights."""
     pairs, rng = mirror(template), np.random.default_rng(seed)
     spread = float(np.median([p.spread for _, p in people.values()]))
     parts, neutrals = [], []
@@ -96,19 +97,19 @@ def learn(template: Array, people: Mapping[str, tuple[Array, Person]], count: in
 
 
 def gap(added: Array) -> Array:
-    """(N,) how much offsets (N, POINTS, 3) open the mouth."""
+    """(N,) opening of offsets (N, POINTS, 3): vertical distance added between the lips."""
     return np.asarray((added[..., _DOWN, 1] - added[..., _UP, 1]).mean(-1))
 
 
 def stretch(added: Array) -> Array:
-    """(N,) how much offsets (N, POINTS, 3) widen the mouth."""
+    """(N,) widening of offsets (N, POINTS, 3): horizontal distance added between the corners."""
     a, b = mesh.at(78, 308)
     return np.asarray(added[..., b, 0] - added[..., a, 0])
 
 
 def coefficients(bodies: Array, person: Person, space: Space, pairs: Array) -> Array:
-    """(N, K) coefficients of a person's bodies (N, POINTS, 3): opening and width as measured, the others by least
-    squares."""
+    """(N, K) coefficients of a person's bodies (N, POINTS, 3): opening and width as measured, the others by
+    least squares on the rest."""
     basis = space.basis
     added = offsets(bodies, person, pairs)
     told = np.stack([gap(added), stretch(added)], 1)

@@ -1,8 +1,8 @@
 """The face parser: BiSeNet in the layout of 79999_iter, on CelebAMask-HQ.
 
-Cross-entropy with online hard example mining on the three heads, as the original was trained; what differs is what it
-is shown. Faces come in any tilt and scale, stretched as box crops are, and often soft, small or compressed, because in
-the pipeline the parser looks at generated faces.
+Cross-entropy with online hard example mining on the three heads, as the original was trained. The augmentation differs:
+faces of any tilt and scale, stretched as box crops are, and often soft, small or compressed, because in the pipeline
+the parser is applied to generated faces.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from torch import Tensor, nn
 
 from .. import checkpoints, models
 from ..errors import InputError
+from ..models import imagenet
 from ..types import Array
 from . import labels
 from .data_images import sheet, spoil, tone
 from .labels import CLASSES, IGNORE, Pair
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.pictures import ParserOptions
 from .recipe import Recipe
 
-MEAN = np.array((0.485, 0.456, 0.406), np.float32) * 255
-STD = np.array((0.229, 0.224, 0.225), np.float32) * 255
+MEAN, STD = (np.array(v, np.float32) * 255 for v in (imagenet.MEAN, imagenet.STD))
 MOUTH = [CLASSES.index(n) for n in ("mouth", "u_lip", "l_lip")]
 LICENCE = "non-commercial research: trained on CelebAMask-HQ"
 
-# Colours of the sample pictures, one per class.
+# Colors of the sample pictures, one per class.
 PALETTE: Array = cv2.cvtColor(
     np.stack([np.arange(19) * 180 // 19, np.full(19, 200), np.where(np.arange(19) > 0, 230, 0)], -1)[None].astype(
         np.uint8
@@ -42,7 +42,7 @@ PALETTE: Array = cv2.cvtColor(
 
 
 def network_input(images: Array) -> Array:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, normalised as ImageNet is."""
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, normalized as ImageNet is."""
     return np.ascontiguousarray(((images.astype(np.float32) - MEAN) / STD).transpose(0, 3, 1, 2))
 
 
@@ -60,9 +60,9 @@ def ohem(logits: Tensor, target: Tensor, threshold: float = 0.7, least: int = 16
 
 
 class Coarse(nn.Module):
-    """A BiSeNet whose three heads answer at 1/``stride`` of the input's resolution.
+    """A BiSeNet whose three heads are upsampled to 1/``stride`` of the input's resolution.
 
-    The heads see at 1/8; drawing every loss at full resolution costs more than the network itself and says no more.
+    The heads work at 1/8; losses at full resolution cost more than the network itself without being more informative.
     """
 
     def __init__(self, net: nn.Module, stride: int = 2) -> None:
@@ -77,7 +77,7 @@ class Coarse(nn.Module):
         return [F.interpolate(out[0], size, mode="bilinear", align_corners=True) for out in heads]
 
     def coarse(self, target: Tensor) -> Tensor:
-        """The labels (N, H, W) where ``forward`` puts its answers: corners on corners, as the network does."""
+        """The labels (N, H, W) subsampled to the grid of ``forward`` (align_corners)."""
         rows, columns = (
             torch.linspace(0, n - 1, n // self.stride, device=target.device).round().long() for n in target.shape[1:]
         )
@@ -85,7 +85,7 @@ class Coarse(nn.Module):
 
 
 def soften(image: Array, rng: np.random.Generator) -> Array:
-    """A face as the generator leaves it: 24 to 110 px of detail, enlarged, smooth."""
+    """A face as soft as a generator's: reduced to 24 to 110 px and upscaled."""
     side = int(rng.integers(24, 111))
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
@@ -103,9 +103,10 @@ def vary(
     windows: tuple[float, float] = (0.42, 1.25),
     tilt: float = 10.0,
 ) -> tuple[Array, Array]:
-    """A size x size view of a pair (H, W, 3), (H, W): another place, scale, tilt, stretch, side, light, sharpness.
+    """A random size x size view of an image (H, W, 3) and its labels (H, W): position, scale, tilt, stretch, mirroring,
+    light, sharpness.
 
-    windows: smallest and largest side of what is seen, as a share of the picture's; tilt: usual degrees.
+    windows: smallest and largest side of the view, in sides of the picture; tilt: standard deviation in degrees.
     """
     h, w = label.shape
     if rng.random() < 0.5:
@@ -118,10 +119,10 @@ def vary(
     if f < 0.9:  # shrink by area first, against aliasing
         image = cv2.resize(image, None, fx=f, fy=f, interpolation=cv2.INTER_AREA)
     linear = zoom * np.array([[c, -s], [s, c]]) @ np.diag([stretch, 1 / stretch])
-    # Faces sit in the middle of these pictures, a little low: small views stay with the face.
+    # Faces are a little below the middle of these pictures: small views stay near it.
     room = 0.08 + 0.12 * max(0.0, 1 - window / max(h, w))
-    centre = np.array([0.5 * w, 0.53 * h]) + rng.normal(0, room, 2) * (w, h)
-    offset = np.array([size / 2, size / 2]) - linear @ centre
+    center = np.array([0.5 * w, 0.53 * h]) + rng.normal(0, room, 2) * (w, h)
+    offset = np.array([size / 2, size / 2]) - linear @ center
     fx, fy = image.shape[1] / w, image.shape[0] / h
 
     def pixels(x: float, y: float) -> Array:
@@ -174,19 +175,19 @@ class ParserTask(Task):
             targets.append(seen)
         return {"image": network_input(np.stack(images)), "label": np.stack(targets)}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         heads = self.live["parser"](batch["image"].contiguous(memory_format=torch.channels_last))
         target = self.coarse.coarse(batch["label"].long())
         with torch.autocast(target.device.type, enabled=False):
             parts = [ohem(h.float(), target) for h in heads]
         loss = parts[0] + parts[1] + parts[2]
-        optimise(self.product, loss)
+        optimize(self.product, loss)
         return {"loss": loss.detach(), "head": parts[0].detach()}
 
     # ---- held-out figures
 
     def parse(self, image: Array, side: int, device: torch.device) -> Array:
-        """(H, W) uint8 classes of an (H, W, 3) uint8 RGB face looked at with ``side`` px."""
+        """(H, W) uint8 classes of an (H, W, 3) uint8 RGB face, parsed at ``side`` px."""
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         x = torch.from_numpy(network_input(small[None])).to(device)
         logits = self.net(x.contiguous(memory_format=torch.channels_last))[0].float()
@@ -219,7 +220,7 @@ class ParserTask(Task):
 
 
 def confusion(task: ParserTask, pairs: list[Pair], side: int, device: torch.device) -> Array:
-    """(19, 19) pixel counts, true class by found class."""
+    """(19, 19) confusion matrix in pixels, true class by predicted class."""
     n = len(CLASSES)
     total = np.zeros((n, n), np.int64)
     for _, image, truth in pairs:

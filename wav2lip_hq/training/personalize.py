@@ -1,8 +1,8 @@
-"""One person, one command: fine-tune the generator and the restorer on a minute or two of somebody talking.
+"""Fine-tuning of generator and restorer on a minute or two of one person talking.
 
-The idea is Wav2Lip-HQ's (train the restorer on the very face it will restore); here the generator follows too, and the
-gain is measured on seconds of that person that were kept out of the training. The result is registered as a checkpoint
-under a name and used as ``-p generated --set lipsync.model=NAME --set restore.model=NAME-restorer``.
+The idea is Wav2Lip-HQ's (train the restorer on the face it will restore), extended to the generator. The gain is
+measured on seconds of that person that are held back from training. The result is registered as a checkpoint under a
+name and used as ``-p generated --set lipsync.model=NAME --set restore.model=NAME-restorer``.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ import torch
 
 from .. import checkpoints, video
 from ..errors import InputError, OptionError
-from ..geometry import box_to_crop, eight_bits, pad_box, sample
+from ..geometry import GENERATOR_PADS, box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
+from .clipfile import decode_clip
 from .loop import Trainer
 from .options.prepare import PrepareOptions
 from .prepare import prepare
 from .progress import Heartbeat
 from .recipe import Recipe
-from .restorer import FACE, MARGIN, PADS
+from .restorer import FACE, MARGIN
 from .tasks import build_task, load_recipe
 
-HELD_BACK = 0.15  # share of the footage, its end, that only measures
+HELD_BACK = 0.15  # share of the footage, its end, that is used for measuring alone
 
 
 @dataclass(frozen=True)
 class Personalized:
-    """What came out: checkpoint names, and held-back figures before and after, by task."""
+    """Checkpoints, and held-back figures before and after, by task."""
 
     name: str
     files: dict[str, Path]
@@ -65,7 +66,7 @@ def split_clip(path: Path, folder: Path, name: str) -> None:
     """Cut a prepared clip into NAME__... (training) and NAME-held__... (its last seconds)."""
     with np.load(path, allow_pickle=False) as data:
         if "clip" in data:
-            crops, wav = video.decode_clip(data["clip"].tobytes())
+            crops, wav = decode_clip(data["clip"].tobytes())
         else:
             crops, wav = data["crops"], data["wav"]
         box, to_wide = data["box"], data["to_wide"]
@@ -78,23 +79,23 @@ def split_clip(path: Path, folder: Path, name: str) -> None:
             crops=crops[part],
             box=box[part],
             to_wide=to_wide[part],
-            wav=wav[(part.start or 0) * 640 : None if part.stop is None else part.stop * 640],
+            wav=wav[(part.start or 0) * talking.SAMPLES : None if part.stop is None else part.stop * talking.SAMPLES],
             identity=identity,
             path=str(path),
         )
 
 
 def portraits(cut: Path, folder: Path, count: int = 80) -> tuple[int, int]:
-    """Write the face of about ``count`` moments of prepared footage, in the source's own detail, as the restorer sees
-    it: (pictures, how many of them are from the held-back end). Faces that would have to be enlarged more than
-    1.5 times are left out: they would teach it to blur."""
+    """Write the face in about ``count`` frames of prepared footage, sampled from the source and cropped as the
+    restorer's inputs: (pictures, how many of them are from the held-back end). Faces that would have to be enlarged
+    more than 1.5 times are left out: they would train it to blur."""
     clips = [(path, np.load(path, allow_pickle=False)) for path in sorted(cut.glob("*.npz"))]
     total = sum(len(data["box"]) for _, data in clips)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     side = FACE + 2 * MARGIN
     for path, data in clips:
-        regions = pad_box(data["box"].astype(np.float64), PADS)
+        regions = pad_box(data["box"].astype(np.float64), GENERATOR_PADS)
         first, wanted = int(data["first"]), np.arange(0, len(regions), max(1, total // count))
         with video.open_video(Path(str(data["path"]))) as reader:
             left = wanted.tolist()
@@ -194,7 +195,7 @@ def personalize(
 
 
 def _register(run: Path, name: str, before: dict[str, float], after: dict[str, float], seconds: float) -> Path:
-    """Put a run's best weights where names are looked up."""
+    """Copy a run's best weights to the folder of checkpoints."""
     target = checkpoints.cache_dir()
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name}.safetensors"
@@ -205,7 +206,7 @@ def _register(run: Path, name: str, before: dict[str, float], after: dict[str, f
 
 
 def _train(recipe: Recipe, folder: Path, minutes: float) -> tuple[bool, dict[str, float], dict[str, float]]:
-    """(whether it gained, figures before, figures of the best weights after)."""
+    """(whether the monitored figure improved, figures before, figures of the best weights after)."""
     task = build_task(dataclasses.replace(recipe))
     for module in task.modules.values():
         module.eval()

@@ -1,8 +1,8 @@
-"""Footage -> training set: face crops at 25 fps with 16 kHz speech, cut with the pipeline's own stages.
+"""Footage -> training set: face crops at 25 fps with 16 kHz speech, made with the pipeline's own stages.
 
-Training and inference see the same crops because both come from the detect and track stages and from
-``geometry``. Each face track of a file becomes one ``.npz`` (see ``talking``), at most ``longest`` seconds long. A file
-already done is skipped, so a killed run continues; what was dropped, and why, is in ``dropped.csv``.
+Training and inference use the same crops, because both come from the detect and track stages and ``geometry``. Each
+face track of a file becomes ``.npz`` clips (see ``talking``) of at most ``longest`` seconds. Files already done are
+skipped, so a killed run continues; what was dropped, and why, is in ``dropped.csv``.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ from ..runtime import Runtime
 from ..stages import STAGES
 from ..types import Array, Chunk
 from . import footage
+from .clipfile import encode_clip
 from .footage import Footage
 from .options.prepare import PrepareOptions as Options
 from .progress import Heartbeat, duration
-from .talking import FPS
+from .talking import FPS, SAMPLES
+from .ticks import Ticks
 
 
 def wide_box(box: Array) -> Array:
-    """(T, 4) regions stored around face boxes (T, 4): square, 1.5 times the larger side."""
+    """(T, 4) stored regions around face boxes (T, 4): square, 1.5 times the larger side of the box."""
     x1, y1, x2, y2 = np.asarray(box, np.float64).T
-    side, centre = np.maximum(x2 - x1, y2 - y1), (x1 + x2) / 2
-    return np.stack([centre - 0.75 * side, y1 - 0.1 * side, centre + 0.75 * side, y1 + 1.4 * side], -1)
+    side, center = np.maximum(x2 - x1, y2 - y1), (x1 + x2) / 2
+    return np.stack([center - 0.75 * side, y1 - 0.1 * side, center + 0.75 * side, y1 + 1.4 * side], -1)
 
 
 def held_out(identity: str, share: float) -> bool:
@@ -83,30 +85,29 @@ def prepare_file(item: Footage, target: Path, options: Options, runtime: Runtime
     live: dict[int, _Track] = {}
     reasons: list[str] = []
     with video.open_video(item.path) as reader:
-        tick = 0  # the next 25 fps instant to fill
+        ticks = Ticks()
         for chunk in run_stages([detect, track], _chunks(reader), runtime, keep=("faces.landmarks",)):
             faces = chunk.faces
             assert faces is not None and faces.box is not None and faces.track is not None
             assert faces.landmarks is not None
             for i, pts in enumerate(chunk.pts):
-                if pts < Fraction(tick, FPS) - Fraction(1, 2 * FPS):
-                    continue  # a faster source: the previous frame already filled this instant
-                repeats = max(1, int((pts - Fraction(tick, FPS)) * FPS) + 1)  # a slower source: fill the gap
+                span = ticks.fill(pts)
+                if not span:
+                    continue
                 seen = set()
                 for n in np.flatnonzero(faces.frame == i):
                     box, number = faces.box[n], int(faces.track[n])
                     seen.add(number)
                     part = live.setdefault(number, _Track())
                     if part.first is None:
-                        part.first = tick
+                        part.first = span.start
                     matrix = geometry.box_to_crop(wide_box(box[None]), options.size)[0]
-                    crop = geometry.sample(chunk.frames[i], matrix, options.size)
-                    for _ in range(min(repeats, FPS)):
-                        part.crops.append(crop if crop.dtype == np.uint8 else (crop >> 8).astype(np.uint8))
+                    crop = geometry.eight_bits(geometry.sample(chunk.frames[i], matrix, options.size))
+                    for _ in span[:FPS]:
+                        part.crops.append(crop)
                         part.boxes.append(box)
                         part.to_wide.append(matrix)
                         part.landmarks.append(faces.landmarks[n])
-                tick += repeats
                 for number in [k for k in live if k not in seen or len(live[k].crops) >= options.longest * FPS]:
                     done.append((live.pop(number), "ended"))
     done += [(part, "ended") for part in live.values()]
@@ -131,8 +132,8 @@ def _refuse(part: _Track, wav: Array, options: Options) -> str | None:
     box = np.array(part.boxes)
     if np.median(np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])) < options.smallest:
         return f"face smaller than {options.smallest:g} px"
-    speech = wav[part.first * 640 : (part.first + len(part.crops)) * 640]
-    if len(speech) < options.shortest * 16000:
+    speech = wav[part.first * SAMPLES : (part.first + len(part.crops)) * SAMPLES]
+    if len(speech) < options.shortest * audio.RATE:
         return "audio ends before the picture"
     if float(np.sqrt(np.mean(speech**2))) < 1e-4:
         return "audio is silent"
@@ -142,9 +143,9 @@ def _refuse(part: _Track, wav: Array, options: Options) -> str | None:
 def _store(path: Path, item: Footage, part: _Track, wav: Array, options: Options) -> None:
     assert part.first is not None
     count = len(part.crops)
-    speech = wav[part.first * 640 : (part.first + count) * 640]
-    speech = np.pad(speech, (0, count * 640 - len(speech)))
-    stream = video.encode_clip(np.stack(part.crops), FPS, speech, crf=options.crf)
+    speech = wav[part.first * SAMPLES : (part.first + count) * SAMPLES]
+    speech = np.pad(speech, (0, count * SAMPLES - len(speech)))
+    stream = encode_clip(np.stack(part.crops), FPS, speech, crf=options.crf)
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
         np.savez(

@@ -1,4 +1,4 @@
-"""Lines that say how a run is doing, also where no terminal is: in a log file, under a scheduler. Imports no torch."""
+"""Progress of a run as lines of text, which also work in log files and under schedulers. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-EVERY = 30.0  # seconds of silence after which a run says where it is
+EVERY = 30.0  # seconds without a line after which a run logs its progress
 
 
 def say(text: str) -> None:
@@ -16,8 +16,8 @@ def say(text: str) -> None:
 
 
 class Heartbeat:
-    """While in its ``with`` block, logs ``text()`` whenever nothing was logged for ``every`` seconds, whatever the run
-    is busy with: a step, a validation, reading data."""
+    """Within its ``with`` block, logs ``text()`` whenever nothing has been logged for ``every`` seconds, whatever the
+    run is doing."""
 
     def __init__(self, text: Callable[[], str], on_log: Callable[[str], None] = say, every: float = EVERY) -> None:
         self.text, self.every = text, every
@@ -28,13 +28,13 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
 
     def log(self, text: str) -> None:
-        """Log a line of the run itself; silence counts from here."""
+        """Log a line; the next automatic one comes ``every`` seconds later at the earliest."""
         with self._lock:
             self._on_log(text)
             self._spoke = time.monotonic()
 
     def beat(self) -> None:
-        """Log where the run is now."""
+        """Log the progress now."""
         self.log(self.text())
 
     def _watch(self) -> None:
@@ -42,7 +42,7 @@ class Heartbeat:
             if time.monotonic() - self._spoke >= self.every:
                 try:
                     self.beat()
-                except OSError:  # nobody reads any more; the run itself will notice when it has something to say
+                except OSError:  # the reader is gone; the run itself will notice
                     return
 
     def __enter__(self) -> Heartbeat:

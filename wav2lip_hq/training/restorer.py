@@ -1,8 +1,8 @@
-"""The restorer: a face four times as large and sharp, by the compact SRVGGNet or ESRGAN's RRDBNet.
+"""The restorer: 4x super-resolution of faces, by the compact SRVGGNet or ESRGAN's RRDBNet.
 
-L1 alone by default: it is what PSNR measures, and it neither invents detail nor changes colour from frame to frame. A
-perceptual term (when VGG-16 weights are given) and a GAN term (a U-Net discriminator, as in Real-ESRGAN) are switched
-on by the recipe for a second, sharper phase.
+L1 alone by default, which neither invents detail nor changes colors from frame to frame. A recipe can add a perceptual
+loss (with VGG-16 weights) and an adversarial loss (a U-Net discriminator, as in Real-ESRGAN) for a second, sharper
+phase.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch import Tensor, nn
 
 from .. import checkpoints, compat, models  # noqa: F401 - compat before basicsr
 from ..errors import CheckpointError, InputError
-from ..geometry import box_to_crop, pad_box, sample
+from ..geometry import GENERATOR_PADS, box_to_crop, pad_box, sample
 from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import Lpips
+from ..models import imagenet
 from ..types import Array
 from . import facepack
 from .data_images import find_images, read_rgb, sheet
 from .degrade import degrade, enlarge
-from .loop import Batch, Optimise, Task
+from .loop import Batch, Optimize, Task
 from .options.pictures import MIX, RestorerOptions
 from .recipe import Recipe
 
 SCALE = 4
 FACE = 384  # side of a face crop at full size; the generator's 96 px times four
-MARGIN = 32  # kept around it, for varied crops
-PADS = (0.0, 0.1, 0.0, 0.0)  # the lipsync stage's own: a little below the chin
+MARGIN = 32  # px kept around it, for random crops
 MOST_DB = 100.0
 LICENCE = "non-commercial research: trained on CelebA-HQ / CelebAMask-HQ pictures"
 
@@ -53,8 +53,8 @@ class Perceptual(nn.Module):
         self.first, self.second = net.features[:9], net.features[9:16]
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(imagenet.MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(imagenet.STD).view(1, 3, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         x = self.first((torch.cat([a, b]) - self.mean) / self.std)
@@ -63,7 +63,7 @@ class Perceptual(nn.Module):
 
 
 class RestorerTask(Task):
-    """Trains the restorer on photographs and what is left of them when they are spoilt."""
+    """Trains the restorer on photographs and their degraded copies."""
 
     Options: ClassVar[type[RestorerOptions]] = RestorerOptions
     options: RestorerOptions
@@ -79,7 +79,7 @@ class RestorerTask(Task):
         self.faces, self.held = load_faces(o.data, Path(o.pack) if o.pack else None, o.validation_last)
         self.arch, self.arch_options = o.arch, o.arch_options
         self.modules = {"restorer": models.build(self.arch, **self.arch_options)}
-        if self.arch == "srvgg":  # begin near "the input, enlarged": the random correction starts small
+        if self.arch == "srvgg":  # begin near plain upscaling: the residual starts small
             with torch.no_grad():
                 body: Any = self.modules["restorer"].body
                 body[-1].weight.mul_(0.1)
@@ -120,7 +120,7 @@ class RestorerTask(Task):
             large.append(target)
         return {"small": np.stack(small).transpose(0, 3, 1, 2), "large": np.stack(large).transpose(0, 3, 1, 2)}
 
-    def step(self, batch: dict[str, Tensor], optimise: Optimise) -> dict[str, float | Tensor]:
+    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         x, y = (batch[k].float().div(255).contiguous(memory_format=torch.channels_last) for k in ("small", "large"))
         got = self.live["restorer"](x).float()
         loss = pixel = F.l1_loss(got, y)
@@ -136,11 +136,11 @@ class RestorerTask(Task):
             judge.requires_grad_(True)
             loss = loss + self.gan * term
             out["adversarial"] = term.detach()
-        optimise("restorer", loss)
+        optimize("restorer", loss)
         if self.gan:
             real, fake = self.live["discriminator"](y).float(), self.live["discriminator"](got.detach()).float()
             judged = F.softplus(-real).mean() + F.softplus(fake).mean()
-            optimise("discriminator", judged)
+            optimize("discriminator", judged)
             out["discriminator"] = judged.detach()
         return out
 
@@ -163,11 +163,11 @@ class RestorerTask(Task):
             return None
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """For each kind of small picture: PSNR (dB) and its ``gain`` over bicubic and ``over_lanczos``, SSIM and, where
-        its weights are installed, LPIPS, both also of the classical answers; ``gain`` is the mean over the kinds.
+        """For each degradation: PSNR (dB) and its ``gain`` over bicubic and ``over_lanczos``, SSIM and, where its
+        weights are installed, LPIPS, both also of the classical upscalings; ``gain`` is the mean over the degradations.
 
-        SSIM is that of ``metrics.image``, over colour channels; cards written before it was (the embedded restorer's)
-        state that of luma under a Gaussian window, which lies within 0.012 of it (measured with the embedded restorer).
+        SSIM is that of ``metrics.image``, over color channels. The embedded restorer's card states that of luma with a
+        Gaussian window, which is within 0.012 of it.
         """
         out: dict[str, float] = {}
         faces = self.held[:: max(1, len(self.held) // self.options.validation_pictures)]
@@ -212,9 +212,9 @@ class RestorerTask(Task):
 def load_faces(folders: Sequence[str], pack: Path | None, last: Mapping[str, int]) -> tuple[list[Array], list[Array]]:
     """Training crops (FACE + 2 MARGIN px) and held-out faces (FACE px), uint8 RGB. Raises InputError.
 
-    last: folder -> how many of its last pictures are held out; where it says nothing, a tenth of each of ``folders``.
-    A picture whose largest face would have to be enlarged more than 1.5 times is left out; one without a known face
-    serves whole, shrunk to at most twice FACE (training) or by its middle (held-out).
+    last: folder -> how many of its last pictures are held out; where it says nothing, a tenth of each of ``folders``. A
+    picture whose largest face would have to be enlarged more than 1.5 times is left out. Without a pack whole pictures
+    are used: shrunk to at most twice FACE (training), or their middle (held-out).
     """
     boxes: dict[str, tuple[Array, int]] = {}
     if pack is not None:
@@ -241,7 +241,7 @@ def load_faces(folders: Sequence[str], pack: Path | None, last: Mapping[str, int
                     )
                 continue
             box, width = known
-            region = pad_box(box[None] * image.shape[1] / width, PADS)
+            region = pad_box(box[None] * image.shape[1] / width, GENERATOR_PADS)
             if FACE / np.sqrt((region[0, 2:] - region[0, :2]).prod()) > 1.5:
                 continue
             if path in keep:

@@ -1,10 +1,10 @@
-"""Footage whose own sound is late teaches the wrong thing. This finds such clips and writes the correction down.
+"""Finds prepared clips whose own sound is off sync, and writes down their correction.
 
-``resync`` measures every prepared clip with a lip-sync expert and leaves ``shifts.json`` beside the clips: the name of
-a clip and the frames its sound is to be moved by, or null for a clip no shift explains (dubbed footage, voice-over),
-which training then leaves out. `load_clips` reads the file; a recipe's own ``shifts`` and ``exclude`` come first. The
-expert may have been trained on the same footage: timing is shared by all clips while lateness is each clip's own, so
-the few late ones cannot teach it their lateness (measured on copies shifted by 5 and 12 frames, see the tests)."""
+``resync`` measures every prepared clip with a lip-sync expert and writes ``shifts.json`` beside the clips: the frames
+by which each clip's sound is late, or null for clips that are in sync at no shift (dubbed footage, voice-over), which
+training then leaves out. `load_clips` reads the file; a recipe's own ``shifts`` and ``exclude`` take precedence. The
+expert may have been trained on the same footage: most clips are in sync, and the few that are not do not change what it
+learns (measured on copies shifted by 5 and 12 frames, see the tests)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from . import talking
 from .talking import Clip, Look
 
 FILE = "shifts.json"
-TRUSTED = 1  # frames: what the measurement itself may be off by
-LEAD = 3.0  # the best shift stands out by this many standard deviations of the others, or nothing is said
-LONG_ENOUGH = 8 * talking.FPS  # a clip this long in which no shift stands out is not speech of this mouth
+TRUSTED = 1  # frames: accuracy of the measurement; smaller shifts are not corrected
+LEAD = 3.0  # standard deviations by which the best shift must exceed the others to be believed
+LONG_ENOUGH = (
+    8 * talking.FPS
+)  # frames: in a clip this long without a clear shift, sound and mouth do not belong together
 
 
 @dataclass(frozen=True)
 class Resynced:
     """What was found. shifted: clip -> frames its sound is late; unexplained: clips to leave out; unsure: too short or
-    too quiet to say, kept as they are."""
+    too quiet to tell, kept as they are."""
 
     folder: Path
     clips: int
@@ -42,17 +44,19 @@ class Resynced:
 
     def text(self) -> str:
         """For a person."""
-        lines = [f"{self.clips} clips measured, {self.clips - len(self.unexplained) - len(self.unsure)} understood"]
+        lines = [
+            f"{self.clips} clips measured, {self.clips - len(self.unexplained) - len(self.unsure)} with a clear result"
+        ]
         for name, by in sorted(self.shifted.items()):
             lines.append(f"  {name}: sound {abs(by)} frames {'late' if by > 0 else 'early'}, corrected")
-        lines += [f"  {name}: no shift explains it, left out" for name in self.unexplained]
+        lines += [f"  {name}: in sync at no shift, left out" for name in self.unexplained]
         if self.unsure:
             lines.append(f"  {len(self.unsure)} too short or quiet to tell, kept as they are")
         return "\n".join([*lines, f"written to {self.folder / FILE}"])
 
 
 def lateness(clip: Clip, expert: Any) -> tuple[int, float]:
-    """(frames the clip's sound is late, by how many standard deviations that shift stands out)."""
+    """(frames by which the clip's sound is late, standard deviations by which that shift exceeds the others)."""
     starts = np.arange(0, len(clip) - talking.WINDOW + 1)
     sounds, faces = [], []
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Pictures put together for the detector: faces of every size, place, angle and light on all kinds of background."""
+"""Training scenes for the detector, composed at random: faces of any size, position, angle and light on backgrounds."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def move(faces: Faces, matrix: Array) -> Faces:
     if not len(faces.boxes):
         return faces
     linear, shift = matrix[:, :2], matrix[:, 2]
-    centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 @ linear.T + shift
+    center = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 @ linear.T + shift
     half = (faces.boxes[:, 2:] - faces.boxes[:, :2]) / 2
     reach = np.sqrt((half[:, None, :] ** 2 * linear[None] ** 2).sum(-1))
     points = faces.points @ linear.T + shift
     if np.linalg.det(linear) < 0:
         points = points[:, MIRROR]
-    boxes = np.concatenate([centre - reach, centre + reach], 1)
+    boxes = np.concatenate([center - reach, center + reach], 1)
     return Faces(boxes.astype(np.float32), points.astype(np.float32), faces.sure.copy())
 
 
@@ -65,8 +65,8 @@ def covered(boxes: Array, rect: Sequence[float]) -> Array:
 
 
 class Painter:
-    """Draws scenes from a set of pictures. ``smallest``: face side in px below which a face is not to be learned;
-    ``turn``: share of the faces that are turned sideways (see ``turning``)."""
+    """Composes scenes of pictures. smallest: side in px below which faces are not trained on; turn: share of faces that
+    are turned sideways (see ``turning``)."""
 
     def __init__(self, pictures: list[Picture], smallest: float = 12.0, turn: float = 0.0) -> None:
         self.pictures, self.smallest, self.turn = pictures, smallest, turn
@@ -75,7 +75,7 @@ class Painter:
             if picture.sure.any():
                 groups.setdefault(_group(picture), []).append(picture)
         self.groups = list(groups.values())
-        # Photographs are many people under one name; a clip is one person many times.
+        # A folder of photographs shows many people, a clip one person in many frames.
         weight = np.array([len(g) if "#" not in g[0].name else 14.0 for g in self.groups], float)
         self.p = weight / weight.sum()
         self.empty = [p for p in pictures if not len(p.boxes)]
@@ -87,7 +87,7 @@ class Painter:
     # ---- background
 
     def patch(self, rng: np.random.Generator, w: int, h: int) -> Array | None:
-        """A piece of a picture that has (next to) no face in it: hair, clothes, walls, landscapes."""
+        """A part of a picture with hardly any face in it; None if none was found."""
         for _ in range(4):
             with_faces = not self.empty or rng.random() < 0.6
             picture = self.pick(rng) if with_faces else self.empty[int(rng.integers(len(self.empty)))]
@@ -112,7 +112,7 @@ class Painter:
             part = self.patch(rng, w, h)
             if part is not None:
                 return part
-        if kind < 0.8:  # a scene far out of focus
+        if kind < 0.8:  # a strongly defocused picture
             image = cv2.resize(self.pick(rng).image, (w, h), interpolation=cv2.INTER_AREA)
             wide = (w // 3 | 1, h // 3 | 1)
             return np.asarray(cv2.blur(cv2.blur(image, wide), wide))
@@ -146,13 +146,13 @@ class Painter:
         mirror = -1.0 if rng.random() < 0.5 else 1.0
         c, s = np.cos(angle), np.sin(angle)
         linear = scale * np.array([[c, -s], [s, c]]) @ np.diag([mirror * stretch, 1 / stretch])
-        centre = linear @ ((chosen[:2] + chosen[2:]) / 2)
-        # Mostly wholly inside; sometimes cut by the edge.
+        center = linear @ ((chosen[:2] + chosen[2:]) / 2)
+        # Mostly inside, sometimes cut by the edge.
         slack = max(0.0, 0.5 if rng.random() < 0.8 else 0.25) * side
         goal = [rng.uniform(min(slack, d / 2), max(d - slack, d / 2)) for d in (w, h)]
-        matrix = np.concatenate([linear, (np.array(goal) - centre)[:, None]], 1)
+        matrix = np.concatenate([linear, (np.array(goal) - center)[:, None]], 1)
         pixels = matrix @ np.array([[1 / fx, 0, 0], [0, 1 / fy, 0], [0, 0, 1]])
-        pixels[:, 2] += pixels[:, :2] @ np.array([0.5, 0.5]) - 0.5  # from edges to pixel centres
+        pixels[:, 2] += pixels[:, :2] @ np.array([0.5, 0.5]) - 0.5  # from edges to pixel centers
         cell = np.ascontiguousarray(canvas[y0:y1, x0:x1])
         border = int(rng.choice([cv2.BORDER_TRANSPARENT, cv2.BORDER_TRANSPARENT, cv2.BORDER_REPLICATE]))
         if border == cv2.BORDER_REPLICATE:
@@ -170,7 +170,7 @@ class Painter:
         return moved
 
     def side(self, rng: np.random.Generator, limit: float) -> float:
-        """A face size in px, all octaves alike."""
+        """A face's side in px, log-uniform."""
         return float(np.exp(rng.uniform(np.log(self.smallest), np.log(max(limit, self.smallest * 1.5)))))
 
     def scene(self, rng: np.random.Generator, size: int) -> tuple[Array, Faces]:
@@ -179,7 +179,7 @@ class Painter:
         faces = Faces.none()
         kind = rng.random()
         if kind < 0.5:
-            # Larger faces more often: they are what the clips hold.
+            # Larger faces more often, as in real clips.
             side = self.side(rng, 0.95 * size) if rng.random() < 0.5 else rng.uniform(0.15, 0.95) * size
             faces = self.place(rng, canvas, (0, 0, size, size), side)
         elif kind < 0.72:

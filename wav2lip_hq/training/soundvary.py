@@ -1,6 +1,6 @@
-"""Speech varied in the mel, so that a network hears voices, rooms and microphones that the footage does not have.
+"""Augmentation of speech in the mel spectrogram: voices, rooms and microphones that the footage does not have.
 
-Mels are Wav2Lip's: (80, M) float32 in [-4, 4], 12.5 dB a unit. Everything here is cheap: no waveform is made again.
+Mels are Wav2Lip's: (80, M) float32 in [-4, 4], 12.5 dB per unit. Cheap, for no waveform is resynthesized.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DB = 12.5  # a mel unit in decibels
 
 
 def warp(mel: Array, pitch: float, speed: float) -> Array:
-    """The voice of a smaller head (pitch > 1), said faster (speed > 1): (80, M) -> (80, about M / speed)."""
+    """Formants moved up (pitch > 1) and speech sped up (speed > 1): (80, M) -> (80, about M / speed)."""
     bands, columns = mel.shape
     out = mel
     if pitch != 1:
@@ -29,14 +29,14 @@ def warp(mel: Array, pitch: float, speed: float) -> Array:
 
 
 def noise(shape: tuple[int, int], level: float, rng: np.random.Generator) -> Array:
-    """A room's noise of random colour: (80, M) mel around ``level``."""
-    colour = _curve(shape[0], rng, 1.0) + np.linspace(0.4, -0.4, shape[0]) * rng.normal(1, 1)
-    grain = np.log10(np.maximum(rng.gamma(2.0, 0.5, shape), 1e-3)) * 10 / DB  # what a spectrum of noise looks like
-    return np.asarray(level + colour[:, None] + grain, np.float32)
+    """Noise with a random smooth spectrum: (80, M) mel around ``level``."""
+    color = _curve(shape[0], rng, 1.0) + np.linspace(0.4, -0.4, shape[0]) * rng.normal(1, 1)
+    grain = np.log10(np.maximum(rng.gamma(2.0, 0.5, shape), 1e-3)) * 10 / DB  # statistics of a noise spectrogram
+    return np.asarray(level + color[:, None] + grain, np.float32)
 
 
 def vary(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Louder, softer, another microphone, a room, noise: (80, M) -> the same shape."""
+    """Random gain, equalization, reverberation, noise, masked bands, band limit: (80, M) -> (80, M)."""
     if strength <= 0:
         return mel
     out = mel + np.float32(rng.normal(0, 0.5 * strength)) + _curve(len(mel), rng, 0.3 * strength)[:, None]
@@ -45,7 +45,7 @@ def vary(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
     if rng.random() < 0.5:
         loud = float(np.percentile(out.mean(0), 90))
         out = add(out, noise((out.shape[0], out.shape[1]), loud - rng.uniform(6, 40) / DB, rng))
-    for _ in range(int(rng.integers(0, 3))):  # bands nobody hears (SpecAugment, Park et al. 2019)
+    for _ in range(int(rng.integers(0, 3))):  # masked bands (SpecAugment, Park et al. 2019)
         first, count = int(rng.integers(0, 76)), int(rng.integers(2, 11))
         out = out.copy()
         out[first : first + count] = float(rng.uniform(-4, -1))
@@ -56,7 +56,7 @@ def vary(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
 
 
 def echo(mel: Array, seconds: float, level: float) -> Array:
-    """What a room gives back: decays by 60 dB in ``seconds``; ``level`` in dB against the direct sound."""
+    """Reverberation that decays by 60 dB in ``seconds``; level: in dB relative to the direct sound."""
     power = 10 ** (mel * (DB / 10))
     decay = 10 ** (-6 / (seconds * 80))
     out = np.empty_like(power)

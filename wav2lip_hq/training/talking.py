@@ -1,10 +1,9 @@
-"""Prepared talking footage: face crops at 25 fps with their speech, held in memory, cut into training samples.
+"""Prepared clips of talking people: face crops at 25 fps with their speech, in memory, and training samples of them.
 
 A prepared clip is one ``.npz`` file (written by ``prepare``): ``clip`` (wide face crops and 16 kHz speech as one
 encoded stream) or, uncompressed, ``crops`` (T, S, S, 3) uint8 RGB and ``wav`` int16; ``box`` (T, 4) and ``to_wide``
-(T, 2, 3) in the pixels of the source, ``identity``, ``path``. The wide crop reaches from a tenth of the face above the
-box to four tenths below it, and as wide: the generator's box and the wider crop of the sync benchmark both lie inside
-it.
+(T, 2, 3) in the pixels of the source, ``identity``, ``path``. The wide crop (``prepare.wide_box``) contains both the
+generator's box and the wider crop of the sync benchmark.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import audio, geometry, video
+from .. import audio, geometry
 from ..errors import InputError
+from ..metrics.lipsync import benchmark_box
 from ..types import Array
+from .clipfile import decode_clip
 
-FPS = 25
-MEL_FPS = 80
+FPS = 25  # frames a second of prepared clips
+SAMPLES = audio.RATE // FPS  # of the speech, in a frame
 WINDOW = 5  # frames the expert sees
-MEL_STEP = 16  # mel columns of 0.2 s
-PADS = (0.0, 0.05, 0.0, 0.0)  # the align stage's default box
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,22 @@ class Clip:
 
     def mel_at(self, frame: float) -> Array:
         """(80, 16) mel window that starts at ``frame``; silence beyond the ends."""
-        start = int(MEL_FPS * frame / FPS)
-        columns = np.arange(start, start + MEL_STEP)
+        start = int(audio.MEL_RATE * frame / FPS)
+        columns = np.arange(start, start + audio.WINDOW)
         out = self.mel[:, np.clip(columns, 0, self.mel.shape[1] - 1)]
-        out[:, (columns < 0) | (columns >= self.mel.shape[1])] = -4.0
+        out[:, (columns < 0) | (columns >= self.mel.shape[1])] = audio.SILENCE
         return out
 
 
 def load_clip(path: Path, shift: float = 0.0) -> Clip:
-    """Read a prepared clip. ``shift``: frames its audio is late (its mouth leads); the audio is moved to fit.
+    """Read a prepared clip. shift: frames by which its audio is late, which is corrected.
 
     Raises InputError when the file is not a prepared clip.
     """
     try:
         with np.load(path, allow_pickle=False) as data:
             if "clip" in data:
-                crops, wav = video.decode_clip(data["clip"].tobytes())
+                crops, wav = decode_clip(data["clip"].tobytes())
             else:
                 crops, wav = data["crops"], data["wav"]
             box, to_wide = data["box"], data["to_wide"]
@@ -73,12 +72,12 @@ def load_clip(path: Path, shift: float = 0.0) -> Clip:
         moved = np.einsum("tij,tkj->tki", to_wide[:, :, :2], corners) + to_wide[:, None, :, 2]
         return np.asarray(moved.reshape(-1, 4))
 
-    samples = round(shift * 16000 / FPS)
+    samples = round(shift * SAMPLES)
     wav = np.concatenate([np.zeros(max(-samples, 0), np.int16), wav[max(samples, 0) :]])
-    need = round(len(crops) * 16000 / FPS)
+    need = len(crops) * SAMPLES
     wav = np.pad(wav[:need], (0, max(0, need - len(wav))))
     mel = audio.mel_spectrogram(wav.astype(np.float32) / 32768.0)
-    return Clip(path.stem, identity, crops, local(geometry.pad_box(box, PADS)), local(box), mel, wav)
+    return Clip(path.stem, identity, crops, local(geometry.pad_box(box, geometry.GENERATOR_PADS)), local(box), mel, wav)
 
 
 def load_clips(
@@ -127,7 +126,7 @@ def held_identities(folder: Path | str, given: Sequence[str] | None = None) -> l
 
 
 class Sampler:
-    """Draws clips so that every identity weighs the same, damped: probability ~ (its frames) ** 0.5."""
+    """Draws clips: an identity with probability proportional to the square root of its number of frames."""
 
     def __init__(self, clips: list[Clip]) -> None:
         self.clips = clips
@@ -144,7 +143,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Look:
-    """How a sample's pictures are varied: the same for all frames of the sample."""
+    """Augmentation of a sample's pictures, the same for all of its frames."""
 
     flip: bool = False
     zoom: float = 1.0
@@ -154,11 +153,12 @@ class Look:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bias: float = 0.0
     gamma: float = 1.0
-    bend: Array | None = None  # (4, 4, 2) shifts in crop widths of a grid over the crop: another face's proportions
+    # (4, 4, 2) displacements, in crop widths, of a grid over the crop: changes the face's proportions
+    bend: Array | None = None
 
     @staticmethod
     def draw(rng: np.random.Generator, strength: float = 1.0, bend: float = 0.0) -> Look:
-        """A random look; strength 0 = none. ``bend``: how much proportions vary, in crop widths."""
+        """A random look; strength 0 = none. bend: standard deviation of the grid's displacements in crop widths."""
         if strength <= 0:
             return Look()
         s = strength
@@ -189,13 +189,8 @@ def face_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 96
 
 
 def benchmark_crops(clip: Clip, frames: list[int] | Array, look: Look, size: int = 224) -> Array:
-    """(n, size, size, 3) uint8 BGR wider crops, as the sync benchmark cuts them (SyncNet's run_pipeline.py).
-
-    With s half the face's larger side: from s above the centre to 1.8 s below, 1.4 s to either side.
-    """
-    x1, y1, x2, y2 = clip.face[frames].T
-    s, cx, cy = np.maximum(x2 - x1, y2 - y1) / 2, (x1 + x2) / 2, (y1 + y2) / 2
-    return _crops(clip, frames, np.stack([cx - 1.4 * s, cy - s, cx + 1.4 * s, cy + 1.8 * s], -1), look, size)
+    """(n, size, size, 3) uint8 BGR wider crops, as the sync benchmark cuts them (``metrics.lipsync.benchmark_box``)."""
+    return _crops(clip, frames, benchmark_box(clip.face[frames]), look, size)
 
 
 def _crops(clip: Clip, frames: list[int] | Array, boxes: Array, look: Look, size: int) -> Array:
@@ -231,7 +226,7 @@ def _crops(clip: Clip, frames: list[int] | Array, boxes: Array, look: Look, size
 
 
 def vary_speech(mel: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Louder or softer, a tilted spectrum, a masked band: (..., 80, 16) in [-4, 4] -> the same."""
+    """Augmented mel, (..., 80, 16) in [-4, 4]: gain, spectral tilt, noise, at times a masked band."""
     if strength <= 0:
         return mel
     tilt = np.linspace(-1, 1, 80)[:, None] * rng.normal(0, 0.15 * strength)

@@ -1,4 +1,4 @@
-"""The visible table of training tasks, and how a recipe becomes a run. Imports torch only when a run starts."""
+"""TASKS, the table of training tasks, and how a recipe becomes a run. Imports torch only when a run starts."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     if missing:
         raise OptionError(f"{path}: '{missing[0]}' is missing")
     recipe = Recipe(**fields, options=options)
-    make(kind, options)  # what only holds for several options together
+    make(kind, options)  # checks that involve several options
     return recipe
 
 
@@ -128,7 +128,7 @@ def _names(kind: type[Any]) -> set[str]:
 def build_task(recipe: Recipe) -> Task:
     """The task of a recipe, its data loaded. Raises OptionError for what is missing and InputError for bad data."""
     entry = TASKS[recipe.task]
-    make(entry.options, recipe.options).ready()  # said at once: the module brings torch, its task reads the data
+    make(entry.options, recipe.options).ready()  # before torch is imported and data is read
     module, _, name = entry.task.partition(":")
     task: Task = getattr(importlib.import_module(f".{module}", __package__), name)(recipe)
     return task

@@ -1,8 +1,8 @@
-"""Detectors that label pictures for the student: SCRFD 2.5g (onnx), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
+"""Detectors that label pictures for the student: SCRFD 2.5g (ONNX), RetinaFace-mobilenet0.25 (Face-Detector-1MB).
 
-Both are trained on WIDER FACE and draw the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
-first). They make different mistakes, so a face both see is labelled with the mean of the two and of each one's mirror
-view; what only one sees is not called background.
+Both are trained on WIDER FACE and give the same kind of box and landmarks (eyes, nose tip, mouth corners, image left
+first), but make different mistakes. A face that both find is labeled with the mean of the two and of each one's result
+on the mirror image; one that only one finds is neither face nor background.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from .. import checkpoints, models
+from ..boxes import iou, nms
 from ..errors import OptionError
+from ..models.anchors import MEAN_BGR, anchors, decode
+from ..models.retinaface import FACE_DETECTOR_1MB_SIDES, use_plain_relu
 from ..types import Array
-from .boxes import decode, nms, overlaps, priors
 
 MIRROR = [1, 0, 2, 4, 3]  # landmark order in the mirror image
 Found = tuple[Array, Array, Array]  # boxes (N, 4), scores (N,), landmarks (N, 5, 2)
@@ -56,9 +57,9 @@ class Scrfd:
             score = out[level][:, 0]
             n = size // stride
             y, x_ = np.mgrid[:n, :n]
-            centre = np.repeat(np.stack([x_, y], -1).reshape(-1, 2) * stride, 2, 0).astype(np.float32)
+            center = np.repeat(np.stack([x_, y], -1).reshape(-1, 2) * stride, 2, 0).astype(np.float32)
             keep = score > threshold
-            c, side, mark = centre[keep], out[level + 3][keep] * stride, out[level + 6][keep] * stride
+            c, side, mark = center[keep], out[level + 3][keep] * stride, out[level + 6][keep] * stride
             boxes.append(np.concatenate([c - side[:, :2], c + side[:, 2:]], 1))
             points.append(c[:, None] + mark.reshape(-1, 5, 2))
             scores.append(score[keep])
@@ -68,32 +69,28 @@ class Scrfd:
 
 
 class Retina:
-    """The RetinaFace of Face-Detector-1MB. Its layout is facexlib's, its facts are not: plain ReLU in place of leaky
-    ones, and priors of 10 to 256 px in place of 16 to 512. Read with the usual facts it gives skewed boxes."""
-
-    SIZES = ((10, 20), (32, 64), (128, 256))
+    """The RetinaFace of Face-Detector-1MB: facexlib's layout, but plain ReLUs and smaller anchors (10 to 256 px)."""
 
     def __init__(self, path: Path) -> None:
         self.net = models.build("retinaface_mobilenet0.25")
         self.net.load_state_dict(checkpoints.load_state(path)[0])
-        for module in self.net.modules():
-            if isinstance(module, nn.LeakyReLU):
-                module.negative_slope = 0.0
+        use_plain_relu(self.net)
 
     @torch.no_grad()
     def __call__(self, image: Array, size: int, threshold: float) -> Found:
         canvas, f = letterbox(image, size)
-        x = canvas[..., ::-1].astype(np.float32) - np.array((104, 117, 123), np.float32)
+        x = canvas[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)
         box, score, mark = self.net(torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)[None])))
         s = score[0, :, 1].numpy()
         keep = s > threshold
-        b, p = decode(box[0].numpy()[keep], mark[0].numpy()[keep], priors(size, size, self.SIZES)[keep])
+        grid = anchors(size, size, FACE_DETECTOR_1MB_SIDES)
+        b, p = decode(box[0].numpy()[keep], mark[0].numpy()[keep], grid[keep])
         chosen = nms(b, s[keep], 0.4)
         return b[chosen] / f, s[keep][chosen], p[chosen] / f
 
 
 def both_ways(detector: Scrfd | Retina, image: Array, size: int, threshold: float) -> Found:
-    """A detector's faces averaged with those it sees in the mirror image; a face seen one way only is kept."""
+    """A detector's faces averaged with those in the mirror image; faces found in one of the two are kept."""
     boxes, scores, points = detector(image, size, threshold)
     b, s, p = detector(np.ascontiguousarray(image[:, ::-1]), size, threshold)
     width = image.shape[1]
@@ -103,17 +100,18 @@ def both_ways(detector: Scrfd | Retina, image: Array, size: int, threshold: floa
     return merge((boxes, scores, points), (b, s, p))[0]
 
 
-def merge(first: Found, second: Found, weight: float = 0.5, iou: float = 0.5) -> tuple[Found, Array]:
-    """Union of two sets of faces, those that coincide averaged (``weight`` of the first). Also says which coincided."""
+def merge(first: Found, second: Found, weight: float = 0.5, min_iou: float = 0.5) -> tuple[Found, Array]:
+    """Union of two sets of faces, where those with an intersection over union above ``min_iou`` are averaged (with
+    ``weight`` for the first), and (N,) bool, which faces were averaged."""
     b1, s1, p1 = (a.copy() for a in first)
     b2, s2, p2 = second
     both = np.zeros(len(b1), bool)
     left = np.ones(len(b2), bool)
     if len(b1) and len(b2):
-        cross = overlaps(b1, b2)
+        cross = iou(b1, b2)
         for i in range(len(b1)):
             j = int(cross[i].argmax())
-            if cross[i, j] > iou and left[j]:
+            if cross[i, j] > min_iou and left[j]:
                 b1[i] = weight * b1[i] + (1 - weight) * b2[j]
                 p1[i] = weight * p1[i] + (1 - weight) * p2[j]
                 s1[i] = weight * s1[i] + (1 - weight) * s2[j]

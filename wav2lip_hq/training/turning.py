@@ -1,4 +1,4 @@
-"""Faces turned sideways by a coarse model of a head: pictures of people who look into the camera are easy to find."""
+"""Frontal faces turned sideways with a coarse model of a head, as most pictures show people from the front."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 
 from ..types import Array
 
-# In units of half the face's box; the box is taken to hold the face from hairline to chin.
-BULGE = 0.6  # how much nearer the middle of a face is than its sides
-NOSE, NOSE_DOWN, NOSE_WIDE = 0.3, 0.15, 0.18  # how far the nose stands out, how far below the middle, how wide
-REACH = (1.0, 1.6)  # full effect up to here, none beyond: hair and what is behind the head
-GRID = 4  # px between points where the field is computed
-STEEPEST = np.radians(35.0)  # beyond, the near side would fold over the far one
+# Lengths in halves of the face's box, which is assumed to reach from hairline to chin.
+BULGE = 0.6  # depth of the middle of the face relative to its sides
+NOSE, NOSE_DOWN, NOSE_WIDE = 0.3, 0.15, 0.18  # height, distance below the middle, and width of the nose
+REACH = (1.0, 1.6)  # distances from the middle of full displacement and of none: hair, background
+GRID = 4  # px of the grid on which the displacement is computed
+STEEPEST = np.radians(35.0)  # largest yaw; beyond, the displacement would fold
 
 
 def shift(u: Array, v: Array, yaw: float) -> Array:
-    """By how much points move to the right when the head turns by ``yaw`` (radians); u, v: any shape."""
+    """Horizontal displacement of points (u, v), of any shape, when the head turns by ``yaw`` radians."""
     depth = BULGE * (1 - 0.5 * u**2 - 0.3 * v**2)
     depth = depth + NOSE * np.exp(-(u**2 + (v - NOSE_DOWN) ** 2) / (2 * NOSE_WIDE**2))
     near = np.clip((REACH[1] - np.hypot(u, v)) / (REACH[1] - REACH[0]), 0, 1)
@@ -27,17 +27,17 @@ def turned(image: Array, box: Array, points: Array, yaw: float) -> tuple[Array, 
     """The image (H, W, 3) with the face in ``box`` (4,) turned by ``yaw`` radians, to the right of the image where
     positive (more than STEEPEST is cut), and its landmarks (5, 2). A box stays what it was."""
     yaw = float(np.clip(yaw, -STEEPEST, STEEPEST))
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    place = (points - centre) / half
+    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    place = (points - center) / half
     moved = points.copy()
     moved[:, 0] += half[0] * shift(place[:, 0], place[:, 1], yaw)
     height, width = image.shape[:2]
-    # The field is smooth: a coarse grid will do. Boxes are counted from edges, pixels from centres.
+    # The displacement is smooth, so a coarse grid suffices. Boxes count from pixel edges, pixels from centers.
     across, down = -(-width // GRID), -(-height // GRID)
     x, y = (np.arange(n, dtype=np.float32) + 0.5 for n in (across, down))
-    u, v = np.meshgrid((x * width / across - centre[0]) / half[0], (y * height / down - centre[1]) / half[1])
+    u, v = np.meshgrid((x * width / across - center[0]) / half[0], (y * height / down - center[1]) / half[1])
     origin = u
-    for _ in range(6):  # where does what ends up at u come from?
+    for _ in range(6):  # fixed-point iteration: the origin of what ends up at u
         origin = u - shift(origin, v, yaw)
     moves = cv2.resize(((origin - u) * half[0]).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

@@ -5,7 +5,6 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 """
 
 from .join import clock_start, join_videos
-from .memory import decode_clip, encode_clip
 from .reader import VideoReader, open_video
 from .sound import Sound, decode_audio, probe_sound
 from .writer import CODECS, VideoWriter, available, check_output, write_png
@@ -19,8 +18,6 @@ __all__ = [
     "check_output",
     "clock_start",
     "decode_audio",
-    "decode_clip",
-    "encode_clip",
     "join_videos",
     "open_video",
     "probe_sound",

@@ -1,6 +1,6 @@
 """Which matrix and range turn YUV into RGB and back.
 
-A wrong guess shifts every colour a little, and the same guess must be made when reading and when writing. Untagged
+A wrong guess shifts every color a little, and the same guess must be made when reading and when writing. Untagged
 footage is taken as BT.709 from 720 lines on and as BT.601 below, as players do.
 """
 
@@ -19,7 +19,7 @@ _TABLES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Col
 
 
 def tags(context: Any) -> dict[str, int]:
-    """Colour tags of a codec context: primaries, transfer, matrix, range; unspecified ones left out."""
+    """Color tags of a codec context: primaries, transfer, matrix, range; unspecified ones left out."""
     found = {
         "primaries": int(context.color_primaries or UNSPECIFIED),
         "transfer": int(context.color_trc or UNSPECIFIED),

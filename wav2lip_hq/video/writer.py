@@ -22,7 +22,7 @@ from ..types import Array, VideoInfo
 from . import color
 from .sound import Sound, Track
 
-NOTICE = "Lip movement in this video was synthesised with wav2lip_hq."
+NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class VideoWriter:
     """Writes frames with their own timestamps. A context manager: leaving it normally completes the file, leaving it by
     an exception removes everything.
 
-    path: ending chooses the container; info: of the source, for colour tags, aspect ratio, time base and depth;
+    path: ending chooses the container; info: of the source, for color tags, aspect ratio, time base and depth;
     codec: key of CODECS or None; crf, preset, pix_fmt override its defaults; sound: track to put beside; until: end of
     the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata. Raises
     OptionError and OutputError.

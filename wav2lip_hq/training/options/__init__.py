@@ -1,1 +1,1 @@
-"""What a training run can be told: one frozen dataclass a task, documented in its fields. Imports no torch."""
+"""Options of training: one frozen dataclass per task, documented in its fields. Imports no torch."""

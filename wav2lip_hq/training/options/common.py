@@ -1,4 +1,4 @@
-"""What the options of all tasks share, and how what is missing is said."""
+"""Options that all tasks share, and messages about what is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ...options import check, option
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Options of a task. A subclass has a ``name``, fields made by ``option``, and ``ready`` for what only a run needs.
+    """Options of a task. A subclass has a ``name``, fields made by ``option``, and ``ready`` for checks at the start of
+    a run.
 
     Made by ``options.make`` from what a recipe holds: a name that does not exist, a wrong type or a value out of range
     raises OptionError.
@@ -27,7 +28,7 @@ class TaskOptions:
         check(self)
 
     def ready(self) -> None:
-        """Raise for what is missing, or does not go together, before anything is read.
+        """Raise for what is missing or contradictory, before any data is read.
 
         OptionError says which option to set, InputError which file or folder is not there.
         """

@@ -1,4 +1,4 @@
-"""Options of the tasks that learn from pictures: detector, parser, restorer."""
+"""Options of the tasks trained on pictures: detector, parser, restorer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MIX = {"clean": 0.35, "mild": 0.35, "generator": 0.3}
 @described
 @dataclass(frozen=True)
 class DetectorOptions(TaskOptions):
-    """The face detector, taught by larger ones."""
+    """The face detector, distilled from larger ones."""
 
     name: ClassVar[str] = "train.detector"
 
     data: tuple[str, ...] = option((), "Folders of pictures (or single ones) to label; has to be given without a pack.")
     footage: tuple[str, ...] = option((), "Folders of clips (or single ones) to label frames of.")
     pack: str = option(
-        "runs/faces.npz", "File of labelled pictures; made from data and footage where it does not exist."
+        "runs/faces.npz", "File of labeled pictures; made from data and footage where it does not exist."
     )
     scrfd: str | None = option(
         None, "The teacher: scrfd_2.5g_bnkps.onnx of InsightFace; has to be given without a pack."
@@ -42,7 +42,7 @@ class DetectorOptions(TaskOptions):
     smallest: float = option(12.0, "Smallest side of a face in a scene.", unit="px", above=0)
     turn: float = option(0.0, "Share of faces turned sideways by a model of a head.", low=0, high=1)
     mark_weight: float = option(2.0, "Weight of the landmarks relative to the score.", low=0)
-    mark_beta: float = option(0.25, "Where the landmarks' smooth L1 turns straight; less is stricter.", above=0)
+    mark_beta: float = option(0.25, "Offset at which the landmarks' smooth L1 turns linear; less is stricter.", above=0)
 
     def ready(self) -> None:
         super().ready()
@@ -53,9 +53,9 @@ class DetectorOptions(TaskOptions):
         self.folders("data", "folders of photographs", [*self.data, *self.footage])
         if not self.scrfd:
             raise OptionError(
-                f"{self.name} has no labelled pictures ({self.pack} does not exist) and learns them from another "
+                f"{self.name} has no labeled pictures ({self.pack} does not exist) and learns them from another "
                 "detector: set scrfd=FILE to scrfd_2.5g_bnkps.onnx of InsightFace (needs the 'teach' extra), or "
-                "pack=FILE to labelled pictures"
+                "pack=FILE to labeled pictures"
             )
         self.files("scrfd", "retina")
 
@@ -78,10 +78,10 @@ class ParserOptions(TaskOptions):
         0.5, "Channels of the network relative to the published one; less is faster.", above=0, high=4
     )
     size: int = option(256, "Side of the training crops, a multiple of 32.", unit="px", low=32)
-    augment: float = option(1.0, "How much the pictures are varied; 0 not at all.", low=0)
+    augment: float = option(1.0, "Strength of the augmentation of pictures; 0: none.", low=0)
     windows: tuple[float, float] = option((0.42, 1.25), "Least and largest side of a crop.", unit="pictures", above=0)
     tilt: float = option(10.0, "How much crops are rotated (standard deviation).", unit="degrees", low=0)
-    loss_stride: int = option(2, "The loss looks at every so many pixels; more is faster.", unit="px", low=1)
+    loss_stride: int = option(2, "Stride at which the loss is computed; more is faster.", unit="px", low=1)
     validation_last: int = option(80, "How many pictures, the last by name, to measure on.", low=1)
     validate_large: bool = option(True, "Measure at twice the size, too.")
 
@@ -104,7 +104,7 @@ class RestorerOptions(TaskOptions):
     data: tuple[str, ...] = option((), "Folders of sharp photographs (or single ones); has to be given.")
     pack: str | None = option(
         None,
-        "Labelled pictures made by `train detector`: only faces are trained on, stretched as the generator's are. "
+        "Labeled pictures made by `train detector`: only faces are trained on, stretched as the generator's are. "
         "None: whole pictures of 384 px or more.",
     )
     validation_last: dict[str, int] = option(
@@ -115,7 +115,9 @@ class RestorerOptions(TaskOptions):
     arch_options: dict[str, Any] = option(dict, "Its size, say {num_feat: 32, num_conv: 16}; none: the published one.")
     patch: int = option(48, "Side of the small pictures; the large ones have four times it.", unit="px", low=8)
     mix: dict[str, float] = option(
-        dict, f"Shares of {', '.join(DEGRADATIONS)} in how pictures are spoilt; none: {MIX}.".replace("'", ""), low=0
+        dict,
+        f"Shares of {', '.join(DEGRADATIONS)} in the degradations of pictures; none: {MIX}.".replace("'", ""),
+        low=0,
     )
     perceptual: float = option(0.0, "Weight of the distance of VGG-16 features.", low=0)
     perceptual_weights: str | None = option(None, "VGG-16 file of torchvision; has to be given for perceptual.")

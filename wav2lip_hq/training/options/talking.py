@@ -1,4 +1,4 @@
-"""Options of the tasks that learn from talking people: expert, judge, generator, lipgan."""
+"""Options of the tasks trained on talking people: expert, judge, generator, lipgan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TalkingOptions(TaskOptions):
     )
     exclude: tuple[str, ...] = option((), "People, or single clips, to leave out.")
     shifts: dict[str, float] = option(
-        dict, "How late the sound of a person or a clip is; counts more than what `train resync` found.", unit="frames"
+        dict, "By how much the sound of a person or a clip is late; overrides what `train resync` found.", unit="frames"
     )
     width: float = option(
         1.0, "Channels of the network relative to the published one; less is faster.", above=0, high=4
@@ -42,10 +42,10 @@ class TalkingOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class SyncOptions(TalkingOptions):
-    """What the two networks that tell whether mouth and speech agree have in common."""
+    """Options that the two sync networks share."""
 
-    windows: int = option(12, "Windows of one clip in a batch, compared with one another; more is harder.", low=2)
-    augment: float = option(1.0, "How much pictures and sound are varied; 0 not at all.", low=0)
+    windows: int = option(12, "Windows of one clip in a batch, contrasted with one another; more is harder.", low=2)
+    augment: float = option(1.0, "Strength of the augmentation of pictures and sound; 0: none.", low=0)
     temperature: float = option(0.1, "What similarities are divided by in the softmax; less is stricter.", above=0)
     validation_clips: int = option(40, "Held-out clips to measure on, at most about this many.", low=1)
 
@@ -71,14 +71,16 @@ class JudgeOptions(SyncOptions):
 
 @dataclass(frozen=True)
 class DrawingOptions(TalkingOptions):
-    """What all ways to train the generator have in common."""
+    """Options that all ways to train the generator share."""
 
     gated: bool = option(False, "Squeeze and excitation in the residual blocks.")
     attention: bool = option(False, "Cross-attention from the face to the speech.")
-    frames: int = option(5, "Frames of a window; 1 sees more faces for the same work.", low=1, high=5)
+    frames: int = option(5, "Frames of a window; with 1 more faces are seen in the same time.", low=1, high=5)
     lower_weight: float = option(1.0, "Weight of the lower half in L1 relative to the upper one.", low=0)
-    augment: float = option(0.6, "How much pictures and sound are varied; 0 not at all.", low=0)
-    bend: float = option(0.0, "How much the proportions of faces are varied.", unit="crop widths", low=0, high=0.5)
+    augment: float = option(0.6, "Strength of the augmentation of pictures and sound; 0: none.", low=0)
+    bend: float = option(
+        0.0, "Standard deviation of random changes of a face's proportions.", unit="crop widths", low=0, high=0.5
+    )
     reference_near: float = option(
         0.0, "Share of references from within half a second, as at inference.", low=0, high=1
     )
@@ -96,13 +98,17 @@ class GeneratorOptions(DrawingOptions):
 
     expert: str | None = option(None, "Lip-sync expert: checkpoint name or file. The sync loss needs one.")
     sync_weight: float = option(0.03, "Weight of the expert's sync loss; 0 trains without an expert.", low=0, high=1)
-    sync_after: float = option(0.03, "The sync loss joins when the running L1 falls below this.", low=0)
-    sync_step: int | None = option(None, "The sync loss joins after this step at the latest; none: by L1 alone.", low=0)
+    sync_after: float = option(0.03, "The sync loss starts when the moving average of L1 falls below this.", low=0)
+    sync_step: int | None = option(
+        None, "The sync loss starts after this step at the latest; none: by L1 alone.", low=0
+    )
     gan_weight: float = option(0.07, "Weight of the adversarial loss; 0 trains without a critic.", low=0, high=1)
-    gan_step: int = option(0, "Step after which the adversarial loss counts; its critic learns 100 steps more.", low=0)
+    gan_step: int = option(
+        0, "Step after which the adversarial loss is used; its critic starts 100 steps earlier.", low=0
+    )
     discriminator: str = option(
         "visual_quality_disc",
-        "The critic: of the lower half (visual_quality_disc, as published) or of patches of the mouth.",
+        "The critic: of the whole lower half (visual_quality_disc, as published) or of patches of the mouth.",
         choices=("visual_quality_disc", "patch"),
     )
     critic_lr: float | None = option(None, "The critic's learning rate times lr; none: 4 for patch, else 1.", above=0)
@@ -121,7 +127,7 @@ class GeneratorOptions(DrawingOptions):
 @described
 @dataclass(frozen=True)
 class LipGanOptions(DrawingOptions):
-    """The generator beside a sync discriminator that learns along; no expert, no other critic."""
+    """The generator along with a sync discriminator; no expert, no other critic."""
 
     name: ClassVar[str] = "train.lipgan"
 

@@ -1,4 +1,4 @@
-"""A short clip of face crops with its speech as bytes: how training sets are kept small."""
+"""Face crops with their speech as one encoded stream, which keeps training sets small."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from ..audio import RATE
 from ..types import Array
-
-SPEECH_RATE = 16000
 
 
 def encode_clip(frames: Array, fps: int, wav: Array, *, crf: int = 20) -> bytes:
@@ -28,7 +27,7 @@ def encode_clip(frames: Array, fps: int, wav: Array, *, crf: int = 20) -> bytes:
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         sound = av.AudioFrame.from_ndarray(np.asarray(wav, np.float32)[None], format="flt", layout="mono")
-        sound.sample_rate, sound.pts, sound.time_base = SPEECH_RATE, 0, Fraction(1, SPEECH_RATE)
+        sound.sample_rate, sound.pts, sound.time_base = RATE, 0, Fraction(1, RATE)
         for part in (sound, None):
             for resampled in resampler.resample(part):
                 out.mux(audio.encode(resampled))
@@ -40,7 +39,7 @@ def decode_clip(data: bytes) -> tuple[Array, Array]:
     """(T, S, S, 3) uint8 RGB and (n,) int16 mono 16 kHz of ``encode_clip``'s bytes."""
     frames: list[Array] = []
     parts: list[Array] = []
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     with av.open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             frames.append(frame.to_ndarray(format="rgb24"))
@@ -48,7 +47,7 @@ def decode_clip(data: bytes) -> tuple[Array, Array]:
     with av.open(io.BytesIO(data), "r") as container:
         for n, sound in enumerate(container.decode(audio=0)):
             if n == 0 and sound.pts is not None:
-                lead = round(sound.pts * (sound.time_base or 0) * SPEECH_RATE)
+                lead = round(sound.pts * (sound.time_base or 0) * RATE)
             parts += [p.to_ndarray()[0] for p in resampler.resample(sound)]
     parts += [p.to_ndarray()[0] for p in resampler.resample(None)]
     wav = np.concatenate([np.zeros(max(lead, 0), np.int16), np.concatenate(parts)[max(-lead, 0) :]])
