@@ -24,6 +24,8 @@ def open_foreign(unknown: UnknownNetwork, runtime: Runtime) -> tuple[Callable[[A
     project's own reader, which runs nothing in it; spandrel sees tensors only. Raises CheckpointError: spandrel is not
     installed, does not know the network either, or it is no RGB-to-RGB restorer.
     """
+    from .. import compat  # noqa: F401 - before spandrel, which imports torchvision
+
     try:
         import spandrel
     except ImportError:
