@@ -17,7 +17,7 @@ UNIX_ONLY = ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios")
 WITHOUT_UNIX = """
 import importlib, os, pkgutil, signal, sys
 import subprocess, selectors, tempfile, multiprocessing, asyncio
-import torch, librosa, numba, filelock, lightning_fabric, tensorboard  # other people's code may use what this system has
+import torch, librosa, numba, filelock, lightning_fabric, tensorboard  # they may use what this system has
 for name in {blocked}:
     sys.modules[name] = None
 for name in ("sched_getaffinity", "sched_setaffinity", "fork", "killpg", "setsid", "geteuid", "getuid"):
@@ -55,7 +55,8 @@ def test_everything_imports_where_the_modules_of_unix_are_missing(tmp_path):
 
 
 def test_what_basicsr_and_its_kin_need_is_there():
-    done = _python("import wav2lip_hq.compat, torchvision.models, basicsr, facexlib, gfpgan, realesrgan, lpips, spandrel")
+    packages = "torchvision.models, basicsr, facexlib, gfpgan, realesrgan, lpips, spandrel"
+    done = _python(f"import wav2lip_hq.compat, {packages}")
     assert done.returncode == 0, done.stderr
 
 

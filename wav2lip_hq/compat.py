@@ -2,11 +2,11 @@
 
 Two things stand in the way, neither of them in our hands:
 
-- torchvision's Linux wheels on the package index are CUDA builds. Beside a CPU build of torch their compiled operators do not load, and the
-  import ends with "operator torchvision::nms does not exist". Once their signatures are declared, everything but the compiled
-  operators themselves works, and nothing here calls those.
-- basicsr 1.4.2 imports ``rgb_to_grayscale`` from ``torchvision.transforms.functional_tensor``, a module that torchvision 0.17 has
-  removed. A stand-in with that one function is all it needs (BasicSR#533, #663).
+- torchvision's Linux wheels on the package index are CUDA builds. Beside a CPU build of torch their compiled operators
+  do not load, and the import ends with "operator torchvision::nms does not exist". Once the signatures are declared,
+  everything but the compiled operators themselves works, and nothing here calls those.
+- basicsr 1.4.2 imports ``rgb_to_grayscale`` from ``torchvision.transforms.functional_tensor``, a module that
+  torchvision 0.17 has removed. A stand-in with that one function is all it needs (BasicSR#533, #663).
 """
 
 from __future__ import annotations
