@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test slow lint docs wheel lock audit clean
 
 setup:
 	@bash .ci/setup
@@ -9,10 +9,25 @@ demo: setup
 test: setup
 	.venv/bin/python -m pytest -q
 
+slow: setup
+	.venv/bin/python -m pytest -q -m slow
+
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+
+wheel: setup
+	@bash .ci/wheel
+
+lock:
+	@bash .ci/lock
+
+audit:
+	@bash .ci/audit
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

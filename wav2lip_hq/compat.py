@@ -1,28 +1,59 @@
-"""Make basicsr (and so gfpgan, realesrgan) importable beside torchvision >= 0.17.
+"""Make torchvision, basicsr, facexlib, gfpgan, realesrgan and lpips importable. Import this before any of them.
 
-basicsr 1.4.2 imports ``rgb_to_grayscale`` from ``torchvision.transforms.functional_tensor``, a module torchvision has
-removed. A stand-in with that one function is all it needs (BasicSR#533, #663). Import this before any of them.
+Two things stand in the way, neither of them in our hands:
+
+- torchvision's Linux wheels on the package index are CUDA builds. Beside a CPU build of torch their compiled operators
+  do not load, and the import ends with "operator torchvision::nms does not exist". Once the signatures are declared,
+  everything but the compiled operators themselves works, and nothing here calls those.
+- basicsr 1.4.2 imports ``rgb_to_grayscale`` from ``torchvision.transforms.functional_tensor``, a module that
+  torchvision 0.17 has removed. A stand-in with that one function is all it needs (BasicSR#533, #663).
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import types
+from typing import Any
+
+_KEPT: list[Any] = []  # torch forgets the declarations of a library that nobody holds
 
 
-def install() -> None:
-    """Register the stand-in module, unless torchvision still has the real one."""
-    name = "torchvision.transforms.functional_tensor"
-    if name in sys.modules or importlib.util.find_spec("torchvision") is None:
+def _import_torchvision() -> None:
+    try:
+        importlib.import_module("torchvision")
         return
-    if importlib.util.find_spec(name) is not None:
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    import torch
+
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for operator in ("nms", "qnms"):  # those it describes at import without asking whether they are there
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _KEPT.append(library)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import left behind
+    importlib.import_module("torchvision")
+
+
+def _stand_in_for_functional_tensor() -> None:
+    name = "torchvision.transforms.functional_tensor"
+    if name in sys.modules or importlib.util.find_spec(name) is not None:
         return
     from torchvision.transforms.functional import rgb_to_grayscale
 
     module = types.ModuleType(name)
     module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
     sys.modules[name] = module
+
+
+def install() -> None:
+    """Do both, as far as they are needed. Without torchvision this does nothing."""
+    if importlib.util.find_spec("torchvision") is not None:
+        _import_torchvision()
+        _stand_in_for_functional_tensor()
 
 
 install()

@@ -38,13 +38,20 @@ TRIAL = 8  # seconds of speech in which the offset is measured for sync_offset =
 class HQPipeline:
     """A composition of stages with a runtime.
 
-    preset: name of a preset (see ``wav2lip-hq presets``), path of a YAML file, or a sequence of stages. device: "auto",
-    "cpu", "cuda", ...; precision: "auto", "fp32", "bf16", "fp16"; batch_size: faces per micro-batch.
-
         report = HQPipeline().run(face="talk.mp4", audio="dub.wav", output="out.mp4")
 
-    Models are loaded at the first run and kept. Raises OptionError (unknown preset, stage, option, device), WiringError
-    (stages that cannot follow each other).
+    Models are loaded at the first run and kept.
+
+    Args:
+        preset: Name of a preset (see ``wav2lip-hq presets``), path of a YAML file, or a sequence of stages.
+        device: "auto", "cpu", "cuda", "cuda:1", ...
+        precision: "auto", "fp32", "bf16", "fp16".
+        batch_size: Faces per micro-batch; None = by device.
+        runtime: One to share with other pipelines, in place of these three.
+
+    Raises:
+        OptionError: Unknown preset, stage, option, device.
+        WiringError: Stages that cannot follow each other.
     """
 
     def __init__(
@@ -75,7 +82,11 @@ class HQPipeline:
         return names.index(name)
 
     def replace(self, **stages: Stage) -> HQPipeline:
-        """A pipeline with stages exchanged by name: ``pipe.replace(restore=Restore("codeformer"))``."""
+        """A pipeline with stages exchanged by name: ``pipe.replace(restore=Restore("codeformer"))``.
+
+        Raises:
+            OptionError: There is no stage of that name.
+        """
         changed = list(self.stages)
         for name, stage in stages.items():
             changed[self._index(name)] = stage
@@ -108,9 +119,15 @@ class HQPipeline:
     def survey(self, face: Face, *, on_progress: Progress | None = None, **changes: Any) -> Survey:
         """Survey footage: what ``run`` finds out before it renders, to look at, to edit, to save and to use again.
 
-        changes: ``fps`` and ``deinterlace`` as in ``run``. Follow all faces (``set("track.faces=all")``) to choose
-        among them afterwards. Raises OptionError for footage that can be read only once, or stages that do not begin
-        with detect and track.
+        Follow all faces (``set("track.faces=all")``) to choose among them afterwards.
+
+        Args:
+            face: Footage as for ``run``.
+            on_progress: Called with (frames done, frames in all or None).
+            changes: ``fps`` and ``deinterlace`` as in ``run``.
+
+        Raises:
+            OptionError: Footage that can be read only once, or stages that do not begin with detect and track.
         """
         chosen = _options(None, changes)
         with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
@@ -137,8 +154,16 @@ class HQPipeline:
         run: RunOptions | None = None,
         **changes: Any,
     ) -> Iterator[Generator[Chunk, None, None]]:
-        """Context manager around a generator of finished chunks: bounded memory, numpy out. ``run`` and ``changes``
-        as in ``run``; survey: one made before; keep: further fields to leave in the chunks ("faces.mask")."""
+        """Context manager around a generator of finished chunks: bounded memory, numpy out.
+
+        Args:
+            face: Footage as for ``run``.
+            audio: Speech as for ``run``.
+            survey: One made before.
+            keep: Further fields to leave in the chunks, say "faces.mask".
+            run: As in ``run``.
+            changes: As in ``run``.
+        """
         chosen = _options(run, changes)
         with self._session(face, audio, chosen, survey, keep=keep) as session:
             stream = session.chunks()
@@ -192,17 +217,31 @@ class HQPipeline:
         run: RunOptions | None = None,
         **changes: Any,
     ) -> Report:
-        """Lip-sync ``face`` to ``audio`` and write ``output``.
+        """Lip-sync ``face`` to ``audio`` and write ``output``. Nothing is left under its name unless that succeeds.
 
-        face: video file, still image, folder of images, ``%06d.png`` pattern, array (T, H, W, 3) or iterator of
-        frames. audio: any audio or video file, or (samples, rate); for several speakers a mapping from faces to
-        theirs: {"left": a, "right": b}, with "left", "right" or any choice that ``track.faces`` takes. output: file
-        (its ending chooses the container) or, for a PNG sequence, a folder. on_progress(done, total): after every
-        chunk; total may be None; on_survey: the same while the footage is surveyed, which comes first. survey: one
-        made before (``survey``), perhaps edited. run and changes: ``RunOptions``, whole or by name (``crf=18``).
+        Args:
+            face: Video file, still image, folder of images, ``%06d.png`` pattern, array (T, H, W, 3) of uint8 or
+                uint16 RGB, or iterator of frames.
+            audio: Any audio or video file, or (samples, rate); for several speakers a mapping from faces to theirs:
+                ``{"left": a, "right": b}``, with "left", "right" or any choice that ``track.faces`` takes.
+            output: File (its ending chooses the container) or, for a PNG sequence, a folder.
+            on_progress: Called after every chunk with (frames done, frames in all or None).
+            survey: One made before (``survey``), perhaps edited.
+            on_survey: As on_progress, while the footage is surveyed, which comes first.
+            run: Options of the run as a whole.
+            changes: Options of the run by name: ``crf=18``, ``trim=True``.
 
-        Nothing is left under the output's name unless the run succeeds. Raises InputError, NoFaceError, OptionError,
-        OutputError, CheckpointError, StageError, OutOfMemory.
+        Returns:
+            What was done: frames, faces, times, warnings, and why frames were left as they are.
+
+        Raises:
+            InputError: Footage or speech that cannot be used.
+            NoFaceError: No mouth was made in any frame.
+            OptionError: An option that does not exist, or a value it cannot have.
+            OutputError: The output cannot be written.
+            CheckpointError: Weights are missing, damaged or not what they should be; the message says what to do.
+            StageError: A stage failed.
+            OutOfMemory: Not even one face at a time fits.
         """
         chosen = _options(run, changes)
         began = time.perf_counter()
@@ -305,8 +344,21 @@ class HQPipeline:
         run: RunOptions | None = None,
         **changes: Any,
     ) -> Array:
-        """Contact sheet (H, W, 3) uint8 RGB: ``count`` frames spread over the speech, source above result, each as
-        ``run`` makes it. Costs a survey and some frames, not the whole clip."""
+        """A contact sheet: frames spread over the speech, source above result, each as ``run`` makes it.
+
+        Costs a survey and some frames, not the whole clip.
+
+        Args:
+            face: Footage as for ``run``, but no iterator.
+            audio: Speech as for ``run``.
+            count: How many frames.
+            survey: One made before.
+            run: As in ``run``.
+            changes: As in ``run``.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
         sheet = Sheet(360)
         with self._session(face, audio, _options(run, changes), survey) as session:
             if session.reader.once:

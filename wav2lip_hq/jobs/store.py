@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import sqlite3
 import time
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 STATUSES = ("pending", "running", "done", "failed", "cancelled")
 _SCHEMA = """
@@ -101,13 +102,16 @@ class Store:
         """Hold a job, or learn that somebody else does. The system lets go when the holder dies, however it dies."""
         folder = self.work / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / key(name)).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
+        lock = FileLock(folder / key(name))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
             yield True
+        finally:
+            lock.release()
 
     # ---- flags: what a person asked for while the jobs run
 

@@ -82,6 +82,8 @@ def inception_features(batch: int = 32) -> Features:
     path = checkpoints.locate("inception-fid")
     if path is None:
         raise CheckpointError("FID: needs `wav2lip-hq checkpoints fetch inception-fid`")
+    from .. import compat  # noqa: F401 - before torch-fidelity, which imports torchvision
+
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:

@@ -58,6 +58,9 @@ def _network(path: Path) -> Any:
     spec = importlib.util.find_spec("lpips")
     if spec is None or spec.origin is None:
         raise CheckpointError("LPIPS: needs the package lpips: pip install 'wav2lip-hq[lpips]'")
+    from .. import compat  # noqa: F401 - before lpips, which imports torchvision
+
+    # isort: split
     from lpips import LPIPS
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+
+from .. import compat  # noqa: F401 - before facexlib
+
+# isort: split
 from facexlib.parsing.bisenet import (
     AttentionRefinementModule,
     BiSeNet,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .. import compat  # noqa: F401 - basicsr does not import without it
+from .. import compat  # noqa: F401 - neither imports without it
 
 
 def build_rrdbnet(num_feat: int = 64, num_block: int = 23, num_grow_ch: int = 32, scale: int = 4) -> nn.Module:
@@ -20,7 +20,7 @@ def build_rrdbnet(num_feat: int = 64, num_block: int = 23, num_grow_ch: int = 32
 
 def build_srvgg(num_feat: int = 64, num_conv: int = 32, upscale: int = 4, act_type: str = "prelu") -> nn.Module:
     """SRVGGNetCompact (realesr-general-x4v3 and the like). (N, 3, H, W) RGB in [0, 1] -> ``upscale`` times as large."""
-    from basicsr.archs.srvgg_arch import SRVGGNetCompact
+    from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 
     module: nn.Module = SRVGGNetCompact(3, 3, num_feat=num_feat, num_conv=num_conv, upscale=upscale, act_type=act_type)
     return module

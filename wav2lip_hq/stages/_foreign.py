@@ -24,6 +24,8 @@ def open_foreign(unknown: UnknownNetwork, runtime: Runtime) -> tuple[Callable[[A
     project's own reader, which executes nothing in it; spandrel is given tensors alone. Raises CheckpointError when
     spandrel is not installed or does not know the network, or the network is not from RGB to RGB.
     """
+    from .. import compat  # noqa: F401 - before spandrel, which imports torchvision
+
     try:
         import spandrel
     except ImportError:

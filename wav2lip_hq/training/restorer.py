@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import checkpoints, compat, models  # noqa: F401 - compat before basicsr
+from .. import checkpoints, compat, models  # noqa: F401 - compat before realesrgan
 from ..errors import CheckpointError, InputError
 from ..geometry import GENERATOR_PADS, box_to_crop, pad_box, sample
 from ..metrics.image import psnr, ssim
@@ -89,7 +89,7 @@ class RestorerTask(Task):
         if self.perceptual:
             self.modules["perceptual"] = Perceptual(Path(o.perceptual_weights or ""))
         if self.gan:
-            from basicsr.archs.discriminator_arch import UNetDiscriminatorSN
+            from realesrgan.archs.discriminator_arch import UNetDiscriminatorSN
 
             self.modules["discriminator"] = UNetDiscriminatorSN(3, o.discriminator_width)
 

@@ -1,0 +1,90 @@
+"""What an installation needs: other people's packages import, and so do we where the system lacks Unix's modules."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import wav2lip_hq
+
+ROOT = Path(wav2lip_hq.__file__).parents[1]
+UNIX_ONLY = ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios")
+WITHOUT_UNIX = """
+import importlib, os, pkgutil, signal, sys
+import subprocess, selectors, tempfile, multiprocessing, asyncio
+import torch, librosa, numba, filelock, lightning_fabric, tensorboard  # they may use what this system has
+for name in {blocked}:
+    sys.modules[name] = None
+for name in ("sched_getaffinity", "sched_setaffinity", "fork", "killpg", "setsid", "geteuid", "getuid"):
+    if hasattr(os, name):
+        delattr(os, name)
+for name in ("SIGKILL", "SIGPIPE", "SIGHUP", "SIGALRM", "pthread_sigmask"):
+    if hasattr(signal, name):
+        delattr(signal, name)
+import wav2lip_hq
+for found in pkgutil.walk_packages(wav2lip_hq.__path__, "wav2lip_hq."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+from pathlib import Path
+from wav2lip_hq.jobs.store import Store
+from wav2lip_hq.machine import peak_memory
+folder = Path(sys.argv[1])
+with Store(folder / "jobs.yaml").hold("a") as first, Store(folder / "jobs.yaml").hold("a") as second:
+    print("held", first, second)
+print("memory", peak_memory() >= 0)
+"""
+
+
+def _python(code: str, *args: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT))))},
+    )
+
+
+def test_everything_imports_where_the_modules_of_unix_are_missing(tmp_path):
+    done = _python(WITHOUT_UNIX.format(blocked=UNIX_ONLY), str(tmp_path))
+    assert done.stdout.splitlines() == ["held True False", "memory True"], done.stderr
+
+
+def test_what_basicsr_and_its_kin_need_is_there():
+    packages = "torchvision.models, basicsr, facexlib, gfpgan, realesrgan, lpips, spandrel"
+    done = _python(f"import wav2lip_hq.compat, {packages}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_torchvision_whose_operators_do_not_load_is_made_importable(tmp_path):
+    """A CUDA build beside a CPU build of torch."""
+    package = tmp_path / "torchvision"
+    (package / "transforms").mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import torch\n"
+        "for name in ('nms', 'qnms'):\n"
+        "    torch.library.register_fake(f'torchvision::{name}', lambda dets, scores, iou_threshold: dets)\n"
+    )
+    (package / "transforms" / "__init__.py").touch()
+    (package / "transforms" / "functional.py").write_text("def rgb_to_grayscale(): ...\n")
+    alone = _python("import torchvision", path=str(tmp_path))
+    assert "operator torchvision::nms does not exist" in alone.stderr
+    code = "import wav2lip_hq.compat, torchvision.transforms.functional_tensor as f; print(f.rgb_to_grayscale.__name__)"
+    done = _python(code, path=str(tmp_path))
+    assert done.stdout.strip() == "rgb_to_grayscale", done.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout")
+def test_every_dependency_is_imported_by_the_product():
+    """Names in pyproject.toml that nothing imports would only cost the user time."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {"opencv-python": "cv2", "scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "wav2lip_hq").rglob("*.py"))
+    for line in project["dependencies"]:
+        package = line.partition(">=")[0]
+        module = names.get(package, package)
+        assert f"import {module}" in code or f"from {module}" in code, f"{package} is a dependency and not imported"
