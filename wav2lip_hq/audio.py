@@ -38,9 +38,14 @@ def load_audio(path: str | os.PathLike[str], rate: int = RATE) -> Array:
 
 def check_audio(wav: Array, name: str, rate: int = RATE) -> Array:
     """``wav`` as mono float32, or InputError saying what is wrong with ``name``."""
-    wav = np.asarray(wav)
-    if wav.ndim == 2:
+    try:
+        wav = np.asarray(wav)
+    except ValueError as error:
+        raise InputError(f"{name}: audio must be one-dimensional samples ({error})") from error
+    if wav.ndim == 2 and wav.size and wav.dtype.kind in "iufb":
         wav = wav.mean(axis=int(np.argmin(wav.shape)))
+    if wav.ndim and wav.dtype.kind not in "iufb":
+        raise InputError(f"{name}: audio must be samples, that is numbers, not {wav.dtype}")
     if wav.ndim != 1:
         raise InputError(f"{name}: audio must be one-dimensional samples, not an array of shape {wav.shape}")
     if np.issubdtype(wav.dtype, np.integer):

@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, run_cli
-from .errors import Wav2LipHQError
+from . import __version__, boundary, run_cli
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
 
@@ -84,13 +82,24 @@ def build_parser() -> argparse.ArgumentParser:
     training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalise"))
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person's footage")
     training_cli.add_personalize(person)
+    _add_debug(parser)
     return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    """--debug is taken wherever it is put: people add it to the end of what they typed before."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+                _add_debug(command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = build_parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         handler = {
             "run": run_cli.run,
             "survey": run_cli.survey,
@@ -103,18 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "train": training_cli.main,
             "personalize": training_cli.personalize_main,
         }[args.command]
-        return handler(args)
-    except Wav2LipHQError as error:
-        if args.debug:
-            raise
-        print(f"wav2lip-hq: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("wav2lip-hq: interrupted; nothing was left under the output's name", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `wav2lip-hq checkpoints list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + getattr(signal, "SIGPIPE", 13)
+        return int(handler(args))
+
+    return boundary.guarded(work, args.debug)
 
 
 # ---- presets, checkpoints, doctor
@@ -208,7 +208,10 @@ def _ask(entry: Any) -> bool:
     if not sys.stdin.isatty():
         print("not a terminal: add --accept to accept the licence", file=sys.stderr)
         return False
-    return input("accept this licence? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("accept this licence? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _list_checkpoints(as_json: bool) -> None:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from . import lookup, options
+from . import documents, lookup, options
 from .engine import Stage, check_wiring
 from .errors import InputError, OptionError
 from .options import suggestion
@@ -41,17 +39,19 @@ def preset_names() -> list[str]:
 
 def read_preset(preset: str | os.PathLike[str]) -> Preset:
     """A packaged preset by name, or a YAML file. Raises OptionError and InputError."""
+    if not isinstance(preset, (str, os.PathLike)):
+        raise OptionError(f"a preset is a name or a file, not {options.shown(preset)}")
     name = os.fspath(preset)
-    path = next((f / f"{name}.yaml" for f in folders() if (f / f"{name}.yaml").is_file()), None)
+    path = next((f / f"{name}.yaml" for f in folders() if os.path.isfile(f / f"{name}.yaml")), None)
     if path is None:
         path = Path(name)
         if path.suffix.lower() not in (".yaml", ".yml"):
-            raise OptionError(f"unknown preset '{name}'{suggestion(name, preset_names())}")
-        if not path.is_file():
+            raise OptionError(f"unknown preset '{name[:100]}'{suggestion(name, preset_names())}")
+        if not os.path.isfile(path):
             raise InputError(f"preset file {path} does not exist")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raw = documents.read(path)
+    except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a readable YAML file: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("stages"), list):
         raise OptionError(f"{path}: a preset is 'description' and a list of 'stages'")
@@ -69,9 +69,11 @@ def _stage(item: Any, path: Path | str) -> Stage:
     if isinstance(item, str):
         item = {"stage": item}
     if not isinstance(item, dict) or "stage" not in item:
-        raise OptionError(f"{path}: each stage is a name or a mapping with 'stage', not {item!r}")
+        raise OptionError(f"{path}: each stage is a name or a mapping with 'stage', not {options.shown(item)}")
     values = dict(item)
-    name = str(values.pop("stage"))
+    name = values.pop("stage")
+    if not isinstance(name, str):
+        raise OptionError(f"{path}: a stage's name is text, not {options.shown(name)}")
     try:
         return make_stage(name, values)
     except OptionError as error:
@@ -82,8 +84,8 @@ def parse_stage(text: str) -> Stage:
     """A stage as one writes it on the command line: a name, ``module:Class``, or a mapping with options, as in YAML
     presets: ``{stage: mymodule:Mask, softness: 3}``. Raises OptionError."""
     try:
-        item = yaml.safe_load(text) if text.lstrip().startswith("{") else text.strip()
-    except yaml.YAMLError as error:
+        item = documents.parse(text) if text.lstrip().startswith("{") else text.strip()
+    except ValueError as error:
         raise OptionError(
             f"'{text}' is neither a stage's name nor a mapping like {{stage: NAME, option: 1}}"
         ) from error
@@ -129,6 +131,8 @@ def set_options(stages: Sequence[Stage], settings: Sequence[str]) -> tuple[Stage
     last of two for one option counts. A stage that occurs twice is changed everywhere. Raises OptionError."""
     wanted: dict[str, dict[str, str]] = {}
     for setting in settings:
+        if not isinstance(setting, str):
+            raise OptionError(f"a setting is text like stage.option=value, not {options.shown(setting)}")
         target, sign, text = setting.partition("=")
         name, dot, option = target.strip().partition(".")
         if not sign or not dot:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import options
-from .errors import StageError, Wav2LipHQError, WiringError
+from .errors import OutOfMemory, StageError, Wav2LipHQError, WiringError, ran_out
 from .types import Chunk, Faces
 
 if TYPE_CHECKING:
@@ -139,6 +139,10 @@ def _named(stage: Stage) -> Iterator[None]:
     except (Wav2LipHQError, GeneratorExit, KeyboardInterrupt):
         raise
     except Exception as error:
+        if ran_out(error):
+            raise OutOfMemory(
+                f"stage '{stage.name}' ran out of memory; close other programs, or use smaller footage"
+            ) from error
         raise StageError(f"stage '{stage.name}' failed: {type(error).__name__}: {error}") from error
 
 

@@ -62,6 +62,29 @@ class StageError(Wav2LipHQError, RuntimeError):
 
 
 class OutOfMemory(Wav2LipHQError, MemoryError):
-    """Even a batch of one does not fit in the device's memory."""
+    """The computer's or the device's memory does not suffice, not even for a batch of one."""
 
     exit_code = 8
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "cannot allocate memory",
+    "can't allocate memory",
+    "unable to allocate",
+    "insufficient memory",
+    "not enough memory",
+    "bad_alloc",
+    "can't start new thread",
+)
+
+
+def ran_out(error: BaseException | None) -> bool:
+    """Whether an error, or one it came of, says that there was no memory left: libraries have many words for that."""
+    for _ in range(20):
+        if error is None:
+            return False
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -58,7 +58,7 @@ def _module(name: str, reference: str) -> Any:
                 f"'{reference}': there is no module '{error.name}', neither installed nor in {here}"
             ) from error
         raise OptionError(f"'{reference}': its module needs '{error.name}', which is not installed") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OptionError(f"'{reference}': its module fails ({type(error).__name__}: {error})") from error
 
 

@@ -69,7 +69,10 @@ class Rule:
             return value in self.choices
         if isinstance(value, bool) or not isinstance(value, Real):
             return True
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            return False
         if math.isnan(number) or (self.finite and math.isinf(number)):
             return not self.finite
         return (
@@ -192,10 +195,19 @@ def plain(value: Any) -> str:
     return str(value) if value != "" else '""'
 
 
+def shown(value: Any) -> str:
+    """A value that was given, in a message: short, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - somebody's own object
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """ "; did you mean 'restore'?" or the list of what there is."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
+    close = difflib.get_close_matches(word[:100], names, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; there is {', '.join(names)}"
 
 
@@ -242,6 +254,8 @@ def known(kind: Any, names: Iterable[str], label: str | None = None) -> None:
     """Raise OptionError for the first of ``names`` that is no option of the dataclass."""
     there = [f.name for f in dataclasses.fields(kind) if f.init]
     for name in names:
+        if not isinstance(name, str):
+            raise OptionError(f"{_label(kind) if label is None else label}{shown(name)}: an option's name is text")
         if name not in there:
             label = _label(kind) if label is None else label
             whose = f"'{label.rstrip('.')}' has" if label.strip(". ") else "there is"
@@ -258,13 +272,13 @@ def _checked(kind: type, name: str, value: Any, label: str, *, parse: bool) -> A
     expected, said = hints(kind)[name], rule(next(f for f in dataclasses.fields(kind) if f.name == name))
     found = as_type(value, expected, parse)
     if found is NOTHING:
-        raise OptionError(f"{label}{name} is {type_text(expected)}, not {value!r}")
+        raise OptionError(f"{label}{name} is {type_text(expected)}, not {shown(value)}")
     if not said.accepts(found):
         near = ""
         if said.choices and isinstance(found, str):
             close = difflib.get_close_matches(found, [str(c) for c in said.choices], n=1)
             near = f"; did you mean '{close[0]}'?" if close else ""
-        raise OptionError(f"{label}{name} is {said.allowed or 'a finite number'}, not {value!r}{near}")
+        raise OptionError(f"{label}{name} is {said.allowed or 'a finite number'}, not {shown(value)}{near}")
     return found
 
 

@@ -66,7 +66,9 @@ class HQPipeline:
         if isinstance(preset, (str, os.PathLike)):
             self.stages: tuple[Stage, ...] = tuple(config.load_preset(preset))
         else:
-            self.stages = tuple(preset)
+            self.stages = tuple(preset) if isinstance(preset, Iterable) else ()
+            if not all(isinstance(s, Stage) for s in self.stages) or not isinstance(preset, Iterable):
+                raise OptionError(f"a preset is a name, a file or a sequence of stages, not {options.shown(preset)}")
         check_wiring(self.stages)
         self.runtime = runtime or Runtime(device, precision, batch_size)
 
@@ -130,7 +132,7 @@ class HQPipeline:
             OptionError: Footage that can be read only once, or stages that do not begin with detect and track.
         """
         chosen = _options(None, changes)
-        with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
+        with video.open_video(face, **chosen.reading) as reader:
             stages = split_stages(self.stages)[0]
             if not stages or reader.once:
                 raise OptionError("only footage that can be read again, through stages that find faces, is surveyed")
@@ -182,17 +184,23 @@ class HQPipeline:
         *,
         keep: Iterable[str] = (),
         on_survey: Progress | None = None,
+        prepared: bool = True,
     ) -> Iterator[Session]:
-        with video.open_video(face, fps=chosen.fps, deinterlace=chosen.deinterlace) as reader:
-            voices = self._voices(given)
-            if survey is None and chosen.survey:
-                survey = load_survey(chosen.survey)
-                belongs(survey, reader.info.path, chosen.survey)
-            session = Session(reader, voices, chosen, self.runtime, keep=keep)
-            session.prepare(survey, on_survey)
-            if chosen.sync_offset == "auto":
-                session.sync_offset = self.trial(session)
+        """prepared: whether it may be rendered at once; otherwise ``_prepare`` is for the caller to call."""
+        with video.open_video(face, **chosen.reading) as reader:
+            session = Session(reader, self._voices(given), chosen, self.runtime, keep=keep)
+            if prepared:
+                self._prepare(session, survey, on_survey)
             yield session
+
+    def _prepare(self, session: Session, survey: Survey | None, on_survey: Progress | None) -> None:
+        chosen = session.options
+        if survey is None and chosen.survey:
+            survey = load_survey(chosen.survey)
+            belongs(survey, session.reader.info.path, chosen.survey)
+        session.prepare(survey, on_survey)
+        if chosen.sync_offset == "auto":
+            session.sync_offset = self.trial(session)
 
     def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
         """One voice, or one a face."""
@@ -246,12 +254,11 @@ class HQPipeline:
         chosen = _options(run, changes)
         began = time.perf_counter()
         codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
-        with self._session(face, audio, chosen, survey, on_survey=on_survey) as session:
+        with self._session(face, audio, chosen, prepared=False) as session:
             if chosen.compare and session.reader.once:
                 raise OptionError("compare needs footage that can be read again, not an iterator")
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
-            meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
             with video.VideoWriter(
                 output,
@@ -264,7 +271,9 @@ class HQPipeline:
                 until=until,
                 mark=chosen.mark,
                 size=(info.width * 2, info.height) if chosen.compare else None,
-            ) as writer:
+            ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
+                self._prepare(session, survey, on_survey)
+                meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
                 stream = session.chunks()
                 try:
                     for chunk in _beside(stream, session) if chosen.compare else stream:
@@ -439,8 +448,10 @@ def load_speech(given: Audio) -> Speech:
     if isinstance(given, tuple):
         import librosa
 
+        if len(given) != 2:
+            raise InputError("speech from memory is a pair: samples, and how many there are in a second")
         samples, rate = given
-        wav = audio.check_audio(samples, "the audio array", int(rate))
+        wav = audio.check_audio(samples, "the audio array", video.check_rate(rate, "the audio array"))
         if rate != audio.RATE:
             wav = librosa.resample(wav, orig_sr=rate, target_sr=audio.RATE)
         return Speech(wav)

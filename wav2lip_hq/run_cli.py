@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from . import options
 from .errors import OptionError
+from .places import check_target
 from .run_options import RunOptions
 
-EXIT_CODES = """exit codes: 0 done, 2 wrong option, 3 unusable input, 4 unusable output, 5 checkpoint missing or
-damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted
+PREVIEWS = 100
+EXIT_CODES = """exit codes: 0 done, 1 something nobody foresaw, 2 wrong option, 3 unusable input, 4 unusable output,
+5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted
 
 For many clips, or hours of work: wav2lip-hq batch (docs/batch.md)."""
 
@@ -67,7 +70,10 @@ def _run_arguments(parser: argparse.ArgumentParser, names: tuple[str, ...] = ())
 
 def _run_options(args: argparse.Namespace) -> RunOptions:
     given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(RunOptions)}
-    return options.make(RunOptions, {n: v for n, v in given.items() if v is not None}, label="--")
+    try:
+        return options.make(RunOptions, {n: v for n, v in given.items() if v is not None}, label="--")
+    except OptionError as error:  # names as they are typed: --sync-offset
+        raise OptionError(re.sub(r"^--\w+", lambda name: name[0].replace("_", "-"), str(error))) from error
 
 
 def add_run(commands: Any) -> None:
@@ -103,7 +109,7 @@ def add_survey(commands: Any) -> None:
     one.add_argument("--out", type=Path, help="file to write (default: FACE.survey.npz)")
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")
     _pipeline_arguments(one)
-    _run_arguments(one, ("fps", "deinterlace"))
+    _run_arguments(one, ("fps", "deinterlace", "max_megapixels", "playlists"))
 
 
 def add_demo(commands: Any) -> None:
@@ -199,6 +205,10 @@ def _speech(args: argparse.Namespace) -> Any:
 def run(args: argparse.Namespace) -> int:
     """``wav2lip-hq run``."""
     speech, chosen = _speech(args), _run_options(args)
+    if args.preview is not None and not 1 <= args.preview <= PREVIEWS:
+        raise OptionError(f"--preview wants the number of frames, from 1 to {PREVIEWS}, not {args.preview}")
+    if args.explain is not None and args.explain < 0:
+        raise OptionError(f"--explain wants the number of a frame, counted from 0, not {args.explain}")
     pipe = pipeline(args)
     if args.preview is not None:
         return _preview(pipe, args, speech, chosen)
@@ -207,7 +217,12 @@ def run(args: argparse.Namespace) -> int:
         report = pipe.run(args.face, speech, args.output, bars.render, on_survey=bars.survey, run=chosen)
     finally:
         bars.close()
-    explained = None if args.explain is None else report.explain(args.explain)
+    explained = None
+    if args.explain is not None:
+        try:
+            explained = report.explain(args.explain)
+        except OptionError as error:  # known only now; the video is there all the same
+            explained = str(error)
     _print_report(report, args.json, explained)
     return 0
 
@@ -215,10 +230,9 @@ def run(args: argparse.Namespace) -> int:
 def _preview(pipe: Any, args: argparse.Namespace, speech: Any, chosen: RunOptions) -> int:
     from .video import write_png
 
-    if args.preview < 1:
-        raise OptionError("--preview wants the number of frames")
-    sheet = pipe.preview(args.face, speech, args.preview, run=chosen)
     path = Path(args.output).with_suffix(".png")
+    check_target(path)
+    sheet = pipe.preview(args.face, speech, args.preview, run=chosen)
     write_png(path, sheet)
     print(f"contact sheet, source above result: {path}")
     return 0
@@ -270,9 +284,11 @@ def survey(args: argparse.Namespace) -> int:
     stem = face.parent / (face.stem if face.suffix else face.name).replace("%", "")
     out = args.out or Path(f"{stem}.survey.npz")
     picture = args.sheet or Path(f"{stem}.survey.png")
+    for path in (out, picture):
+        check_target(path)
     bar = _Bar(args.quiet or args.json, "survey")
     try:
-        made = pipe.survey(args.face, on_progress=bar, fps=chosen.fps, deinterlace=chosen.deinterlace)
+        made = pipe.survey(args.face, on_progress=bar, **chosen.reading)
     finally:
         bar.close()
     surveys.save(made, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import OptionError
 from .options import check, described, option
@@ -43,6 +44,16 @@ class RunOptions:
     fps: float | None = option(
         None, "Frame rate of pictures and arrays; files keep their own (default 25).", above=0, high=1000
     )
+    max_megapixels: float = option(
+        80.0,
+        "Refuse footage and pictures with larger frames, before they are decoded.",
+        unit="megapixels",
+        above=0,
+        high=178,
+    )
+    playlists: bool = option(
+        False, "Let the footage be a playlist (.m3u8, ffconcat, .mpd), which names other files on this machine to read."
+    )
     deinterlace: bool = option(False, "Rebuild full frames of interlaced footage.")
     mark: bool = option(True, "Say in the output's metadata that the lip movement is synthetic.")
     compare: bool = option(False, "Write source and result side by side.")
@@ -54,6 +65,11 @@ class RunOptions:
     sound: str = option(
         "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
     )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What ``video.open_video`` is told."""
+        return {name: getattr(self, name) for name in ("fps", "deinterlace", "max_megapixels", "playlists")}
 
     def __post_init__(self) -> None:
         check(self)

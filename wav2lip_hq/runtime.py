@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checkpoints
-from .errors import OptionError, OutOfMemory
+from .errors import CheckpointError, OptionError, OutOfMemory
 from .models import ARCHS, Arch
 from .types import Array
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+LARGEST_BATCH = 4096
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as torch calls them
 logger = logging.getLogger("wav2lip_hq")
 logger.addHandler(logging.NullHandler())  # warnings are in every report; who wants them elsewhere adds a handler
@@ -143,8 +144,10 @@ class Runtime:
     def __init__(self, device: str = "auto", precision: str = "auto", batch_size: int | None = None) -> None:
         if precision != "auto" and precision not in PRECISIONS:
             raise OptionError(f"unknown precision '{precision}'; choose auto, {', '.join(PRECISIONS)}")
-        if batch_size is not None and batch_size < 1:
-            raise OptionError(f"batch size must be at least 1, not {batch_size}")
+        if batch_size is not None and (type(batch_size) is not int or not 1 <= batch_size <= LARGEST_BATCH):
+            raise OptionError(f"batch size is a whole number from 1 to {LARGEST_BATCH}, not {batch_size!r:.100}")
+        if not isinstance(device, str):
+            raise OptionError(f"a device is a name like cpu or cuda:1, not {device!r:.100}")
         keep_pages()
         self._device = None if device in ("auto", "cpu") else pick_device(device)  # these two are always there
         self._wanted = device
@@ -206,7 +209,12 @@ class Runtime:
     def model(self, name: str | os.PathLike[str], expect: str | tuple[str, ...] | None = None) -> Model:
         """The network of a checkpoint, by registry name or path; loaded once. Raises CheckpointError."""
         key = str(name)
+        wanted = (expect,) if isinstance(expect, str) else expect
         with self._lock:
+            known = self._models.get(key)
+            if known is not None and wanted and known.arch.name not in wanted and known.arch.name in ARCHS:
+                titles = " or ".join(ARCHS[w].title for w in wanted if w in ARCHS)
+                raise CheckpointError(f"{name}: this is a {known.arch.title}, expected a {titles}")
             if key not in self._models:
                 found = checkpoints.load(Path(name) if isinstance(name, os.PathLike) else name, expect)
                 self._models[key] = Model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -13,7 +14,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import yaml
+from . import documents
 
 NOTHING: Any = object()  # "this value is not of that type"
 
@@ -43,8 +44,8 @@ def _readings(value: str, branches: Sequence[Any]) -> list[Any]:
     if any(typing.get_origin(b) in (tuple, list) for b in branches) and not value.lstrip().startswith("["):
         readings.append([part.strip() for part in value.split(",")] if value.strip() else [])
     try:
-        parsed = yaml.safe_load(value) if value.strip() else value
-    except yaml.YAMLError:
+        parsed = documents.parse(value) if value.strip() else value
+    except ValueError:
         parsed = value
     if isinstance(parsed, str):
         try:
@@ -112,8 +113,11 @@ def _fraction(value: Any, parse: bool) -> Any:
     """30, 29.97 or "30000/1001" as a Fraction; infinity and NaN have none."""
     if not isinstance(value, (Real, str)) or (isinstance(value, str) and not parse):
         return NOTHING
+    text = str(value).strip()
+    if len(text) > 40 or len(re.sub(r".*[eE]", "", text)) > 20:  # 1e999999999 would be a number of a billion digits
+        return NOTHING
     try:
-        return Fraction(str(value))
+        return Fraction(text)
     except (ValueError, ZeroDivisionError, OverflowError):
         return NOTHING
 

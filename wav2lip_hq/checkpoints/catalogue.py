@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from .. import documents
 from ..errors import CheckpointError, OptionError
 from .files import atomic, stated_arch
 
@@ -87,11 +86,12 @@ class Registry:
         """From a registry.yaml (default: the project's). Raises CheckpointError if it cannot be used."""
         path = path or _registry_file()
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-            entries = {name: _entry(name, facts) for name, facts in document["checkpoints"].items()}
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: the checkpoint registry cannot be used ({error!r})") from error
-        return cls(entries, document.get("drive", ""))
+            document = documents.read(path)
+            entries = {str(name): _entry(str(name), facts) for name, facts in document["checkpoints"].items()}
+            drive = str(document.get("drive", ""))
+        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: the checkpoint registry cannot be used ({error!r:.300})") from error
+        return cls(entries, drive)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Names under which training code has put the weights, best first: averaged weights before the raw ones.
 WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "net_state_dict", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+LARGEST = 1 << 14  # of the numbers that describe a network: channels, pixels, blocks
 _HALF_LIMIT = 65504.0
 
 
@@ -38,7 +40,7 @@ def stated_arch(path: str | os.PathLike[str]) -> str:
                 return ""
             header = json.loads(head[8:] + stream.read(int.from_bytes(head[:8], "little") - 1))
         return str(header.get("__metadata__", {}).get("arch", ""))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
 
@@ -71,6 +73,7 @@ def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[di
     state = _strip(found)
     if not state:
         raise CheckpointError(f"{path}: there are no weights in it")
+    _reject_absurd(path, state)
     if upcast:
         half = (torch.float16, torch.bfloat16)
         state = {k: v.float() if v.dtype in half else v for k, v in state.items()}
@@ -184,6 +187,15 @@ def _reject_strangers(path: Path, head: bytes) -> None:
         raise CheckpointError(f"{path}: not a checkpoint (neither PyTorch nor safetensors), or damaged at its start")
 
 
+def _reject_absurd(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Names and shapes say how large a network is to be built: none is as large as these."""
+    for name, value in state.items():
+        if any(int(digits[:9]) > LARGEST for digits in re.findall(r"\d+", name, re.ASCII)) or len(name) > 1000:
+            raise CheckpointError(f"{path}: refused, no network has a tensor called '{name[:100]}'")
+        if not value.numel() and max(value.shape) > LARGEST:
+            raise CheckpointError(f"{path}: refused, its tensor '{name[:100]}' has a size but no numbers")
+
+
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
@@ -209,11 +221,7 @@ def _unwrap(path: Path, value: Any) -> dict[str, Any]:
 
 
 def _strip(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    again = True
-    while again and state:
-        again = False
-        for prefix in PREFIXES:
-            if all(key.startswith(prefix) for key in state):
-                state = {key[len(prefix) :]: value for key, value in state.items()}
-                again = True
+    for prefix in PREFIXES * 4:  # wrapped twice is the most that was seen
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key[len(prefix) :]: value for key, value in state.items()}
     return state

@@ -12,7 +12,7 @@ from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS, Arch, build, identify
 from ..options import suggestion
 from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, fitting, locate, registry
-from .files import load_state, sha256
+from .files import LARGEST, load_state, sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,10 +45,7 @@ def load(name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | N
         check_hash(entry, path, digest)
     state, metadata = load_state(path)
     arch, options, card = describe(path, state, metadata, expect)
-    try:
-        module = build(arch.name, **options)
-    except (OptionError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: its own description does not make a network ({error})") from error
+    module = _built(arch, options, state, path)
     _fill(module, state, path, arch)
     name = entry.name if entry is not None else str(name_or_path)
     licence = entry.licence if entry is not None else str(card.get("licence", card.get("license", "")))
@@ -87,7 +84,10 @@ def describe(
 ) -> tuple[Arch, dict[str, Any], dict[str, Any]]:
     """(architecture, builder options, card) of a loaded state dict; raises CheckpointError if it is not ``expect``."""
     card = _json(metadata.get("card"))
-    found = identify(state)
+    try:
+        found = identify(state)
+    except (ValueError, ArithmeticError, IndexError) as error:  # numbers in names and shapes that no network has
+        raise CheckpointError(f"{path}: damaged, its tensors make no network ({str(error)[:200]})") from error
     stated = metadata.get("arch", "")
     if stated in ARCHS and (found is None or found[0] == stated):
         found = (stated, {**(found[1] if found else {}), **_json(metadata.get("options"))})
@@ -143,9 +143,37 @@ def _find(
     return None, path
 
 
+def _built(arch: Arch, options: dict[str, Any], state: dict[str, Tensor], path: Path) -> nn.Module:
+    """The network with random weights. A file's description may ask for one of any size: without memory (on the device
+    "meta") it is built first, to see whether the file's weights are that many."""
+    import torch
+
+    try:
+        if any(isinstance(n, (int, float)) and abs(n) > LARGEST for n in options.values()):
+            raise ValueError(f"a number beyond {LARGEST} in {str(options)[:200]}")
+        if options:  # without them the size is the architecture's own
+            with torch.device("meta"):
+                _compare(build(arch.name, **options), state, path, arch)
+        return build(arch.name, **options)
+    except (OptionError, ValueError, TypeError, ArithmeticError, RuntimeError, KeyError, IndexError) as error:
+        said = str(error)[:200]
+        raise CheckpointError(f"{path}: its own description does not make a network ({said})") from error
+
+
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -> None:
     import torch
 
+    _compare(module, state, path, arch)
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path}: damaged, '{key}' holds NaN or infinite values")
+    expected = module.state_dict()
+    cast = {key: value.to(expected[key].dtype) for key, value in state.items()}
+    module.load_state_dict(cast, strict=False, assign=True)  # no second copy of large networks
+
+
+def _compare(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -> None:
+    """Raise CheckpointError if the state's tensors are not the network's, by name and shape."""
     expected = module.state_dict()
     # Counters that inference never reads, absent from files older than PyTorch 0.4.1.
     lost = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
@@ -157,16 +185,11 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, arch: Arch) -
             if keys:
                 parts.append(f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
         raise CheckpointError(f"{path}: looks like a {arch.title} but does not fit one: tensors {'; '.join(parts)}")
-    for key, value in state.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{path}: damaged, '{key}' holds NaN or infinite values")
-    cast = {key: value.to(expected[key].dtype) for key, value in state.items()}
-    module.load_state_dict(cast, strict=False, assign=True)  # no second copy of large networks
 
 
 def _json(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -95,7 +95,7 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
                 out.pending -= 1
                 continue
             codec = video.check_output(job.output, job.inputs, job.run.codec)
-            with video.open_video(job.face, fps=job.run.fps, deinterlace=job.run.deinterlace) as reader:
+            with video.open_video(job.face, **job.run.reading) as reader:
                 spans = timeline.times(job, reader.info)
                 frames = _speech(job, reader.info, spans, out)
                 out.frames += frames
@@ -196,7 +196,7 @@ def _faces(
 def _trial(job: Job, base: HQPipeline) -> float | None:
     """Frames a second on the job's first frames, survey included, networks loaded."""
     speech = load_speech(job.spans[0].audio)
-    with video.open_video(job.face, fps=job.run.fps) as reader:
+    with video.open_video(job.face, **job.run.reading) as reader:
         frames = np.stack([image for _, image, _ in itertools.islice(iter(reader), TRIAL)])
         rate = float(reader.info.fps)
 

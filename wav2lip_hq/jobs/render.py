@@ -116,7 +116,7 @@ def render(
     for left in folder.glob(".*.part*"):  # of a killed run
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     codec = video.check_output(job.output, job.inputs, job.run.codec)
-    with video.open_video(job.face, fps=job.run.fps, deinterlace=job.run.deinterlace) as reader:
+    with video.open_video(job.face, **job.run.reading) as reader:
         spans = timeline.place(job, reader)
         voices = [
             Voice(placed.speech, pipe.stages, placed.start, str(placed.span.audio))

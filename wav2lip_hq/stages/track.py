@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import cv2
 import numpy as np
 
+from .. import geometry
 from ..engine import Stage
 from ..errors import InputError, OptionError
 from ..options import described, option
 from ..types import Array, Chunk, Faces, Reason
+from ..video import load_image
 from ._appearance import Embedding, appearance, crops, similarity
 from ._cuts import thumbnail
 from ._ranking import SETTLE, Ranking
@@ -113,10 +115,12 @@ class Track(Stage):
         if text in SIDES:
             kind, number = text, "0"
         if kind in ("", *SIDES) and number.isdecimal() and not isinstance(self.faces, bool):
+            if len(number) > 2:
+                raise OptionError(f"track.faces counts from 0 and 99 is the most, not '{text[:40]}'")
             return kind or "largest", int(number)
         raise OptionError(
             "track.faces is largest, all, a number, left-to-right:NUMBER, right-to-left:NUMBER or reference, not "
-            f"'{self.faces}'"
+            f"'{text[:100]}'"
         )
 
     def _tracker(self) -> Tracker:
@@ -233,13 +237,9 @@ class Chooser:
     def _reference(self, options: Track, runtime: Runtime) -> Array:
         """(D,) embedding of the largest face in the reference picture. Raises InputError."""
         path = Path(options.reference).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"{path}: no such reference picture (track.reference)")
-        data = np.fromfile(path, np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None  # any file name; rotated as EXIF says
-        if bgr is None:
-            raise InputError(f"{path}: not a picture that can be read (track.reference)")
-        image = np.ascontiguousarray(bgr[..., ::-1])
+        image = np.ascontiguousarray(geometry.eight_bits(load_image(path)[..., :3]))
         rows = detect_faces(image, runtime, options.detector)
         if not len(rows):
             raise InputError(f"{path}: no face found in the reference picture; use one that shows the face larger")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError, OutputError
 from ..mesh import POINTS
+from ..places import beside, check_target
 from ..types import Array, Faces
 from .shown import Shown, SurveyedTrack
 from .table import Survey
@@ -68,7 +69,8 @@ def save(survey: Survey, path: str | os.PathLike[str]) -> Path:
         "tracks": tracks,
     }
     arrays["header"] = np.frombuffer(json.dumps(header, default=str).encode(), np.uint8)
-    temporary = target.with_name(f".{target.name[:60]}.{os.getpid()}.part")
+    check_target(target)
+    temporary = beside(target)
     try:
         with temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

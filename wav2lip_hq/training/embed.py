@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
-from .. import checkpoints
+from .. import checkpoints, documents
 from ..errors import InputError
 from .tasks import build_task, load_recipe
 
@@ -81,7 +80,7 @@ def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: d
         if not line.startswith("#"):
             break
         comments.append(line[1:].strip())
-    task = yaml.safe_load(recipe).get("task", card.get("task"))
+    task = documents.parse(recipe).get("task", card.get("task"))
     count = sum(p.numel() for p in module.parameters())
     rows = [f"| {key} | {value:.4g} |" for key, value in card.get("figures", {}).items()]
     return "\n".join(

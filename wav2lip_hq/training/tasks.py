@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from .. import documents
 from ..errors import InputError, OptionError
 from ..options import convert, make, suggestion
 from .options.articulation import ArticulationOptions
@@ -78,8 +77,8 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     """
     path = recipe_path(name)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = documents.read(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(raw, dict) or "task" not in raw:
         raise InputError(f"{path} is not a recipe: it has no 'task'")

@@ -5,8 +5,8 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 """
 
 from .join import clock_start, join_videos
-from .reader import VideoReader, open_video
-from .sound import Sound, decode_audio, probe_sound
+from .reader import VideoReader, load_image, open_video
+from .sound import Sound, check_rate, decode_audio, probe_sound
 from .writer import CODECS, VideoWriter, available, check_output, write_png
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "VideoWriter",
     "available",
     "check_output",
+    "check_rate",
     "clock_start",
     "decode_audio",
     "join_videos",
+    "load_image",
     "open_video",
     "probe_sound",
     "write_png",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +25,8 @@ from .sound import _short, open_input, origin
 Frame = tuple[Fraction, Array, Array | None]  # time in seconds, (H, W, 3) uint8 or uint16 RGB, (H, W) alpha or None
 STILLS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = Fraction(25)
+FASTEST = 1000  # frames a second
+MEGAPIXELS = 80.0  # of a frame: more than 8K's 33
 
 
 class VideoReader:
@@ -109,36 +113,55 @@ def open_video(
     *,
     fps: float | Fraction | None = None,
     deinterlace: bool = False,
+    max_megapixels: float = MEGAPIXELS,
+    playlists: bool = False,
 ) -> VideoReader:
     """Open footage.
 
     source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
     uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out);
-    files keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. Raises InputError,
+    files keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. max_megapixels: larger
+    frames are refused before they are decoded. playlists: whether a file may name others to read. Raises InputError,
     OptionError.
     """
-    rate = Fraction(fps).limit_denominator(100_000) if fps is not None else None
-    if rate is not None and rate <= 0:
-        raise OptionError(f"fps must be positive, not {fps}")
+    rate = _given_rate(fps)
     if isinstance(source, np.ndarray):
-        return _array(source, rate or DEFAULT_FPS)
+        return _array(source, rate)
     if not isinstance(source, (str, os.PathLike)):
-        return _iterator(iter(source), rate or DEFAULT_FPS)
+        if isinstance(source, bytes) or not isinstance(source, Iterable):
+            raise InputError(f"footage is a file, an array or an iterator of frames, not {source!r:.100}")
+        return _iterator(iter(source), rate)
     path = Path(os.fspath(source))
-    if path.is_dir():
-        return _images(sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS), str(path), rate or DEFAULT_FPS)
-    if re.search(r"%0?\d*d", path.name) and not path.exists():
-        return _images(_pattern(path), str(path), rate or DEFAULT_FPS)
-    if path.suffix.lower() in STILLS and path.is_file():
-        return _still(path, rate or DEFAULT_FPS)
-    return _file(path, deinterlace)
+    most = max_megapixels
+    if os.path.isdir(path):
+        return _images(sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS), str(path), rate, most)
+    if re.search(r"%0?\d*d", path.name) and not os.path.exists(path):
+        return _images(_pattern(path), str(path), rate, most)
+    if path.suffix.lower() in STILLS and os.path.isfile(path):
+        return _still(path, rate, most)
+    return _file(path, deinterlace, most, playlists)
+
+
+def _given_rate(fps: float | Fraction | None) -> Fraction:
+    if fps is None:
+        return DEFAULT_FPS
+    try:
+        rate = Fraction(fps).limit_denominator(100_000)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"fps is a number, not {fps!r:.100}") from error
+    if not 0 < rate <= FASTEST:
+        raise OptionError(f"fps is more than 0 and at most {FASTEST}, not {fps}")
+    return rate
 
 
 # ---- arrays and images
 
 
 def _check(frame: Array, name: str) -> tuple[Array, Array | None]:
-    frame = np.asarray(frame)
+    try:
+        frame = np.asarray(frame)
+    except ValueError as error:
+        raise InputError(f"{name}: frames must be (H, W, 3) uint8 or uint16 RGB, not {type(frame).__name__}") from error
     if frame.dtype not in (np.uint8, np.uint16) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
         raise InputError(f"{name}: frames must be (H, W, 3) uint8 or uint16 RGB, not {frame.dtype} {frame.shape}")
     if min(frame.shape[:2]) < 2:
@@ -208,8 +231,18 @@ def _pattern(path: Path) -> list[Path]:
     return [found[k] for k in sorted(found)]
 
 
-def load_image(path: Path) -> Array:
-    """(H, W, 3 or 4) uint8 or uint16 RGB(A), turned as its EXIF orientation says. Raises InputError."""
+def check_size(width: int, height: int, name: str, most: float) -> None:
+    """Raise InputError for frames of more than ``most`` megapixels."""
+    if width * height > most * 1e6:
+        raise InputError(
+            f"{name}: frames of {width}x{height} pixels are more than {most:g} megapixels; if that is meant, raise "
+            "max_megapixels"
+        )
+
+
+def load_image(path: Path, most: float = MEGAPIXELS) -> Array:
+    """(H, W, 3 or 4) uint8 or uint16 RGB(A), turned as its EXIF orientation says. most: megapixels that are decoded.
+    Raises InputError."""
     import cv2
 
     try:
@@ -218,7 +251,12 @@ def load_image(path: Path) -> Array:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     if not len(data):
         raise InputError(f"{path} is empty (0 bytes)")
-    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    with _opened(path) as header:  # reads no pixels yet
+        check_size(*header.size, str(path), most)
+    try:
+        raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise InputError(f"{path} is not an image this build can read, or it is damaged") from error
     if raw is None:
         raise InputError(f"{path} is not an image this build can read, or it is damaged")
     if raw.dtype == np.uint8:
@@ -230,32 +268,46 @@ def load_image(path: Path) -> Array:
     return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), cv2.COLOR_BGR2RGB))
 
 
-def _eight_bits(path: Path) -> Array:
-    from PIL import Image, ImageOps
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A picture as Pillow opens it, with Pillow's many errors as one."""
+    from PIL import Image
 
     try:
         with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            alpha = "A" in upright.getbands() or "transparency" in upright.info
-            return np.array(upright.convert("RGBA" if alpha else "RGB"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not an image this build can read, or it is damaged ({error})") from error
+            yield opened
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} has more pixels than any picture that is read: {error}") from error
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error) as error:
+        why = str(error)[:200]
+        raise InputError(f"{path} is not an image this build can read, or it is damaged ({why})") from error
 
 
-def _images(paths: list[Path], name: str, fps: Fraction) -> VideoReader:
+def _eight_bits(path: Path) -> Array:
+    from PIL import ImageOps
+
+    with _opened(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+        alpha = "A" in upright.getbands() or "transparency" in upright.info
+        return np.array(upright.convert("RGBA" if alpha else "RGB"))
+
+
+def _images(paths: list[Path], name: str, fps: Fraction, most: float) -> VideoReader:
     if not paths:
         raise InputError(f"{name} holds no images ({', '.join(sorted(STILLS))})")
-    first = load_image(paths[0])
+    first = load_image(paths[0], most)
 
     def make(_: VideoReader) -> Iterator[Frame]:
         for n, path in enumerate(paths):
-            yield (n / fps, *_same(_check(load_image(path), str(path)), first, str(path)))
+            yield (n / fps, *_same(_check(load_image(path, most), str(path)), first, str(path)))
 
     return VideoReader(_info(first, fps, name, len(paths), codec="images"), make)
 
 
-def _still(path: Path, fps: Fraction) -> VideoReader:
-    image = load_image(path)
+def _still(path: Path, fps: Fraction, most: float) -> VideoReader:
+    image = load_image(path, most)
     frame, alpha = _check(image, str(path))
 
     def make(_: VideoReader) -> Iterator[Frame]:
@@ -267,23 +319,26 @@ def _still(path: Path, fps: Fraction) -> VideoReader:
 # ---- video files
 
 
-def _file(path: Path, deinterlace: bool) -> VideoReader:
+def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoReader:
     name = str(path)
-    with open_input(name) as container:
+    with open_input(name, playlists) as container:
         indexed = container.format.name != "mpeg"  # program streams have no index: seeking lands anywhere
         if not container.streams.video:
             raise InputError(f"{name} has no video stream; give footage or a picture as the face")
         stream = container.streams.video[0]
         context = stream.codec_context
         zero = origin(container)
+        check_size(context.width, context.height, name, most)
+        context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may say something else
         try:
             first = next(container.decode(stream), None)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             raise InputError(f"{name}: the video cannot be decoded, it is damaged ({_short(error)})") from error
         if first is None:
             raise InputError(f"{name} holds no decodable video frame; it is truncated or damaged")
-        turn = first.rotation % 360
-        average = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+        turn = round(first.rotation / 90) * 90 % 360
+        rates = (stream.average_rate, stream.guessed_rate, DEFAULT_FPS)
+        average = next(r for r in rates if r is not None and 0 < r <= FASTEST)
         base = stream.base_rate or average
         duration = stream.duration * stream.time_base if stream.duration else None
         if duration is None and container.duration:
@@ -317,10 +372,10 @@ def _file(path: Path, deinterlace: bool) -> VideoReader:
     info = replace(info, interlaced=info.interlaced and not deinterlace)
 
     def make(reader: VideoReader) -> Iterator[Frame]:
-        return _decode(reader, name, info, zero, turn, deinterlace)
+        return _decode(reader, name, info, zero, turn, deinterlace, most, playlists)
 
     def seek(reader: VideoReader, time: Fraction) -> Iterator[Frame]:
-        return _decode(reader, name, info, zero, turn, deinterlace, time)
+        return _decode(reader, name, info, zero, turn, deinterlace, most, playlists, time)
 
     return VideoReader(info, make, seek=seek if indexed else None)
 
@@ -332,6 +387,8 @@ def _decode(
     zero: Fraction,
     turn: int,
     deinterlace: bool,
+    most: float,
+    playlists: bool,
     start: Fraction = Fraction(0),
 ) -> Iterator[Frame]:
     deep = info.bit_depth > 8
@@ -340,8 +397,9 @@ def _decode(
     rgb = info.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal", "gray"))
     last: Fraction | None = None
     size: tuple[int, int] | None = None
-    with open_input(name) as container:
+    with open_input(name, playlists) as container:
         stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(round(most * 1e6))}
         stream.thread_type = "AUTO"
         if start > 0:  # to the key frame before it
             container.seek(int((start + zero) / stream.time_base), stream=stream, backward=True)

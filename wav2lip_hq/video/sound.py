@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from functools import cache
+from numbers import Integral
 from typing import Any
 
 import av
@@ -25,24 +26,52 @@ COPYABLE = {
 }
 ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
+SLOWEST, FASTEST = 2000, 768_000  # samples a second
+LONGEST = 12 * 3600  # seconds of sound that are held in memory
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
-def open_input(path: str | os.PathLike[str], **options: Any) -> Any:
-    """av.open for reading, with errors a person understands."""
+# Formats that read other files or devices than the one that is opened.
+POINTING = {
+    "hls", "concat", "dash", "imf", "image2", "sdp", "rtsp", "rtp", "sap", "webm_dash_manifest", "vobsub", "avisynth",
+    "vapoursynth", "lavfi", "dvdvideo", "tty", "v4l2", "fbdev", "alsa", "pulse", "jack", "oss", "sndio", "x11grab",
+    "xcbgrab", "kmsgrab", "iec61883", "libcdio", "decklink", "openal", "libdc1394", "dshow", "gdigrab", "avfoundation",
+}  # fmt: skip
+PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml")
+
+
+@cache
+def _formats() -> str:
+    """Names of all formats that read one file alone, as FFmpeg wants them."""
+    return ",".join(sorted(av.formats_available - POINTING))
+
+
+def open_input(path: str | os.PathLike[str], playlists: bool = False) -> Any:
+    """av.open for reading, with errors a person understands. playlists: whether the file may name others to read; never
+    from a network."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"a media file is given by its name, not as {path!r:.100}")
     name = os.fspath(path)
-    file = Path(name)
-    if not file.exists():
+    if not os.path.exists(name):
         raise InputError(f"{name} does not exist")
-    if file.is_dir():
+    if os.path.isdir(name):
         raise InputError(f"{name} is a folder, not a media file")
     if not os.access(name, os.R_OK):
         raise InputError(f"{name} cannot be read (permission denied)")
-    if file.stat().st_size == 0:
+    if not os.path.isfile(name):
+        raise InputError(f"{name} is a pipe or a device, not a file; save what comes out of it first")
+    with open(name, "rb") as file:
+        head = file.read(500).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head and not os.path.getsize(name):
         raise InputError(f"{name} is empty (0 bytes)")
+    if head.startswith(PLAYLISTS) and not playlists:
+        raise InputError(f"{name} is a playlist, which names other files to read; if that is meant, add --playlists")
+    options = {"protocol_whitelist": "file,crypto,data"}
+    if not playlists:
+        options["format_whitelist"] = _formats()
     try:
         # "file:" keeps names with colons or percent signs from being read as protocols or patterns.
-        return av.open(f"file:{name}", **options)
+        return av.open(f"file:{name}", options=options)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         raise InputError(
             f"{name} is not a media file this build can read, or it is damaged ({_short(error)})"
@@ -65,6 +94,14 @@ def origin(container: Any) -> Fraction:
     return start if start > Fraction(1, 4) else Fraction(0)
 
 
+def check_rate(rate: Any, name: str) -> int:
+    """``rate`` as whole samples a second. Raises InputError for one that no sound has: at the rate of speech, a few of
+    its samples would become hours."""
+    if isinstance(rate, bool) or not isinstance(rate, Integral) or not SLOWEST <= rate <= FASTEST:
+        raise InputError(f"{name}: a rate of {rate!r:.100} samples a second; sound has {SLOWEST} to {FASTEST}")
+    return int(rate)
+
+
 def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = "mono") -> Array:
     """First audio stream as (n,) float32 at ``rate`` Hz from time zero of the file ((n, 2) for the layout "stereo");
     see ``audio.load_audio``."""
@@ -73,6 +110,8 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
             raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
         stream = container.streams.audio[0]
         zero = origin(container)
+        check_rate(stream.codec_context.sample_rate, os.fspath(path))
+        count = 0
         resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
         parts: list[Array] = []
         first: Fraction | None = None
@@ -80,8 +119,15 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
             for frame in container.decode(stream):
                 if first is None:
                     first = (frame.pts * frame.time_base if frame.pts is not None else zero) - zero
-                parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-        except av.FFmpegError as error:
+                made = [out.to_ndarray()[0] for out in resampler.resample(frame)]
+                count += sum(len(part) for part in made)
+                if max(abs(first), Fraction(count, rate)) > LONGEST * (2 if layout == "stereo" else 1):
+                    hours = LONGEST // 3600
+                    raise InputError(f"{os.fspath(path)}: more than {hours} hours of sound; cut it into parts")
+                parts += made
+        except InputError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
             if not parts:
                 raise InputError(f"{os.fspath(path)}: the audio cannot be decoded ({_short(error)})") from error
         if first is None:

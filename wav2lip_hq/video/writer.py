@@ -17,7 +17,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
-from ..errors import OptionError, OutputError
+from ..errors import OptionError, OutputError, Wav2LipHQError
+from ..places import beside, check_target
 from ..types import Array, VideoInfo
 from . import color
 from .sound import Sound, Track
@@ -96,8 +97,11 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     Raises OptionError (unknown codec, wrong ending) and OutputError (no such folder, read-only, disk full, equal to an
     input, a folder in the way).
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise OutputError(f"the output is a file's name, not {path!r:.100}")
     target = Path(os.fspath(path))
     name = pick_codec(codec, target)
+    check_target(target)
     folder = target.absolute().parent
     if not folder.is_dir():
         raise OutputError(f"{folder} does not exist; create the folder first")
@@ -144,7 +148,7 @@ class VideoWriter:
         self.codec = check_output(self.path, [], codec)
         self.info = info
         self.width, self.height = size or (info.width, info.height)
-        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
+        self._temporary = beside(self.path)
         self.written = 0
         self.last_pts: Fraction | None = None
         self._error: BaseException | None = None
@@ -158,7 +162,7 @@ class VideoWriter:
                 self._open(crf, preset, pix_fmt, sound, until, mark)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._remove()
-            if isinstance(error, (OutputError, OptionError)):
+            if isinstance(error, Wav2LipHQError):
                 raise
             raise OutputError(f"{self.path} cannot be written as {self.codec}: {error}") from error
         except BaseException:
@@ -222,6 +226,7 @@ class VideoWriter:
         self._stream = stream
         if sound is not None:
             self._track = Track(self._container, suffix, sound, until)
+        self._container.start_encoding()  # what the encoder refuses is known now, not at the first frame
 
     @staticmethod
     def _clock(info: VideoInfo) -> Fraction:
@@ -395,8 +400,9 @@ def write_png(path: str | os.PathLike[str], image: Array) -> None:
     import cv2
 
     target = Path(os.fspath(path))
+    check_target(target)
     done, data = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
-    temporary = target.with_name(f".{target.name}.part")
+    temporary = beside(target)
     try:
         if not done:
             raise OSError("the picture cannot be encoded")

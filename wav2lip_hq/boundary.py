@@ -1,0 +1,99 @@
+"""Between the command line and everything below it: whatever happens becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .errors import OutOfMemory, OutputError, Wav2LipHQError, ran_out
+
+LONGEST = 4000  # characters of a message
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+def guarded(work: Callable[[], int], debug: bool = False) -> int:
+    """The exit code of ``work``. Errors become one line on stderr; with ``debug`` they come through as they are.
+
+    The first Ctrl-C ends the work, a second one lets it tidy up, a third ends the process at once.
+    """
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with _interrupts():
+        try:
+            code = work()
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            _say("interrupted; nothing was left under the output's name")
+            return 130
+        except BrokenPipeError:  # `wav2lip-hq checkpoints list | head`
+            _abandon_stdout()
+            return 128 + getattr(signal, "SIGPIPE", 13)
+        except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, Wav2LipHQError) and error.errno in _FULL:
+                _abandon_stdout()
+            if debug:
+                raise
+            text, code = told(error)
+            _say(text)
+            return code
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """(what is said of an error, exit code)."""
+    text = " ".join(str(error).split()) or "no reason given"
+    if isinstance(error, Wav2LipHQError):
+        return str(error), OutOfMemory.exit_code if ran_out(error) else error.exit_code
+    if ran_out(error):
+        return f"out of memory ({text}); close other programs, or use smaller footage", OutOfMemory.exit_code
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
+    kind = type(error).__name__
+    return f"something nobody foresaw went wrong ({kind}: {text[:500]}); add --debug to see where, and report it", 1
+
+
+def _say(text: str) -> None:
+    """To stderr, without what would move a terminal's cursor or fill its screen."""
+    plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in text[:LONGEST])
+    with contextlib.suppress(OSError, ValueError):
+        print(f"wav2lip-hq: {plain}", file=sys.stderr, flush=True)
+
+
+def _abandon_stdout() -> None:
+    """Nobody reads it any more, or it is full: the interpreter must not fail again when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ctrl-C that does not interrupt the tidying up it has caused."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.default_int_handler:  # somebody else's to decide
+        yield
+        return
+    presses = 0
+
+    def pressed(*_: Any) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            raise KeyboardInterrupt
+        if presses > 2:
+            os._exit(130)
+        _say("tidying up; press Ctrl-C once more to end at once")
+
+    signal.signal(signal.SIGINT, pressed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
