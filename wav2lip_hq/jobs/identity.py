@@ -15,7 +15,7 @@ from ..pipeline import HQPipeline, who
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 2  # raised when the same job would come out differently
+RENDERING = 3  # raised when the same job would come out differently
 
 # Fields that decide nothing about the pictures.
 _ASIDE = {"output", "origin", "metrics"}
