@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from media import write_video
 from talker import talker
 
@@ -132,23 +134,80 @@ def test_json_lines(desk):
     assert jobs.read_jobs(path)[0].output == desk / "a.mp4"
 
 
+GOOD = {"face": "a.mp4", "audio": "a.wav", "output": "a.mp4"}
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
         ({"audio": "a.wav", "output": "a.mp4"}, "'face' is missing"),
         ({"face": "a.mp4", "output": "a.mp4"}, "either 'audio'"),
-        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crff": 3}, "did you mean 'crf'"),
-        ({"face": "a.mp4", "audio": "a.wav", "output": "a.mp4", "crf": "high"}, "crf is int or None"),
-        ({"face": "a.mp4", "audio": "a.wav", "output": "{nobody}.mp4"}, "placeholder"),
-        ({"face": "*.nothing", "audio": "a.wav", "output": "a.mp4"}, "no file matches"),
-        ({"face": "a.mp4", "output": "a.mp4", "segments": [{"in": 1, "audio": "a.wav"}]}, "needs 'out'"),
+        ({**GOOD, "crff": 3}, "did you mean 'crf'"),
+        ({**GOOD, "crf": "high", "fps": float("nan"), "metrics": 3}, "metrics.*crf is int or None.*fps is more than 0"),
+        ({**GOOD, "crf": 10**400}, "crf is out of range"),
+        ({**GOOD, "codec": ["a"]}, "codec is str or None"),
+        ({**GOOD, "preset": 5}, "'preset' should be a valid string"),
+        ({**GOOD, "set": [5]}, "'set' should be"),
+        ({**GOOD, "output": "{nobody}.mp4"}, "placeholder"),
+        ({**GOOD, "output": "{face.nope}"}, "placeholder"),
+        ({**GOOD, "output": "{index:>5000000000}"}, "placeholder"),
+        ({**GOOD, "output": "{"}, "placeholder"),
+        ({**GOOD, "face": "a\0b"}, "no file name can hold"),
+        ({**GOOD, "face": "a" * 300}, "too long"),
+        ({**GOOD, "part_seconds": float("inf")}, "part_seconds is between"),
+        ({**GOOD, "face": "*.nothing"}, "no file matches"),
+        (
+            {"face": "a.mp4", "output": "a.mp4", "segments": [{"in": 1, "audio": "a.wav"}]},
+            "segment 1: 'out' is missing",
+        ),
+        ({"face": "a.mp4", "output": "a.mp4", "segments": [{**GOOD, "in": float("nan"), "out": 2}]}, "finite number"),
+        ({"face": "a.mp4", "output": "a.mp4", "segments": [5]}, "list of fields like 'in: 1.5'"),
+        ({5: 5}, "name of a field"),
         ("a.mp4", "a list of fields"),
+        (GOOD, "job 1 writes the same file"),
     ],
 )
-def test_wrong_job_files_say_where(tmp_path, row, says):
-    with pytest.raises((InputError, OptionError), match=says) as caught:
-        jobs.read_jobs(write_jobs(tmp_path, row))
-    assert "job 1" in str(caught.value)
+def test_a_wrong_row_is_a_fault_of_its_own(tmp_path, row, says):
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump([GOOD, row, {**GOOD, "output": "b.mp4"}], allow_unicode=True))
+    one, wrong, other = jobs.read_jobs(path)
+    assert one.fault == other.fault == "" and wrong.origin == "jobs.yaml: job 2"
+    assert re.search(says, wrong.fault) and "\n" not in wrong.fault
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.yaml", "defaults: [1, 2]\njobs: [{}]", "'defaults' are fields"),
+        ("a.yaml", "defaults: {crff: 1}\njobs: [{}]", "did you mean 'crf'"),
+        ("a.yaml", "defaults: {output: 5\n", "cannot be read"),
+        ("a.yaml", "jobs: 5", "no list of 'jobs'"),
+        ("a.yaml", "5", "no list of 'jobs'"),
+        ("a.yaml", "{1: 2, [3]: 4}", "cannot be read"),
+        ("a.yaml", "- " * 5000, "cannot be read"),
+        ("a.yaml", "a: 2024-99-99", "cannot be read"),
+        ("a.yaml", "a: " + "1" * 5000, "cannot be read"),
+        ("a.yaml", "!!python/object/apply:os.system [ls]", "cannot be read"),
+        ("a.csv", "face,audio\n" + "x" * 200000, "cannot be read"),
+        ("a.yaml", "jobs: [", "cannot be read"),
+    ],
+)
+def test_files_that_are_no_job_files_are_refused(tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises((InputError, OptionError), match=says):
+        jobs.read_jobs(tmp_path / name)
+
+
+def test_a_bad_line_of_json_is_a_fault_of_its_own(tmp_path):
+    (tmp_path / "a.jsonl").write_text("{nonsense\n" + json.dumps(GOOD) + "\n" + "[" * 50000)
+    assert [bool(job.fault) for job in jobs.read_jobs(tmp_path / "a.jsonl")] == [True, False, True]
+
+
+def test_pictures_of_people_and_sound_mixes_lie_beside_the_job_file(tmp_path):
+    row = {**GOOD, "who": "ben.png", "sound": "mix.wav", "output": "{face}-{index:03}.mp4"}
+    (job,) = jobs.read_jobs(write_jobs(tmp_path, row))
+    assert job.spans[0].who == str(tmp_path / "ben.png") and job.run.sound == str(tmp_path / "mix.wav")
+    assert job.output == tmp_path / "a-001.mp4"
 
 
 def test_no_job_file(tmp_path):
@@ -275,22 +334,23 @@ def test_failures_are_told_apart_and_the_rest_goes_on(desk):
         {**good, "preset": "gfpgan", "output": "out/4.mp4"},
         {**good, "set": ["blend.nothing=1"], "output": "out/5.mp4"},
         {**good, "output": "nowhere/6.mp4"},
+        {**good, "preset": 5, "output": "out/7.mp4"},
         good,
     )
     problems = jobs.plan(path)
-    assert len(problems.fatal) == 6 and problems.seconds is not None, problems.text()
+    assert len(problems.fatal) == 7 and problems.seconds is not None, problems.text()
     assert not list((desk / "out").iterdir()), "a plan renders nothing"
     done = jobs.work_here(path)
-    assert done.kinds == {"input": 2, "no face": 1, "checkpoint": 1, "option": 1, "output": 1}
-    assert done.status == {"failed": 6, "done": 1} and done.exit_code == 9
+    assert done.kinds == {"input": 2, "no face": 1, "checkpoint": 1, "option": 2, "output": 1}
+    assert done.status == {"failed": 7, "done": 1} and done.exit_code == 9
     assert sorted(p.name for p in (desk / "out").iterdir()) == ["good.mp4", "good.mp4.json"]
     assert "fetch" in next(r.message for r in done.failures if r.kind == "checkpoint")
 
     shutil.copy(desk / "anna.mp4", desk / "gone.mp4")  # what was missing has come
     assert jobs.work_here(path).status["done"] == 2, "changed inputs are tried again"
-    assert jobs.retry(path) == 5 and jobs.work_here(path).status["failed"] == 5
+    assert jobs.retry(path) == 6 and jobs.work_here(path).status["failed"] == 6
     page = jobs.report(path).read_text()
-    assert page.count("<tr") == 8 and "data:image/png" in page and "no face was found" in page
+    assert page.count("<tr") == 9 and "data:image/png" in page and "no face was found" in page
 
 
 def test_plan_knows_collisions_and_times(desk):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,6 +17,8 @@ from PIL import Image
 
 from wav2lip_hq import video
 from wav2lip_hq.errors import InputError, OptionError, OutputError
+
+ROOT = Path(__file__).parents[1]
 
 
 def read(path, **options):
@@ -279,3 +285,31 @@ def test_no_frame_is_lost_by_starting_in_the_middle_or_going_backwards(tmp_path,
         for at in (0, 1, 17, 30):
             assert [t for t, _, _ in reader.start_at(times[at])] == times[at:]
         assert [t for t, _, _ in reader.backwards(times)] == times[::-1]
+
+
+ENCODING = """
+import hashlib
+from fractions import Fraction
+import numpy as np
+from wav2lip_hq import video
+for width, height, name in ((192, 192, 'o.mp4'), (130, 98, 'o.mp4'), (176, 144, 'o.mkv')):
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 60 * np.sin((x + 3 * n) / 17) + 50 * np.cos((y - 2 * n) / 23) for n in range(16)]
+    frames = np.stack(waves)[..., None] + np.random.default_rng(0).normal(0, 4, (16, height, width, 3))
+    frames = np.clip(frames, 0, 255).astype(np.uint8)
+    with video.VideoWriter(name, video.open_video(frames).info) as writer:
+        for n, frame in enumerate(frames):
+            writer.write(frame, Fraction(n, 25))
+    print(hashlib.sha256(open(name, "rb").read()).hexdigest())
+"""
+
+
+def test_the_same_frames_give_the_same_file_whatever_lay_in_memory(tmp_path):
+    """glibc fills memory it hands out as MALLOC_PERTURB_ says: what reads it before writing it gives another file."""
+    made = set()
+    for fill in ("85", "170"):
+        environment = {**os.environ, "MALLOC_PERTURB_": fill, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", ENCODING]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        made.add(done.stdout)
+    assert len(made) == 1

@@ -32,6 +32,13 @@ from .types import Array, Chunk, Reason, Report
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
 Progress = Callable[[int, int | None], None]
+PICTURES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".bmp",
+)  # endings by which a picture of a person is told from other choices
 TRIAL = 8  # seconds of speech in which the offset is measured for sync_offset = "auto"
 
 
@@ -401,7 +408,7 @@ def _options(run: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
 def who(choice: Any) -> list[str]:
     """Settings that choose a face: "left", "right", a picture of the person, or what ``track.faces`` takes."""
     text = {"left": "left-to-right", "right": "right-to-left"}.get(str(choice), str(choice))
-    if Path(text).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp"):
+    if Path(text).suffix.lower() in PICTURES:
         return ["track.faces=reference", f"track.reference={text}"]
     return [f"track.faces={text}"]
 

@@ -15,10 +15,10 @@ from ..pipeline import HQPipeline, who
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 2  # raised when the same job would come out differently
+RENDERING = 3  # raised when the same job would come out differently
 
 # Fields that decide nothing about the pictures.
-_ASIDE = {"output", "origin", "metrics"}
+_ASIDE = {"output", "origin", "metrics", "fault"}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def settings(job: Job) -> dict[str, Any]:
         if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
-    out["spans"] = [{"in": s.start, "out": s.end, "who": s.who, "set": list(s.set)} for s in job.spans]
+    out["sound"] = Path(job.run.sound).name
+    out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]
     out["suffix"] = job.output.suffix
     return out
 
@@ -78,6 +79,8 @@ def own_code(job: Job, base: HQPipeline, store: Store) -> dict[str, str]:
 def identity(job: Job, base: HQPipeline, store: Store) -> str:
     """64 hex digits. Raises InputError when an input does not exist, OSError when it cannot be read, CheckpointError
     when weights are missing."""
+    if job.fault:
+        return hashlib.sha256(job.fault.encode("utf-8", "backslashreplace")).hexdigest()
     for path in job.inputs:
         if not resolve(path).exists():
             raise InputError(f"{path} does not exist")

@@ -9,16 +9,20 @@ from __future__ import annotations
 import csv
 import glob
 import json
-from dataclasses import dataclass, field, fields
+import os
+import re
+import string
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .. import options
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, Wav2LipHQError
 from ..options import option, suggestion
+from ..pipeline import PICTURES
 from ..run_options import RunOptions
+from . import schema
 
 MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"}
 
@@ -51,6 +55,7 @@ class Job:
     part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
     metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
     origin: str = ""  # where in the job file, for messages
+    fault: str = ""  # why the job cannot be done, known from the job file alone; then it is called by its origin
 
     @property
     def name(self) -> str:
@@ -65,22 +70,23 @@ class Job:
     @property
     def inputs(self) -> list[Path]:
         """Files read: footage, speech, a sound mix."""
+        if self.fault:
+            return []
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
         return list(dict.fromkeys(paths))
 
 
-# A batch measures and surveys in its own way.
-RUN_FIELDS = {f.name for f in fields(RunOptions)} - {"compare", "measure", "survey"}
-JOB_FIELDS = {f.name for f in fields(Job)} - {"spans", "origin", "run"} | {"audio", "who", "segments"} | RUN_FIELDS
-SPAN_FIELDS = {"audio", "in", "out", "who", "set"}
+JOB_ROW = schema.job_row(Job)
+FIELDS = set(schema.names(JOB_ROW))
 
 
 def read_jobs(path: Path | str) -> list[Job]:
-    """All jobs of a file, in its order. Raises InputError (no such file, not readable as what its ending says, a job
-    without a face, audio or output; no jobs at all, unless ``defaults`` give an output for those to come from a watched
-    folder) and OptionError (a field that does not exist); both say where."""
+    """All jobs of a file, in its order. A row that cannot be used (not as the schema says, a glob without a match, the
+    output of an earlier job) is a job with a ``fault``, which fails by itself. Raises InputError (no such file, not
+    readable as what its ending says; no jobs at all, unless ``defaults`` give an output for those to come from a
+    watched folder) and OptionError (defaults that do not exist)."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no job file {path}")
@@ -89,11 +95,26 @@ def read_jobs(path: Path | str) -> list[Job]:
     if found.exists():
         rows += _rows(found)[1]
     jobs: list[Job] = []
+    taken: dict[str, Job] = {}
     for where, row in rows:
-        jobs += _expand({**defaults, **_check(row, JOB_FIELDS, where)}, where, path.resolve().parent, len(jobs))
+        try:
+            for job in _expand(row, defaults, where, path.resolve().parent, len(jobs)):
+                other = taken.setdefault(os.path.realpath(job.output), job)
+                if other is job:
+                    jobs.append(job)
+                else:
+                    jobs.append(_faulty(where, f"{other.origin} writes the same file, {job.output}", job.face))
+        except Wav2LipHQError as error:
+            jobs.append(_faulty(where, str(error)))
+        except (OSError, ValueError) as error:  # a name that no file can have
+            jobs.append(_faulty(where, getattr(error, "strerror", None) or str(error)))
     if not jobs and "output" not in defaults:
         raise InputError(f"{path} holds no jobs")
     return jobs
+
+
+def _faulty(where: str, fault: str, face: str = "") -> Job:
+    return Job("", Path(f"{where} ({face})" if face else where), (), origin=where, fault=fault)
 
 
 def watched(path: Path) -> Path:
@@ -101,44 +122,57 @@ def watched(path: Path) -> Path:
     return path.with_name(f"{path.name}.watched.jsonl")
 
 
-def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Defaults, and rows with where they stand; a row that cannot be read is the error that says so."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
             return {}, _csv(text, path)
         if path.suffix.lower() in (".jsonl", ".ndjson"):
-            lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-            return {}, [(f"{path.name}:{n}", json.loads(line)) for n, line in lines]
+            lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+            return {}, [(f"{path.name}:{n}", _json(line)) for n, line in lines]
         whole = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file") from error
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+    except (yaml.YAMLError, csv.Error, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if isinstance(whole, list):
         whole = {"jobs": whole}
-    if not isinstance(whole, dict) or not isinstance(whole.get("jobs", []), list):
+    if not isinstance(whole, dict) or not isinstance(whole.get("jobs") or [], list):
         raise InputError(f"{path} is not a job file: it has no list of 'jobs'")
     unknown = set(whole) - {"defaults", "jobs"}
     if unknown:
-        raise OptionError(f"{path}: unknown entry '{sorted(unknown)[0]}'; a job file has 'defaults' and 'jobs'")
+        raise OptionError(f"{path}: unknown entry '{min(map(str, unknown))}'; a job file has 'defaults' and 'jobs'")
     defaults = whole.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise OptionError(f"{path}: 'defaults' are fields like 'preset: fast', not {str(defaults)[:80]!r}")
+    for name in defaults:
+        if name not in FIELDS:
+            raise OptionError(f"{path}: defaults: unknown field '{name}'{suggestion(str(name), sorted(FIELDS))}")
     return defaults, [(f"{path.name}: job {n}", row) for n, row in enumerate(whole.get("jobs") or [], 1)]
 
 
-def _csv(text: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return InputError(f"this is not JSON: {error}")
+
+
+def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
     """Rows with ``in`` and ``out`` of one output are the segments of one reel."""
-    rows: list[tuple[str, dict[str, Any]]] = []
+    rows: list[tuple[str, Any]] = []
     reels: dict[tuple[str, str], dict[str, Any]] = {}
     for number, raw in enumerate(csv.DictReader(text.splitlines()), 2):
         row = {k.strip(): v.strip() for k, v in raw.items() if k and isinstance(v, str) and v.strip()}
         if "set" in row:
             row["set"] = row["set"].split()  # type: ignore[assignment]
-        typed = {k: (yaml.safe_load(v) if k not in PLAIN and isinstance(v, str) else v) for k, v in row.items()}
+        typed = {k: (_cell(v) if k not in PLAIN and isinstance(v, str) else v) for k, v in row.items()}
         where = f"{path.name}:{number}"
         if "in" not in row and "out" not in row:
             rows.append((where, typed))
             continue
-        span = {k: typed.pop(k) for k in SPAN_FIELDS - {"set"} if k in typed}
+        span = {k: typed.pop(k) for k in SPAN if k in typed}
         key = (str(typed.get("face")), str(typed.get("output")))
         if key in reels:
             reels[key]["segments"].append(span)
@@ -148,31 +182,19 @@ def _csv(text: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
+SPAN = ("in", "out", "audio", "who")
 PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound"}
 
 
-def _check(row: Any, known: set[str], where: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise OptionError(f"{where}: a job is a list of fields like 'face: clip.mp4', not '{row}'")
-    for key in row:
-        if key not in known:
-            raise OptionError(f"{where}: unknown field '{key}'{suggestion(str(key), sorted(known))}")
-    return row
+def _cell(text: str) -> Any:
+    """What a cell of a table stands for: a number, true or false, else its text."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
 
 
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, dict):
-        return tuple(f"{k}={v}" for k, v in value.items())
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    raise OptionError(f"{where}: 'set' is a list like [restore.strength=0.8], not '{value}'")
-
-
-def _faces(text: str, base: Path, where: str) -> list[str]:
+def _faces(text: str, base: Path) -> list[str]:
     """The clips a face stands for: itself, a glob's matches, a folder's clips (or the folder, if it holds images)."""
     full = text if Path(text).is_absolute() else str(base / text)
     if Path(full).is_dir():
@@ -181,60 +203,54 @@ def _faces(text: str, base: Path, where: str) -> list[str]:
     if any(c in text for c in "*?[") and not Path(full).exists():
         found = sorted(glob.glob(full, recursive=True))
         if not found:
-            raise InputError(f"{where}: no file matches '{text}'")
+            raise InputError(f"no file matches '{text}'")
         return found
     return [full]
 
 
-def _expand(row: Any, where: str, base: Path, index: int) -> list[Job]:
-    row = dict(_check(row, JOB_FIELDS, where))
-    for need in ("face", "output"):
-        if not row.get(need):
-            raise InputError(f"{where}: '{need}' is missing")
-    segments, audio, who = row.pop("segments", None), row.pop("audio", None), str(row.pop("who", "") or "")
-    if bool(segments) == bool(audio):
-        raise InputError(f"{where}: give either 'audio' for the whole clip or 'segments' with their own")
-    settings = _texts(row.pop("set", None), where)
-    face_text, output_text = str(row.pop("face")), str(row.pop("output"))
+def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: int) -> list[Job]:
+    """The jobs that a row stands for. Raises InputError, OptionError, and OSError for names that no file can have."""
+    if isinstance(row, Exception):
+        raise row
+    given = schema.checked(JOB_ROW, {**defaults, **row} if isinstance(row, dict) else row)
+    options = {name: getattr(given, name) for name in given.model_fields_set}
+    run = RunOptions(**{name: value for name, value in options.items() if name in schema.RUN_FIELDS})
+    if run.sound not in ("dub", "source"):
+        run = replace(run, sound=str(base / run.sound))
+    own = {name: options[name] for name in ("preset", "set", "timecode", "part_seconds", "metrics") if name in options}
     jobs = []
-    for number, face in enumerate(_faces(face_text, base, where)):
-        names = {
-            "face": Path(face).stem,
-            "parent": Path(face).parent.name,
-            "index": index + number + 1,
-            "audio": Path(str(audio)).stem if audio else "",
-        }
-
-        def place(text: str, names: dict[str, Any] = names) -> Path:
-            try:
-                filled = text.format(**names)
-            except (KeyError, IndexError, ValueError) as error:
-                known = ", ".join(f"{{{n}}}" for n in names)
-                raise OptionError(f"{where}: '{text}' has a placeholder that is none of {known}") from error
-            return Path(filled) if Path(filled).is_absolute() else base / filled
-
-        if segments:
-            spans = tuple(_span(s, where, place, who) for s in segments)
+    for number, face in enumerate(_faces(given.face, base)):
+        names = {"face": Path(face).stem, "parent": Path(face).parent.name, "index": index + number + 1, "audio": ""}
+        if given.audio:
+            audio = base / _filled(given.audio, names)
+            names["audio"] = audio.stem
+            spans: tuple[Span, ...] = (Span(audio, who=_who(given.who, base)),)
         else:
-            path = place(str(audio))
-            names["audio"] = path.stem
-            spans = (Span(path, who=who),)
-        own = {name: value for name, value in row.items() if name not in RUN_FIELDS}
-        try:
-            run = options.make(RunOptions, {name: row[name] for name in row if name in RUN_FIELDS}, label="")
-            checked = {name: options.convert(Job, name, value, label="") for name, value in own.items()}
-            job = Job(face, place(output_text), spans, set=settings, run=run, origin=where, **checked)
-        except (OptionError, TypeError) as error:
-            raise OptionError(f"{where}: {error}") from error
-        jobs.append(job)
+            spans = tuple(
+                Span(base / _filled(s.audio, names), s.start, s.end, _who(s.who, base) or _who(given.who, base), s.set)
+                for s in given.segments
+            )
+        jobs.append(Job(face, base / _filled(given.output, names), spans, run=run, origin=where, **own))
     return jobs
 
 
-def _span(row: Any, where: str, place: Any, who: str) -> Span:
-    row = _check(row, SPAN_FIELDS, where)
-    for need in ("in", "out", "audio"):
-        if row.get(need) is None:
-            raise InputError(f"{where}: a segment needs '{need}'")
-    return Span(
-        place(str(row["audio"])), row["in"], row["out"], str(row.get("who") or who), _texts(row.get("set"), where)
-    )
+def _who(choice: str | int, base: Path) -> str:
+    """Which face is meant; a picture of it lies where the other inputs lie."""
+    return str(base / str(choice)) if Path(str(choice)).suffix.lower() in PICTURES else str(choice)
+
+
+def _filled(text: str, names: dict[str, Any]) -> str:
+    """Text with its placeholders filled in. Raises OptionError: only names and widths up to 99 are taken, as in
+    ``{index:03}``; attributes and conversions are not."""
+    made = []
+    try:
+        for before, name, width, conversion in string.Formatter().parse(text):
+            made.append(before)
+            if name is not None:
+                if name not in names or conversion or not re.fullmatch(r"\d{0,2}", width or ""):
+                    raise ValueError
+                made.append(format(names[name], width or ""))
+    except ValueError as error:
+        known = ", ".join(f"{{{name}}}" for name in names)
+        raise OptionError(f"'{text[:200]}' has a placeholder that is none of {known}") from error
+    return "".join(made)

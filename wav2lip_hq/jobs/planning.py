@@ -86,6 +86,9 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
     rate: float | None = None
     for job in jobs:
         out.pending += 1
+        if job.fault:
+            out.problems.append(Problem(job.name, job.fault))
+            continue
         try:
             base = HQPipeline(job.preset, runtime=runtime)
             identity.weights(job, base, store)
@@ -112,6 +115,8 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
             out.problems.append(Problem(job.name, str(error)))
         except OSError as error:
             out.problems.append(Problem(job.name, f"{error.filename or job.face}: {error.strerror or error}"))
+        except Exception as error:  # noqa: BLE001 - one bad job must not hide what is wrong with the others
+            out.problems.append(Problem(job.name, f"{type(error).__name__}: {error}"))
     for place, size in needed.values():
         free = shutil.disk_usage(place).free
         if 2.2 * size > free:  # the parts and the joined file exist side by side for a moment
@@ -124,14 +129,10 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
 
 
 def _names(jobs: list[Job], out: Plan) -> None:
-    """Two jobs with one output; an output that is another job's input."""
-    seen: dict[str, Job] = {}
+    """An output that is another job's input."""
     inputs = {os.path.realpath(path): job for job in jobs for path in job.inputs}
     for job in jobs:
         name = os.path.realpath(job.output)
-        if name in seen:
-            out.problems.append(Problem(job.name, f"{job.origin} and {seen[name].origin} would write the same file"))
-        seen.setdefault(name, job)
         if name in inputs and inputs[name] is not job:
             out.problems.append(Problem(job.name, f"the output of {job.origin} is an input of {inputs[name].origin}"))
 

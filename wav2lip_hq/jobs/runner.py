@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, OptionError, Wav2LipHQError
+from ..errors import InputError, OptionError
 from ..pipeline import HQPipeline
 from ..runtime import Runtime
 from . import identity
@@ -134,8 +134,8 @@ def refresh(jobfile: Path) -> None:
             if job.preset not in pipelines:
                 pipelines[job.preset] = HQPipeline(job.preset, runtime=runtime)
             made = identity.identity(job, pipelines[job.preset], store)
-        except (Wav2LipHQError, OSError):
-            continue  # as unusable as it was, or now so: the worker will say it
+        except Exception:  # noqa: BLE001 - as unusable as it was, or now so: the worker will say it
+            continue
         if made != row.identity:
             store.put(job.name, status="pending", identity=made, attempts=0, crashes=0, due=0, batch=None)
 

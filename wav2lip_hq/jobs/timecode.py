@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
 from ..errors import OptionError
 
 _TIMECODE = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;])(\d{2,3})")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+_SECONDS = re.compile(r"-?\d{1,9}(?:\.\d{0,12})?")
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 
 
 def parse_time(value: object, fps: Fraction, start: Fraction = Fraction(0)) -> Fraction:
@@ -19,7 +21,7 @@ def parse_time(value: object, fps: Fraction, start: Fraction = Fraction(0)) -> F
     timecode as seconds (see ``timecode_seconds``), taken off timecodes alone.
     Raises OptionError for anything else, a frame number beyond the rate, a dropped frame, a time before the start.
     """
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise OptionError(f"'{value}' is not a time; write seconds or a timecode like 01:00:10:12")
     if isinstance(value, (int, float, Fraction)):
         seconds = Fraction(value).limit_denominator(1_000_000)
@@ -30,11 +32,10 @@ def parse_time(value: object, fps: Fraction, start: Fraction = Fraction(0)) -> F
         elif match := _CLOCK.fullmatch(text):
             hours, minutes, rest = match.groups()
             seconds = int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(rest)
+        elif _SECONDS.fullmatch(text):
+            seconds = Fraction(text)
         else:
-            try:
-                seconds = Fraction(text)
-            except (ValueError, ZeroDivisionError) as error:
-                raise OptionError(f"'{text}' is not a time; write seconds or a timecode like 01:00:10:12") from error
+            raise OptionError(f"'{text[:80]}' is not a time; write seconds or a timecode like 01:00:10:12")
     if seconds < 0:
         raise OptionError(f"'{value}' lies before the start of the footage")
     return seconds

@@ -124,6 +124,9 @@ class Worker:
         try:
             base = self.pipeline(job.preset)
             made = identity.identity(job, base, self.store)
+            if job.fault:
+                self.store.put(job.name, identity=made)
+                raise OptionError(job.fault)
             if row.status == "done" and row.identity == made and self.intact(job, row):
                 return False
             if row.crashes >= CRASHES:

@@ -14,7 +14,7 @@ import av
 
 from ..errors import OutputError
 from .sound import Sound, Track, open_input
-from .writer import NOTICE, check_output
+from .writer import NOTICE, check_output, container_options
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -85,11 +85,9 @@ def _files(
     until: Fraction | None,
     mark: bool,
 ) -> int:
-    movie = suffix in (".mp4", ".mov", ".m4v")
-    options = {"movflags": "+faststart+write_colr"} if movie else {}
     track: Track | None = None
     count = 0
-    with av.open(f"file:{target}", "w", options=options) as container:
+    with av.open(f"file:{target}", "w", options=container_options(suffix)) as container:
         if mark:
             container.metadata["comment"] = NOTICE
         try:

@@ -23,6 +23,7 @@ from ..types import Array, VideoInfo
 from . import color
 from .sound import Sound, Track
 
+X264_THREADS = 8
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 
 
@@ -120,6 +121,13 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     return name
 
 
+def container_options(suffix: str) -> dict[str, str]:
+    """How a container is written: one that streams where it can, without random numbers in its header."""
+    if suffix in (".mp4", ".mov", ".m4v"):
+        return {"movflags": "+faststart+write_colr"}
+    return {"fflags": "+bitexact"} if suffix == ".mkv" else {}
+
+
 class VideoWriter:
     """Writes frames with their own timestamps. A context manager: leaving it normally completes the file, leaving it by
     an exception removes everything.
@@ -192,12 +200,13 @@ class VideoWriter:
             options["preset"] = preset
         if crf is not None or codec.crf is not None:
             options["crf"] = str(codec.crf if crf is None else crf)
-        if codec.encoder == "libx264" and self.width % 16:
-            # x264's macroblock tree reads beyond the last column of such pictures: the same frames encoded twice differ
-            # (measured with 260 and 264 px, not with 256, 288 or 720). Without it they do not.
-            options["x264-params"] = "mbtree=0"
-        container_options = {"movflags": "+faststart+write_colr"} if suffix in (".mp4", ".mov", ".m4v") else {}
-        self._container = av.open(f"file:{self._temporary}", "w", options=container_options)
+        if codec.encoder == "libx264":
+            # The same frames are to give the same file, on any machine. x264's macroblock tree, where it is written for
+            # AVX, reads memory beyond the last block of a row that nobody has written (the file follows
+            # MALLOC_PERTURB_); in its portable form it does not. How many threads there are decides how frames are cut
+            # up, so that is not left to the number of processors.
+            options["x264-params"] = "cpu-independent=1"
+        self._container = av.open(f"file:{self._temporary}", "w", options=container_options(suffix))
         if mark:
             self._container.metadata["comment"] = NOTICE
         stream = self._container.add_stream(codec.encoder, rate=info.fps.limit_denominator(65535), options=options)
@@ -208,7 +217,7 @@ class VideoWriter:
         except ValueError as error:
             raise OptionError(f"unknown pixel format '{self.pix_fmt}'") from error
         context.time_base = stream.time_base = self._clock(info)
-        context.thread_count = 0
+        context.thread_count = X264_THREADS if codec.encoder == "libx264" else 0
         context.sample_aspect_ratio = info.sample_aspect_ratio
         tags = info.color
         rgb = self.pix_fmt.startswith(("bgr", "gbr", "rgb"))
