@@ -320,3 +320,22 @@ def test_hours_of_a_talking_face_are_summed_up_evenly():
     assert known.closed == pytest.approx(0.05, abs=0.01)  # not the most recent frames alone
     assert known.wide == pytest.approx(0.95, abs=0.01)
     assert known.neutral is not None and known.neutral.max() < 0.05  # closed mouths only
+
+
+def test_other_footage_of_the_person_lends_mouths_and_measure(tmp_path, wav):
+    pipe = watched()
+    here, other = write_video(tmp_path / "here.mp4", clip(10)), write_video(tmp_path / "other.mp4", clip(30))
+    surveys.save(pipe.survey(other), tmp_path / "anna.npz")
+    person = surveys.load(tmp_path / "anna.npz").person
+    alone, told = pipe.survey(here), pipe.survey(here).told(person)
+    number = alone.numbers[0]
+    assert len(told.tracks[number].mouths) == len(alone.tracks[number].mouths) + len(person.mouths)
+    assert told.tracks[number].closed == person.closed
+    with pipe.open(here, wav, person=str(tmp_path / "anna.npz"), keep=("tracks",)) as chunks:
+        facts = next(iter(chunks)).tracks
+        assert facts and all(len(f.mouths) > len(alone.tracks[number].mouths) for f in facts.values())
+    with pytest.raises(InputError, match=r"person .*none\.npz"):
+        pipe.run(here, wav, tmp_path / "out.mp4", person=str(tmp_path / "none.npz"))
+    two = replace(alone, faces=alone.faces.joined(alone.faces))
+    with pytest.raises(OptionError, match="several faces"):
+        two.told(person)

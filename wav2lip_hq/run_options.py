@@ -62,6 +62,11 @@ class RunOptions:
     )
     measure: bool = option(True, "Measure the audio-video offset of the result where a sync network is installed.")
     survey: str = option("", "A survey of this footage, saved before; without it the footage is surveyed first.")
+    person: str = option(
+        "",
+        "A survey of other footage of the same person, a minute of it, say: more mouths to choose from, and how far "
+        "the person opens the mouth.",
+    )
     sound: str = option(
         "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
     )

@@ -18,12 +18,13 @@ import numpy as np
 
 from . import audio, source
 from .engine import Stage, prefetch, run_stages, waited
-from .errors import OptionError
+from .errors import InputError, OptionError
 from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
 from .stages import Track
-from .survey import Survey, survey_footage
+from .survey import Survey, SurveyedTrack, survey_footage
+from .survey import load as load_survey
 from .survey.choice import choose
 from .survey.collector import ADDED, Collector, split_stages
 from .tally import Tally
@@ -82,6 +83,7 @@ class Session:
         self.clock: dict[str, float] = {}
         self.tally = Tally()
         self.surveys: list[Survey | None] = [None] * len(self.voices)
+        self.person: SurveyedTrack | None = None
         self.sync_offset = 0.0  # ms, applied to every voice
         self.more = False  # whether the output goes on after the span that ``chunks`` gave last
 
@@ -100,10 +102,13 @@ class Session:
                 self.runtime.warn(f"{voice.name or 'the audio array'} is silent: the mouth will stay closed")
         if not isinstance(self.options.sync_offset, str):
             self.sync_offset = self.options.sync_offset
+        if self.options.person:
+            self.person = load_person(self.options.person)
         if survey is None and not self.reader.once:
             survey = self.survey(on_survey)
         if survey is not None:
-            self.surveys = [self._chosen(survey, voice) for voice in self.voices]
+            chosen = [self._chosen(survey, voice) for voice in self.voices]
+            self.surveys = [*chosen] if self.person is None else [s.told(self.person) for s in chosen]
 
     @property
     def survey_stages(self) -> tuple[Stage, ...]:
@@ -254,7 +259,16 @@ class Session:
             return run_stages(voice.stages, pictures, self.runtime, keep=self.keep, clock=self.clock)
         given = _given(looks)
         found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
-        return run_stages(makes, _growing(found), self.runtime, keep=self.keep, clock=self.clock, given=given)
+        growing = _growing(found, self.person)
+        return run_stages(makes, growing, self.runtime, keep=self.keep, clock=self.clock, given=given)
+
+
+def load_person(path: str) -> SurveyedTrack:
+    """Who is seen in a saved survey. Raises InputError that names it."""
+    try:
+        return load_survey(path).person
+    except InputError as error:
+        raise InputError(f"person {path}: {error}") from error
 
 
 class _Peekable:
@@ -300,7 +314,7 @@ def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
         yield replace(chunk, faces=faces, left=left, tracks=survey.facts(faces.track.tolist()))
 
 
-def _growing(chunks: Generator[Chunk, None, None]) -> Iterator[Chunk]:
+def _growing(chunks: Generator[Chunk, None, None], person: SurveyedTrack | None) -> Iterator[Chunk]:
     """With what is known of their faces so far and GROWTH frames ahead: for footage that is read only once.
 
     What a frame is told depends on which group of GROWTH frames it is in, not on the size of chunks.
@@ -310,7 +324,8 @@ def _growing(chunks: Generator[Chunk, None, None]) -> Iterator[Chunk]:
 
     def told(chunk: Chunk) -> Chunk:
         numbers = [] if chunk.faces is None or chunk.faces.track is None else chunk.faces.track.tolist()
-        facts = {t: collector.tracks[t].known().facts() for t in sorted(set(numbers)) if t in collector.tracks}
+        known = {t: collector.tracks[t].known() for t in sorted(set(numbers)) if t in collector.tracks}
+        facts = {t: (k if person is None else k.joined(person)).facts() for t, k in known.items()}
         return replace(chunk, tracks={t: f for t, f in facts.items() if f is not None})
 
     try:

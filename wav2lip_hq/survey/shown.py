@@ -10,6 +10,7 @@ import numpy as np
 
 from ..types import Array, Mouths, References, TrackFacts
 
+ELSEWHERE = 1 << 40  # taken from the numbers of frames of other footage: none of them runs on into this one
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
@@ -56,9 +57,27 @@ class SurveyedTrack:
     references: tuple[Shown, ...] = ()
     views: tuple[bytes, ...] = ()  # (112, 112, 3) JPEGs of its first frames
 
+    def joined(self, person: SurveyedTrack) -> SurveyedTrack:
+        """With what other footage of the same person shows: its mouths to choose from, too, and its measure, which
+        this footage may be too short for."""
+        return self if person.neutral is None else _joined(self, person)
+
     def facts(self) -> TrackFacts | None:
         """With pictures unpacked, for the stages; None when nothing is known of the mouth."""
         return None if self.neutral is None else _facts(self)
+
+
+@lru_cache(maxsize=8)  # the same object again and again, so that its pictures are unpacked once
+def _joined(track: SurveyedTrack, person: SurveyedTrack) -> SurveyedTrack:
+    def elsewhere(shown: tuple[Shown, ...]) -> tuple[Shown, ...]:
+        return tuple(replace(s, number=s.number - ELSEWHERE) for s in shown)
+
+    return replace(
+        person,
+        mouths=track.mouths + elsewhere(person.mouths),
+        references=track.references + elsewhere(person.references),
+        views=track.views,
+    )
 
 
 @lru_cache(maxsize=8)  # tracks at a time; unpacked they take 10 MB each

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import geometry, mesh
-from ..errors import OptionError
+from ..errors import InputError, OptionError
 from ..types import Array, Faces, Reason, TrackFacts
 from .shown import SurveyedTrack
 
@@ -80,6 +80,27 @@ class Survey:
         if self.coded is None:
             return self.faces.frame[mine], np.full(len(mine), np.nan)
         return self.faces.frame[mine], mesh.opening(decode_mesh(self.coded[mine], self.faces.take(mine).box))
+
+    @property
+    def person(self) -> SurveyedTrack:
+        """The face that is seen in most frames. Raises InputError when no mouth was seen."""
+        assert self.faces.track is not None
+        known = [t for t in self.faces.track.tolist() if t in self.tracks and self.tracks[t].neutral is not None]
+        if not known:
+            raise InputError("no mouth was seen clearly in that footage")
+        return self.tracks[max(set(known), key=known.count)]
+
+    def told(self, person: SurveyedTrack) -> Survey:
+        """With what other footage of the person shows; see ``SurveyedTrack.joined``. Raises OptionError when several
+        faces of a frame would be that person."""
+        assert self.faces.track is not None
+        if len(np.unique(self.faces.frame)) < len(self.faces.frame):
+            raise OptionError(
+                "the footage shows several faces to dub at a time, and only one can be that person: choose it "
+                "(track.faces, say largest or left-to-right)"
+            )
+        mine = set(self.faces.track.tolist())
+        return replace(self, tracks={t: f.joined(person) if t in mine else f for t, f in self.tracks.items()})
 
     # ---- editing
 
