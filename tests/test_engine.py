@@ -123,7 +123,7 @@ def full(chunk):
         (lambda chunks: (full(c) for n, c in enumerate(chunks) if n != 1), "'broken' returned frames 6"),
         (lambda chunks: (full(c) for n, c in enumerate(chunks) if n < 2), "'broken' lost frames 6"),
         (lambda chunks: (replace(full(c), frames=c.frames[:1]) for c in chunks), "expected frames 0"),
-        (lambda chunks: (c for c in chunks), "promises 'boxes'"),
+        (lambda chunks: (c for c in chunks), "adds 'boxes' but did not"),
         (lambda chunks: (1 / 0 for c in chunks), "'broken' failed: ZeroDivisionError"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The dense landmarks of a face ("mesh"): which point is which, and what is measured from them.
+"""The dense landmarks of a face ("mesh"): indices of its parts, opening and width of the mouth.
 
 A mesh is (N, POINTS, 2) float32: POINTS points of MediaPipe's face mesh (468 points; Kartynnik et al. 2019), listed in
 ``INDICES`` by their number there. Left and right are those of the image: the left eye is the one at the image's left.
