@@ -19,7 +19,8 @@ import torch
 
 from .. import checkpoints
 from ..errors import InputError
-from ..metrics.offset import SHIFTS, peak
+from ..metrics.lipsync import SHIFTS
+from ..metrics.offset import peak
 from . import talking
 from .talking import Clip, Look
 
