@@ -35,7 +35,7 @@ def footage(tmp_path_factory):
     return folder
 
 
-# ---- rulers
+# ---- metrics
 
 
 def test_a_copy_scores_one(frames):
@@ -288,7 +288,7 @@ def test_figures_are_explained():
 
 
 @pytest.mark.slow
-def test_the_rulers_see_what_was_done_to_real_footage(shared, tmp_path):
+def test_metrics_detect_known_changes_of_real_footage(shared, tmp_path):
     """Shifted sound moves the offset by the shift, blur costs SSIM, a copy is perfect, a frozen mouth loses LSE-C."""
     clip = shared("data/talking/opendubbing_english.mp4")
     assert main(["sanity", "--data", str(clip), "--out", str(tmp_path)]) == 0

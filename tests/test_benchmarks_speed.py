@@ -130,7 +130,7 @@ def test_errors_are_human(tmp_path, capsys, monkeypatch):
     for wrong, said in (
         (["--presets"], "nothing to measure"),
         (["--resolutions", "1080p"], "WIDTHxHEIGHT"),
-        (["--batches", "0"], "--batches counts from 1"),
+        (["--batches", "0"], "--batches is at least 1"),
         (["--chain-seconds", "0.1"], "at least 0.2 s"),
         (["--face", str(tmp_path / "none.mp4")], "there is no"),
     ):

@@ -1,4 +1,4 @@
-"""The ruler of mouths on drawn faces: opening, leak, agreement, closure, THEval's lips, paint, occluders."""
+"""Measures of mouths on drawn faces: opening, leak, agreement, closure, THEval's lips, paint, occluders."""
 
 from __future__ import annotations
 
