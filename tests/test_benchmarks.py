@@ -43,7 +43,7 @@ def test_a_copy_scores_one(frames):
     assert ratio(pairs, flicker) == 1 and ratio(pairs, sharpness) == 1
 
 
-def test_blur_and_trembling_are_seen(frames):
+def test_blur_and_jitter_are_detected(frames):
     rng = np.random.default_rng(0)
     blurred = [(f, cv2.GaussianBlur(f, (0, 0), 2)) for f in frames]
     noisy = [(f, np.clip(f + rng.normal(0, 8, f.shape), 0, 255).astype(np.uint8)) for f in frames]
@@ -51,7 +51,7 @@ def test_blur_and_trembling_are_seen(frames):
     assert ratio(noisy, flicker) > 1.5
 
 
-def test_too_little_to_tell(frames):
+def test_too_few_frames_give_no_figure(frames):
     assert ratio([(frames[0], frames[0])], flicker) is None
 
 
@@ -121,7 +121,7 @@ def test_made_pairs_are_seeded_and_the_speech_is_shorter(tmp_path):
     assert len(items.read_pairs(tmp_path / "out" / "list.txt", tmp_path)) == 2
 
 
-def test_nothing_to_judge_is_said(tmp_path, capsys):
+def test_nothing_to_judge_is_an_error(tmp_path, capsys):
     assert main(["quality", "--data", str(tmp_path)]) != 0
     assert "no clips in" in capsys.readouterr().err
     assert main(["quality", "--data", str(tmp_path / "nowhere")]) != 0
