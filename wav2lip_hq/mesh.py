@@ -57,7 +57,7 @@ def eye_distance(mesh: Array) -> Array:
 
 
 def opening(mesh: Array) -> Array:
-    """(N,) mean distance of three pairs of inner-lip points (13-14, 82-87, 312-317) over the distance of the eyes.
+    """(N,) mean distance of three pairs of inner-lip points (13-14, 82-87, 312-317) over the eye distance.
 
     0 = closed; 0.05 is ajar, 0.3 an open vowel.
     """
@@ -67,7 +67,7 @@ def opening(mesh: Array) -> Array:
 
 
 def width(mesh: Array) -> Array:
-    """(N,) distance of the inner corners of the mouth (78, 308) over the distance of the eyes."""
+    """(N,) distance of the inner corners of the mouth (78, 308) over the eye distance."""
     points = np.asarray(mesh, np.float64)
     gap = np.linalg.norm(points[..., _CORNERS[0], :] - points[..., _CORNERS[1], :], axis=-1)
     return np.asarray(gap / eye_distance(points))

@@ -16,7 +16,7 @@ def landmark_distance(made: Array, real: Array) -> float:
     """LMD (Chen et al. 2018): mean distance of mouth landmarks over frames, as a share of the eye distance.
 
     made, real: (T, K, 2) pixel coordinates. Of the five points of a RetinaFace (K = 5: eyes, nose, mouth corners) the
-    mouth corners are compared, in distances of the eyes; otherwise all points, in root mean squares of the real ones.
+    mouth corners are compared, in eye distances; otherwise all points, in root mean squares of the real ones.
     Each frame's mean is subtracted first, so that the position of the head has no influence. >= 0, lower is better, NaN
     for no frames. Raises InputError for different shapes.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
-CLOSED = 0.02  # largest opening that counts as closed, in distances of the eyes
+CLOSED = 0.02  # largest opening that counts as closed, in eye distances
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)

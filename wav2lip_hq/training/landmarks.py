@@ -34,7 +34,7 @@ _CORNERS = mesh.at(78, 308)
 
 class LandmarksTask(Task):
     """Trains the landmark network. ``score`` (lower is better): mean error of the lips plus error of the opening, in
-    distances of the eyes."""
+    eye distances."""
 
     Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
     options: LandmarksOptions
