@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:
-    """--debug is taken wherever it is put: people add it to the end of what they typed before."""
+    """--debug is accepted anywhere: people add it to the end of the last command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

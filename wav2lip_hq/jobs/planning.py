@@ -45,7 +45,7 @@ class Plan:
     jobs: int
     pending: int
     frames: int = 0
-    seconds: float | None = None  # of work, on one worker; None = nothing could be tried
+    seconds: float | None = None  # of work, on one worker; None = no job could be timed
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Plan:
         return [p for p in self.problems if p.fatal]
 
     def text(self) -> str:
-        """For a person."""
+        """As text for a terminal."""
         lines = [f"{'problem' if p.fatal else 'note'}: {p.job}: {p.text}" for p in self.problems]
         took = "unknown" if self.seconds is None else _hours(self.seconds)
         lines.append(

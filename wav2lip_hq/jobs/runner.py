@@ -49,7 +49,7 @@ class Summary:
         return FAILED if self.kinds or self.left else 0
 
     def text(self) -> str:
-        """For a person."""
+        """As text for a terminal."""
         states = ", ".join(f"{n} {name}" for name, n in self.status.items() if n)
         lines = [f"{self.jobs} jobs: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
         for row in self.failures:
