@@ -30,7 +30,7 @@ def load_audio(path: str | os.PathLike[str], rate: int = RATE) -> Array:
     sync. Raises InputError naming the file: missing, not media, no audio stream, empty, shorter than 0.2 s,
     not finite.
     """
-    from .video import decode_audio  # PyAV lives there alone
+    from .video import decode_audio  # PyAV takes long to import
 
     wav = decode_audio(path, rate)
     return check_audio(wav, str(path), rate)

@@ -78,7 +78,7 @@ def _interrupts() -> Iterator[None]:
         yield
         return
     previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.default_int_handler:  # somebody else's to decide
+    if previous is not signal.default_int_handler:  # another handler is installed
         yield
         return
     presses = 0

@@ -67,7 +67,7 @@ class Tally:
 
     @property
     def empty(self) -> int:
-        """Frames of the speech in which nobody was synthesized."""
+        """Frames of the speech in which no face was synthesized."""
         idle = {Reason.BEFORE, Reason.AFTER}
         spoken = _union([(s.first, s.last) for s in self.stretches if s.reason not in idle])
         made = _union([(s.first, s.last) for s in self.stretches if s.reason is None])

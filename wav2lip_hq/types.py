@@ -232,7 +232,7 @@ class Report:
     fps: float  # processed frames per second of wall time
     faces: int  # face instances synthesized
     tracks: int  # faces followed that were synthesized somewhere
-    frames_without_face: int  # frames of the speech in which nobody's mouth was synthesized
+    frames_without_face: int  # frames of the speech in which no mouth was synthesized
     seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "survey", "total"
     peak_memory: int  # bytes of resident memory at its highest
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short

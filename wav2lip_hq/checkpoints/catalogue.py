@@ -33,7 +33,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Variant:
-    """One published file of a checkpoint. ``sha256`` may be a prefix, or empty when nobody is known to have it."""
+    """One published file of a checkpoint. ``sha256`` may be a prefix, or empty if it is not known."""
 
     urls: tuple[str, ...] = ()  # tried in order; "gdrive:ID" is a Google Drive file
     size: int | None = None  # bytes

@@ -177,7 +177,7 @@ def _verify(entry: Entry) -> Check:
 
 
 def first_use(entry: Entry, digest: str, say: Callable[[str], None], replace: bool = False) -> None:
-    """Record the hash of a file whose published one nobody knows, or hold it to the one recorded before."""
+    """Record the hash of a file without a published one, or compare it with the one recorded before."""
     notes = Notes()
     before = notes.trusted(entry.name)
     if before and before != digest and not replace:

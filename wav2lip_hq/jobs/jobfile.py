@@ -29,7 +29,7 @@ MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mx
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of the footage that is to say something else. start, end: times as written (None: the whole footage);
+    """A piece of the footage with speech of its own. start, end: times as written (None: the whole footage);
     who: a choice of face as in ``track.faces``; set: option overrides for this span alone."""
 
     audio: Path
@@ -118,12 +118,12 @@ def _faulty(where: str, fault: str, face: str = "") -> Job:
 
 
 def watched(path: Path) -> Path:
-    """The list beside a job file of what a watched folder added to it."""
+    """The file beside a job file that lists the jobs added from a watched folder."""
     return path.with_name(f"{path.name}.watched.jsonl")
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Defaults, and rows with where they stand; a row that cannot be read is the error that says so."""
+    """Defaults, and (position, row) of each row; the row is an exception if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":

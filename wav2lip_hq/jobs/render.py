@@ -48,7 +48,7 @@ class Part:
     zero: Fraction  # seconds of the output at which its clock begins
     frames: int
     faces: int
-    empty: int  # frames of the speech in which nobody was synthesized
+    empty: int  # frames of the speech in which no face was synthesized
     why: str  # reasons for those
     offset_ms: float | None
     last: bool  # nothing comes after it

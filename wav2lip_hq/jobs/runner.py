@@ -103,7 +103,7 @@ def cancel(jobfile: Path, names: list[str] | None = None) -> int:
 
 
 def chosen(jobs: list[Job], names: list[str] | None) -> list[Job]:
-    """The jobs whose output is called so, by path or file name. Raises OptionError for a name that fits none."""
+    """The jobs with this output, by path or file name. Raises OptionError for a name that fits none."""
     if not names:
         return jobs
     out = []
