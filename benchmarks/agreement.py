@@ -1,4 +1,4 @@
-"""Agreement: do different faces that say the same speech move alike? Real footage of different speech: about 0."""
+"""Agreement: correlation of different faces that say the same speech. About 0 for different speech."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wav2lip_hq.types import Array
 
 def pairs(tasks: Sequence[Any], rows: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
     """Every pair of different people that say the same speech at one frame rate: method, speech, both clips, agreement,
-    and the best within a frame."""
+    and the largest with a lag of up to a frame."""
     said: dict[tuple[str, str], list[Any]] = {}
     for task in tasks:
         if task.trial.setup == "mismatched" and not rows[task.method.name, task.trial.name].get("error"):
@@ -21,12 +21,12 @@ def pairs(tasks: Sequence[Any], rows: dict[tuple[str, str], dict[str, Any]]) -> 
     return [
         {"method": method, "speech": speech, "a": a.trial.label, "b": b.trial.label, **pair}
         for (method, speech), those in said.items()
-        for a, b in _couples(those)
+        for a, b in _different_people(those)
         if (pair := agreement(_kept(a), _kept(b))) is not None
     ]
 
 
-def _couples(those: list[Any]) -> Iterator[tuple[Any, Any]]:
+def _different_people(those: list[Any]) -> Iterator[tuple[Any, Any]]:
     for n, a in enumerate(those):
         yield from ((a, b) for b in those[n + 1 :] if a.trial.person != b.trial.person)
 
@@ -42,7 +42,7 @@ def agreement(a: tuple[Array, Array], b: tuple[Array, Array]) -> dict[str, Any] 
     steps = [float(np.ptp(time)) / (len(time) - 1) if len(time) > 1 else 0.0 for time, _ in (a, b)]
     if not min(steps) or abs(steps[0] / steps[1] - 1) > 0.01:
         return None
-    # Timestamps may tremble, so b is read between its frames where a's times fall there.
+    # Timestamps may have jitter, so b is interpolated at a's times.
     x, y = a[1], np.interp(a[0], *b, left=np.nan, right=np.nan)
     value, near = leakage.correlation(x, y), leakage.lagged(x, y)
     if value is None or near is None:

@@ -1,10 +1,10 @@
-"""The peers' chain: what a user would otherwise assemble from the packages, written the way their scripts run it.
+"""The peers' chain: the pipeline a user would otherwise assemble from the packages, as their scripts do it.
 
 All frames into memory, facexlib's detector on one frame at a time, the generator in batches of 128, then frame by frame
 ``RealESRGANer.enhance`` (composition "wav2lip-hq") or ``GFPGANer.enhance`` ("gfpgan"), a hard paste and
 ``cv2.VideoWriter``. Everything in float32, except RealESRGANer on a GPU, which is run in half precision there.
 
-Wherever it differs from the scripts it is cheaper, so a ratio to it is on the low side:
+Where it differs from the scripts it is cheaper, so ratios to it are conservative:
 
 - detector: RetinaFace with MobileNet 0.25 in place of S3FD, and of ResNet-50 inside GFPGANer;
 - generator, and the parser of "wav2lip-hq": this project's embedded ones, half as wide as the official ones;
@@ -47,7 +47,7 @@ from facexlib.utils import face_restoration_helper
 RESTORERS = {"wav2lip-hq": "rrdbnet", "gfpgan": "gfpgan_clean"}  # composition -> architecture
 BATCH = 128  # of Wav2Lip's inference
 PAD = 10  # px below the box, Wav2Lip's default
-SURE = 0.8  # score, facexlib's default
+THRESHOLD = 0.8  # least score of a face, facexlib's default
 
 
 def random_weights(composition: str, path: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -142,7 +142,7 @@ class Chain:
 
     def _detect(self, frame: Array) -> tuple[int, int, int, int]:
         """The best face's box: left, top, right, bottom."""
-        found = self.detector.detect_faces(frame, SURE)
+        found = self.detector.detect_faces(frame, THRESHOLD)
         if not len(found):
             raise InputError("the chain's detector finds no face in a frame; compare on footage that shows one")
         left, top, right, bottom = (int(v) for v in found[0, :4])
@@ -172,7 +172,7 @@ class Chain:
             return frame
         frame[y1:y2, x1:x2] = cv2.resize(mouth, (x2 - x1, y2 - y1))
         crops, restored, whole = self.gfpgan.enhance(frame, has_aligned=False, only_center_face=True, paste_back=True)
-        if not restored or np.array_equal(crops[0], restored[0]):  # it hides both: the chain would seem fast
+        if not restored or np.array_equal(crops[0], restored[0]):  # it reports neither, and the chain would seem fast
             raise StageError("GFPGANer restored nothing: it found no face with a score of 0.97, or its network failed")
         return np.asarray(whole)
 
@@ -215,7 +215,7 @@ def working_nms() -> Iterator[None]:
     """Give facexlib OpenCV's non-maximum suppression where torchvision's does not work; it takes microseconds."""
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # the packages' deprecations are not ours to mend
+        warnings.simplefilter("ignore")  # the packages' own deprecation warnings
         if not has_nms():
             stack.enter_context(patch.object(retinaface, "py_cpu_nms", _nms))
         yield

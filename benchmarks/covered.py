@@ -1,6 +1,6 @@
-"""The covered set-up: a drawn hand or microphone over the mouth, the clip's own words, and what a tool makes of it.
+"""The covered set-up: a drawn hand or microphone over the mouth, and the clip's own words.
 
-The covered clips lie under OUT/covered, without loss, for tools that are run elsewhere.
+The covered clips are in OUT/covered, losslessly encoded, for tools that are run elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .mouths import Sight
 
 
 def make(clip: Path, kind: str, sight: Sight, real: Mouth, target: Path) -> Path:
-    """The covered clip, made once: the frames of ``sight`` with the occluder over the face's mouth."""
+    """Path of the covered clip, which is made once: the frames of ``sight`` with the occluder over the face's mouth."""
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def make(clip: Path, kind: str, sight: Sight, real: Mouth, target: Path) -> Path
 
 
 def layers(kind: str, sight: Sight, real: Mouth) -> Iterator[Array]:
-    """The occluder of each frame, (H, W, 4) uint8; nothing where no face is seen."""
+    """The occluder of each frame, (H, W, 4) uint8; transparent where no face was detected."""
     rgba = occluder.draw(kind)
     step = float(np.median(np.diff(sight.time))) if len(sight) > 1 else 0.04
     for n, mesh in enumerate(real.mesh):

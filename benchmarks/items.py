@@ -1,4 +1,4 @@
-"""What is judged: pairs of footage and speech, by protocol, and the list files of the papers.
+"""Test items: pairs of footage and speech, by protocol, and the papers' list files.
 
 - reconstruction: a clip says its own words; the result can be compared with the clip.
 - pairs: fixed lists of footage and other people's speech, the speech shorter than the footage (Wav2Lip 2020, 4.2).
@@ -23,8 +23,8 @@ SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac")
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to judge. name: unique within a set, and safe as a file name. own: the speech is the clip's own and in
-    sync, so the result should look like the clip."""
+    """A pair of footage and speech. name: unique within a set, and safe as a file name. own: the speech is the clip's
+    own and in sync, so the result should look like the clip."""
 
     name: str
     video: Path
@@ -35,8 +35,8 @@ class Item:
 def collect(protocol: str, data: Sequence[Path], speech: Path | None = None, pairs: Path | None = None) -> list[Item]:
     """The items of a protocol.
 
-    data: clips, or folders of them; with ``pairs``, the folder its names are relative to. speech: what all clips say
-    instead. Raises InputError when there is nothing to judge, or something named is missing.
+    data: clips, or folders of them; with ``pairs``, the folder its names are relative to. speech: for all clips in
+    place of their own. Raises InputError when there are no items, or a named file is missing.
     """
     if protocol == "pairs" and pairs is None:
         raise InputError("the protocol 'pairs' needs --pairs LIST; make one with `python -m benchmarks pairs`")
@@ -118,7 +118,7 @@ def read_pairs(path: Path, root: Path, order: str = "audio video") -> list[tuple
         if not words:
             continue
         if len(words) != 2:
-            raise InputError(f"{path}, line {number}: two names are wanted ({order}), not '{line.strip()}'")
+            raise InputError(f"{path}, line {number}: expected two names ({order}), not '{line.strip()}'")
         video, audio = words if order == "video audio" else words[::-1]
         out.append((_file(root, video, path, number), _file(root, audio, path, number)))
     if not out:
@@ -160,7 +160,7 @@ def make_pairs(clips: Sequence[Path], count: int, seed: int = 0) -> list[tuple[P
             with open_video(clip) as reader:
                 length = float("inf") if reader.info.still else float(reader.info.duration or 0)
             lengths[clip] = (length, float(load_speech(clip).seconds) if length != float("inf") else float("inf"))
-        except Wav2LipHQError:  # without sound it still is footage; a broken one is neither
+        except Wav2LipHQError:  # a clip without sound is still footage
             lengths[clip] = (lengths.get(clip, (0.0, 0.0))[0], float("inf"))
     possible = [
         (v, a)
@@ -169,10 +169,10 @@ def make_pairs(clips: Sequence[Path], count: int, seed: int = 0) -> list[tuple[P
         if v != a and lengths[a][1] != float("inf") and lengths[a][1] <= lengths[v][0]
     ]
     if not possible:
-        raise InputError("no clip has speech that is shorter than another clip")
+        raise InputError("no clip's speech is shorter than another clip; give more clips, or longer ones")
     rng = random.Random(seed)
     rng.shuffle(possible)
-    # Each video once before any twice.
+    # Use each video once before any twice.
     rounds: dict[Path, int] = {}
     ranked = []
     for video, audio in possible:

@@ -1,8 +1,8 @@
 """``python -m benchmarks quality --protocol leakage``: does the mouth follow the speech, or the footage?
 
-Rows beside what is judged: ``source``, real footage with its own words, what the figures ought to be; ``copy``, the
-footage under other speech, what a tool gets that does nothing; ``codec``, the footage encoded anew, which says what
-figures mean nothing. Like every quality run it goes on where it was stopped.
+Controls beside the methods: ``source``, real footage with its own words, the ideal figures; ``copy``, the unchanged
+footage with other speech, the figures of doing nothing; ``codec``, the footage re-encoded, whose difference to ``copy``
+is noise. Like every quality run, an interrupted one continues.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from .trials import Trial
 COPY, CODEC = "copy", "codec"
 CONTROLS = {SOURCE: ("matched",), COPY: ("mismatched", "silent", "covered"), CODEC: ("mismatched", "covered")}
 CODEC_CRF = 23  # x264's default
-SAID = ("covered", "ring", "leak", "closure", "lip_leak", "amplitude", "jumps", "off_mouth", "lse_c")
+LOGGED = ("covered", "ring", "leak", "closure", "lip_leak", "amplitude", "jumps", "off_mouth", "lse_c")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One trial of one method. lse: whether the sync network is asked as well."""
+    """One trial of one method. lse: whether LSE is measured, too."""
 
     method: Method
     trial: Trial
@@ -70,7 +70,7 @@ class Task:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Judge and write results.md, .csv and .json. Returns 1 when not a single trial could be judged."""
+    """Judge all trials and write results.md, .csv and .json. Returns 1 when every trial failed."""
     mouths.installed()
     found = trials.collect(args.data, args.speech, args.trials, args.setups, args.clips)
     methods = [Method(name) for name in CONTROLS]
@@ -86,12 +86,12 @@ def main(args: argparse.Namespace) -> int:
         if trial.setup in CONTROLS.get(method.name, trials.SETUPS)
     ]
     if not tasks:
-        raise InputError("there is nothing to judge")
+        raise InputError("there is nothing to judge: these methods have no trials in the chosen --setups")
     args.out.mkdir(parents=True, exist_ok=True)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for done, (task, row) in enumerate(quality.run(tasks, args.workers, judge_trial), 1):
         rows[task.method.name, task.trial.name] = row
-        said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in SAID if row.get(k) is not None)
+        said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in LOGGED if row.get(k) is not None)
         print(f"[{done}/{len(tasks)}] {task.method.name} {task.trial.name}: {said}", flush=True)
     ordered = [
         {"method": t.method.name, "clip": t.trial.label, "setup": t.trial.told}
@@ -122,7 +122,7 @@ def prediction(folder: Path, trial: Trial) -> Path:
 
 
 def judge_trial(task: Task) -> dict[str, Any]:
-    """Judge one trial and keep what was found; an error becomes its row."""
+    """Judge one trial and save its row, which is the error if it failed."""
     try:
         wav = task.trial.speech(task.seconds)
         seen = footage(task.trial.clip, task.seconds, task.folder / "footage" / f"{task.trial.label}.npz")
@@ -131,7 +131,7 @@ def judge_trial(task: Task) -> dict[str, Any]:
         row, made = measure(task, wav, *seen)
     except Wav2LipHQError as error:
         return quality.keep(task, {"error": str(error)})
-    except Exception as error:  # a fault of ours or of the file: told, and the others go on
+    except Exception as error:  # reported in the row; other trials continue
         return quality.keep(task, {"error": f"{type(error).__name__}: {error}"})
     task.place.parent.mkdir(parents=True, exist_ok=True)
     np.savez(task.place.with_suffix(".npz"), time=made.time, opening=made.opening, width=made.width)
@@ -139,7 +139,7 @@ def judge_trial(task: Task) -> dict[str, Any]:
 
 
 def footage(clip: Path, seconds: float, kept: Path) -> tuple[mouths.Sight, Mouth]:
-    """Where a clip's face is and what its mouth does; looked for once, then read."""
+    """A clip's face positions and mouth; measured once, then read from ``kept``."""
     stat = clip.stat()
     key = str((str(clip.resolve()), stat.st_size, stat.st_mtime_ns, seconds))
     try:
@@ -164,7 +164,7 @@ def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[d
     sight, real = spoken(sight, real, wav)
     count = len(sight)
     video, facts, when = finished(task, task.trial.clip, wav), observe.Facts(), bilabials(task.trial.sound)
-    if video == task.trial.clip and not task.lse:  # nothing changed: what is known of the footage holds
+    if video == task.trial.clip and not task.lse:  # unchanged footage: its own measurements are the result's
         seen = {"frames": count, "seen": int(real.seen.sum()), "short": 0, "peak": 0.0}
         return seen | figures(real, real, wav, when), real
     times = sight.time.tolist()
@@ -204,10 +204,10 @@ def judge_covered(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> d
 
 
 def figures(made: Mouth, real: Mouth, wav: Array, when: list[float]) -> dict[str, Any]:
-    """What two mouths and the speech say: a row without what needs the pictures."""
+    """The figures of a row that follow from the mouths of result and source and the speech alone."""
     closed = mouth.closed_level(real.opening)
     if closed is None:
-        raise InputError("the mesh saw no face in the source")
+        raise InputError("the face mesh found no face in the source")
     row: dict[str, Any] = {"closed": closed, "leak": leakage.correlation(made.opening, real.opening)}
     if (near := leakage.lagged(real.opening, made.opening)) is not None:
         row["leak_lag"] = near[0]
@@ -251,7 +251,7 @@ def finished(task: Task, clip: Path, wav: Array) -> Path:
 
 
 def encode(clip: Path, target: Path, seconds: float) -> Path:
-    """The first seconds of a clip through H.264 at its encoder's usual quality, done once."""
+    """The first seconds of a clip re-encoded as H.264 at the encoder's default quality, once."""
     if target.exists():
         return target
     part = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")

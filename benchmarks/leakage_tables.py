@@ -1,4 +1,4 @@
-"""Tables of a leakage run: CSV and JSON of every trial, Markdown with one line a method and set-up."""
+"""Tables of a leakage run: CSV and JSON of every trial, Markdown with a line for each method and set-up."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .tables import markdown, show
 
 # column -> (title, better: 1 higher, -1 lower, 0 neither; meaning)
 FIGURES: dict[str, tuple[str, int, str]] = {
-    "leak": ("leak", -1, "correlation of the mouth's opening with the source's; with own words high is right"),
-    "leak_lag": ("leak, a frame's lag", -1, "the same when the result may be a frame early or late"),
-    "closure": ("closed", 1, "share of frames at the clip's own closed level; to be read under silence"),
-    "lip_leak": ("LipLeak", -1, "KeySync: share of the footage's open frames that stay open; for silence"),
-    "amplitude": ("amplitude", 0, "spread of the opening over the person's own; 1 is as lively"),
-    "jumps": ("jumps", 0, "second difference of the opening over the person's own; 1 is as lively, more jumps"),
+    "leak": ("leak", -1, "correlation of the mouth's opening with the source's; for own words high is right"),
+    "leak_lag": ("leak, a frame's lag", -1, "the largest when the result may be a frame early or late"),
+    "closure": ("closed", 1, "share of frames at the clip's own closed level; meant for silence"),
+    "lip_leak": ("LipLeak", -1, "KeySync: share of the footage's open frames that stay open; meant for silence"),
+    "amplitude": ("amplitude", 0, "spread of the opening relative to the person's own; 1 is right"),
+    "jumps": ("jumps", 0, "second difference of the opening relative to the person's own; 1 is right, more is jitter"),
     "bilabial": ("p b m", 1, "share of the p, b and m at which the mouth closes, where the words' times are known"),
     "silent_stability": ("silent stability", 0, "THEval: movement of the lips in pauses; real footage 0.0263"),
     "lip_sync": ("lip sync", 0, "THEval: opening against loudness in speech; real footage 0.2528"),
@@ -67,7 +67,7 @@ class Result:
 
 
 def headline(result: Result) -> list[list[str]]:
-    """What matters first: leak, agreement, silent closure, amplitude, paint."""
+    """The main figures: leak, agreement, silent closure, amplitude, paint."""
     head = ["method", "leak (mean)", "leak (worst)", "agreement", "a frame's lag", "pairs", "silent closure", "LipLeak"]
     table = [[*head, "amplitude", "jumps", "p b m", "off the mouth", "peak", "own words", "clips"]]
     for method in result.methods:
@@ -92,7 +92,7 @@ def _speaking(method: str) -> str:
 
 
 def means(result: Result) -> list[list[str]]:
-    """Every figure, a line a method and set-up."""
+    """All figures, a line for each method and set-up."""
     used = [k for k in FIGURES if any(r.get(k) is not None for r in result.rows)]
     table = [["method", "set-up", *(FIGURES[k][0] for k in used), "clips"]]
     for method in result.methods:
@@ -142,11 +142,10 @@ def _any(result: Result, column: str) -> bool:
 
 
 def notes(result: Result) -> list[str]:
-    """What a reader must know."""
+    """Notes for the reader."""
     out = [
-        "source: real footage with its own words, what the figures ought to be. copy: the footage left as it is under "
-        "other speech. codec: the footage encoded anew (H.264, crf 23): a difference no larger than between codec and "
-        "copy means nothing.",
+        "source: real footage with its own words, the ideal figures. copy: the unchanged footage with other speech. "
+        "codec: the footage re-encoded (H.264, crf 23): differences no larger than between codec and copy are noise.",
         "In brackets: 95 % intervals of the mean by bootstrap, over clips and over pairs. "
         "Pairs of a clip in common are not independent.",
     ]
@@ -154,7 +153,7 @@ def notes(result: Result) -> list[str]:
     if quiet:
         out.append("The mouth does not move at all, its correlations are 0 by convention: " + ", ".join(quiet) + ".")
     if result.judge not in (None, "syncnet_v2"):
-        out.append(f"LSE is read by {result.judge}: it compares with nothing published.")
+        out.append(f"LSE is measured with {result.judge} and does not compare with published figures.")
     return out
 
 

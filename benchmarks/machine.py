@@ -1,4 +1,4 @@
-"""Which machine and which commit a figure belongs to."""
+"""Machine, versions and commit that figures belong to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def facts() -> dict[str, Any]:
 
 
 def sentence() -> str:
-    """The same, for a table's foot."""
+    """``facts`` as a line below a table."""
     f = facts()
     gpu = f["gpu"] or "no GPU"
     return (

@@ -1,8 +1,8 @@
-"""One result judged: a row of figures, a figure for each frame, and pictures to look at.
+"""The measurement of one result: a row of figures, series over frames, and pictures.
 
-Where the figures are taken: ``mouth`` is the middle of the lower half of the face aligned to 512 px, every frame;
+Regions: ``mouth`` is the middle of the lower half of the face aligned to 512 px, every frame;
 ``face`` the whole aligned face and ``frame`` the whole frame, every few frames (they cost more than the synthesis).
-PSNR is cut at 100 dB, so that equal pictures have a mean. The first face of a frame stands for the frame.
+PSNR is limited to 100 dB, so that means are finite. Of several faces in a frame the first is measured.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FIGURES: dict[str, tuple[str, int, str]] = {
     "lse_d": ("LSE-D", -1, "SyncNet distance, see the judge"),
     "lse_c": ("LSE-C", 1, "SyncNet confidence, see the judge"),
     "syncnet": ("SyncNet", 1, "share of frames whose confidence is above 1 (our definition)"),
-    "tss": ("TSS", 1, "steadiness of the framewise confidence, 0 to 1 (our definition)"),
+    "tss": ("TSS", 1, "temporal stability of the framewise confidence, 0 to 1 (our definition)"),
     "offset_ms": ("offset ms", 0, "how late the picture is, in milliseconds; 0 is in sync"),
     "mouth_psnr": ("mouth PSNR", 1, "dB, mouth region against the clip, own speech only"),
     "mouth_ssim": ("mouth SSIM", 1, "mouth region against the clip, own speech only"),
@@ -54,8 +54,8 @@ FIGURES: dict[str, tuple[str, int, str]] = {
     "lpips": ("LPIPS", -1, "AlexNet, aligned face"),
     "lmd": ("LMD", -1, "mouth corners, share of the eye distance, own speech only"),
     "identity": ("identity", 1, "cosine of face embeddings"),
-    "flicker": ("flicker", 0, "second difference of the mouth over the clip's; 1 is as alive as the clip"),
-    "sharpness": ("sharpness", 0, "Laplacian variance of the mouth over the clip's; 1 is as sharp"),
+    "flicker": ("flicker", 0, "second difference of the mouth relative to the clip's; 1 is right"),
+    "sharpness": ("sharpness", 0, "Laplacian variance of the mouth relative to the clip's; 1 is right"),
     "seam": ("seam", -1, "gradient added at the mask's border, 8-bit steps a pixel (presets only)"),
     "outside": ("outside", -1, "largest change outside the mask before encoding, must be 0 (presets only)"),
     "background_psnr": ("background PSNR", 1, "dB, outside the head's box"),
@@ -64,9 +64,9 @@ COUNTS = ("frames", "faces", "no_face", "short", "fps", "peak_mb", "note", "erro
 
 
 @dataclass
-class Ruler:
-    """What figures are taken with. Any of lpips (image, reference) -> float, identity (N, 112, 112, 3) -> (N, D) and
-    features (N, S, S, 3) -> (N, D) may be None: that figure is left out."""
+class Instruments:
+    """The networks that figures are measured with. Any of lpips (image, reference) -> float, identity (N, 112, 112, 3)
+    -> (N, D) and features (N, S, S, 3) -> (N, D) may be None: that figure is left out."""
 
     runtime: Runtime
     detect: Stage
@@ -88,10 +88,10 @@ class Outcome:
     made: Array | None = None
 
 
-def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Facts) -> Outcome:
-    """Judge a result. wav: the driving speech, (n,) float32 16 kHz. own: it should look like the source."""
+def measure(seen: Iterable[Seen], wav: Array, own: bool, tools: Instruments, facts: Facts) -> Outcome:
+    """Measure a result. wav: the driving speech, (n,) float32 16 kHz. own: it should look like the source."""
     means = {name: Mean() for name in FIGURES}
-    meter = OffsetMeter(ruler.runtime, wav)
+    meter = OffsetMeter(tools.runtime, wav)
     sync = Sync(wav)
     mouths: list[tuple[Array, Array]] = []
     faces_kept: list[tuple[Array, Array]] = []  # every FACE_EVERY, smaller
@@ -124,12 +124,12 @@ def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Fa
             similar = ssim(pair[1], pair[0])
             series["time"].append(float(chunk.pts[i]))
             series["mouth_ssim"].append(similar)
-            series["change"].append(_tremble(mouths))
+            series["change"].append(_second_difference(mouths))
             if own:
                 means["mouth_psnr"].add(min(MOST_DB, psnr(pair[1], pair[0])))
                 means["mouth_ssim"].add(similar)
             if number % FACE_EVERY == 0:
-                _face(means, before, after, None if faces.mask is None else faces.mask[n], ruler)
+                _face(means, before, after, None if faces.mask is None else faces.mask[n], tools)
                 small = [cv2.resize(x, (256, 256), interpolation=cv2.INTER_AREA) for x in (before, after)]
                 faces_kept.append((small[0], small[1]))
             if number % FRAME_EVERY == 0:
@@ -149,18 +149,18 @@ def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Fa
     row |= {"flicker": ratio(mouths, flicker), "sharpness": ratio(mouths, sharpness)}
     if masked:
         row["outside"] = outside
-    row |= sync.compute(ruler.runtime, series)
+    row |= sync.compute(tools.runtime, series)
     outcome = Outcome(row, series)
     if faces_kept:
         real, made = (np.stack(x) for x in zip(*faces_kept, strict=True))
         if own:
-            before, after = _landmarks(real, ruler), _landmarks(made, ruler)
+            before, after = _landmarks(real, tools), _landmarks(made, tools)
             seen_in_both = ~(np.isnan(before) | np.isnan(after)).any((1, 2))
             row["lmd"] = landmark_distance(after[seen_in_both], before[seen_in_both])
-        if ruler.identity is not None:
-            row["identity"] = identity_similarity(_arcface(made), _arcface(real), ruler.identity)
-        if ruler.features is not None:
-            outcome.real, outcome.made = ruler.features(real), ruler.features(made)
+        if tools.identity is not None:
+            row["identity"] = identity_similarity(_arcface(made), _arcface(real), tools.identity)
+        if tools.features is not None:
+            outcome.real, outcome.made = tools.features(real), tools.features(made)
     row |= {"peak_mb": peak_memory() >> 20, "note": facts.note or None}
     outcome.row = {k: tidy(v) for k, v in row.items()}
     outcome.sheet = _sheet(columns)
@@ -169,7 +169,7 @@ def measure(seen: Iterable[Seen], wav: Array, own: bool, ruler: Ruler, facts: Fa
 
 
 def tidy(value: Any) -> Any:
-    """A figure as it is kept: rounded; None when it is not a number."""
+    """A figure rounded for storage; None when it is not finite."""
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value
@@ -195,7 +195,7 @@ class Sync:
             self.crops.append(crop)
 
     def compute(self, runtime: Runtime, series: dict[str, list[float]]) -> dict[str, Any]:
-        """LSE and what comes of it; {} when there is no judge or less than two seconds."""
+        """LSE and the figures derived from it; {} without a sync network or two seconds of frames."""
         network = judge()
         if network is None or len(self.crops) < 2 * FPS:
             return {}
@@ -211,11 +211,11 @@ class Sync:
         return figures | {"syncnet": syncnet_score(result.framewise), "tss": tss(result.framewise)}
 
 
-def _face(means: dict[str, Mean], before: Array, after: Array, mask: Array | None, ruler: Ruler) -> None:
+def _face(means: dict[str, Mean], before: Array, after: Array, mask: Array | None, tools: Instruments) -> None:
     means["face_psnr"].add(min(MOST_DB, psnr(after, before)))
     means["face_ssim"].add(ssim(after, before))
-    if ruler.lpips is not None:
-        means["lpips"].add(ruler.lpips(after, before))
+    if tools.lpips is not None:
+        means["lpips"].add(tools.lpips(after, before))
     if mask is not None:
         value = seam(after, before, mask.astype(np.float32) / 255)
         if not math.isnan(value):
@@ -236,7 +236,7 @@ def _frame(means: dict[str, Mean], source: Array, result: Array, box: Array) -> 
 
 
 def _outside(part: Seen) -> int:
-    """Largest change of a pixel that no mask may touch."""
+    """Largest change of a pixel outside all masks."""
     chunk, faces = part.chunk, part.chunk.faces
     assert faces is not None and faces.mask is not None and faces.to512 is not None
     touched = [np.zeros(chunk.frames.shape[1:3], bool) for _ in range(len(chunk))]
@@ -254,13 +254,13 @@ def reach(mask: Array, to512: Array, shape: tuple[int, int]) -> Array:
     return np.asarray(cv2.warpAffine(grown * 255, back, shape[::-1], flags=cv2.INTER_LINEAR) > 0)
 
 
-def _landmarks(faces: Array, ruler: Ruler) -> Array:
-    """(T, 5, 2) points of aligned faces (T, 256, 256, 3), found anew; NaN where no face is seen. The detector knows
-    faces in pictures, not pictures that are all face: each gets a margin."""
+def _landmarks(faces: Array, tools: Instruments) -> Array:
+    """(T, 5, 2) points of aligned faces (T, 256, 256, 3), detected anew; NaN where no face is found. Each gets a
+    margin, because detectors are not trained on pictures that are all face."""
     canvas = np.stack([cv2.copyMakeBorder(f, 96, 96, 96, 96, cv2.BORDER_REPLICATE) for f in faces])
     times = tuple(Fraction(n, FPS) for n in range(len(faces)))
     (chunk,) = run_stages(
-        [ruler.detect], iter([Chunk(start=0, frames=canvas, pts=times)]), ruler.runtime, keep=("boxes",)
+        [tools.detect], iter([Chunk(start=0, frames=canvas, pts=times)]), tools.runtime, keep=("boxes",)
     )
     out = np.full((len(faces), 5, 2), np.nan)
     for n, boxes in enumerate(chunk.boxes or ()):
@@ -269,8 +269,8 @@ def _landmarks(faces: Array, ruler: Ruler) -> Array:
     return out
 
 
-def _tremble(mouths: list[tuple[Array, Array]]) -> float:
-    """Second difference of the last three results."""
+def _second_difference(mouths: list[tuple[Array, Array]]) -> float:
+    """Mean squared second difference over the last three results."""
     if len(mouths) < 3:
         return 0.0
     a, b, c = (m[1].astype(np.float32) for m in mouths[-3:])

@@ -1,10 +1,9 @@
-"""The mouths of finished videos: faces found, MediaPipe's mesh run over them, openings read.
+"""The mouths of finished videos, measured with MediaPipe's mesh.
 
     from benchmarks.mouths import mouth_track
     mouth = mouth_track("result.mp4", seconds=5)      # .time .opening .width .seen .mesh, see metrics.mouth.Mouth
 
-Where several faces are in the picture the largest one is measured. The mesh is ``facemesh468``, which nothing that
-renders a video uses.
+Of several faces the largest is measured. The mesh is ``facemesh468``, which no stage uses.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from wav2lip_hq.video import open_video
 
 from . import observe
 
-BATCH = 16  # frames held at a time
-LOOK_EVERY = 5  # frames between two looks of the detector; track bridges them
-STILL = 10.0  # seconds of footage whose length is not known
+BATCH = 16  # frames in a network call
+DETECT_EVERY = 5  # frames; track interpolates between them
+STILL = 10.0  # seconds that are measured of footage of unknown length
 KEEP = ("faces.box", "faces.landmarks", "faces.track")
-# frames (N, H, W, 3), five points (N, 5, 2) -> mesh (N, 468, 2 or 3), sureness (N,)
+# frames (N, H, W, 3), five points (N, 5, 2) -> mesh (N, 468, 2 or 3), confidence (N,)
 Measure = Callable[[Array, Array], tuple[Array, Array]]
-Followed = tuple[Array, Array, float]  # frame, mesh (468, 2), sureness
+Followed = tuple[Array, Array, float]  # frame, mesh (468, 2), confidence
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,17 @@ class Sight:
 
 
 def installed() -> None:
-    """Raises CheckpointError that says how to come by the mesh when it is not installed."""
+    """Raise CheckpointError, which says how to get it, when the mesh is not installed."""
     if checkpoints.locate(MODEL) is None:
         raise CheckpointError(
-            f"the ruler needs the published face mesh, which is not installed: `wav2lip-hq checkpoints list` "
+            f"measuring mouths needs the published face mesh, which is not installed: `wav2lip-hq checkpoints list` "
             f"says where its weights are, `wav2lip-hq checkpoints import FILE --name {MODEL}` installs them"
         )
 
 
 def look(video: Path, seconds: float = float("inf")) -> Sight:
-    """Find the largest face of a clip's first ``seconds``: that of the track that covers most pixels, and where it is
-    not seen (after a cut), of the next. Raises InputError when there is no face at all."""
+    """Find the largest face in the first ``seconds`` of a clip: in each frame that of the track with the largest total
+    area. Raises InputError when there is no face at all."""
     pipe, runtime = _looking()
     times: list[float] = []
     found: list[tuple[int, int, Array, Array]] = []  # frame, track, box, five points
@@ -92,7 +91,7 @@ def look(video: Path, seconds: float = float("inf")) -> Sight:
 
 
 def follow(frames: Iterable[Array], sight: Sight, measure: Measure | None = None) -> Iterator[Followed]:
-    """(frame, mesh (468, 2), sureness) of frames one by one, faces being where ``sight`` says, in its order. Ends with
+    """(frame, mesh (468, 2), confidence) of frames one by one, with faces where ``sight`` says, in its order. Ends with
     the frames or with the sight. measure: the network (tests: a double), default ``facemesh468``."""
     measure = measure or mesh_network()
     at = 0
@@ -146,7 +145,7 @@ def mesh_network() -> Measure:
 
 @functools.cache
 def _looking() -> tuple[HQPipeline, Runtime]:
-    pipe = HQPipeline().set(f"detect.every={LOOK_EVERY}")
+    pipe = HQPipeline().set(f"detect.every={DETECT_EVERY}")
     pipe = HQPipeline([s for s in pipe.stages if s.name in ("detect", "track")], runtime=pipe.runtime)
     pipe.load()
     return pipe, pipe.runtime

@@ -1,8 +1,7 @@
-"""What the networks of a pipeline cost: seconds inside them, items through them, and how much arithmetic that is.
+"""The cost of a pipeline's networks: seconds, items and floating-point operations.
 
-Measured from outside, by standing in front of ``runtime.Model``'s call while a run lasts, so that the library needs no
-clock of its own. On a GPU the device is waited for before and after each call: without that, a network's work would be
-charged to whoever next asks for a result.
+``runtime.Model.__call__`` is wrapped while a run lasts, so that the library needs no clock of its own. A GPU is
+synchronized before and after each call: else a network's time would be attributed to whatever next waits for a result.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NAMES = {getattr(torch, dtype): name for name, dtype in PRECISIONS.items()}
 
 @dataclass
 class Cost:
-    """One network's account. An item is one picture (or one second of the expert's, ...): a row of its batch."""
+    """One network's cost. An item is a row of its batch: a picture, or a window of the sync expert."""
 
     precision: str
     items: int = 0
@@ -34,9 +33,9 @@ class Cost:
 
 
 class Watch:
-    """While open, keeps an account of every network called in this process; ``costs`` is by the checkpoint's name.
+    """Within its ``with`` block, records every network call of this process; ``costs``: by checkpoint.
 
-    counting: count arithmetic instead of trusting the seconds, which the counting itself makes longer.
+    counting: count floating-point operations; seconds are then too long.
     """
 
     def __init__(self, counting: bool = False) -> None:
@@ -77,14 +76,14 @@ class Watch:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def matrix_rate(device: torch.device, precision: str, side: int = 0, repeat: int = 10) -> float:
-    """Operations a second that plain products of square matrices reach here: the fastest of ``repeat``, because this
-    is what others are measured by.
+    """Operations per second of products of square matrices on this device, the fastest of ``repeat``: the reference for
+    ``efficiency``.
 
     side: of the matrices; 0 = large enough for the device (bigger ones gained nothing on an H200 or on a CPU).
     """
@@ -103,9 +102,9 @@ def matrix_rate(device: torch.device, precision: str, side: int = 0, repeat: int
 def efficiency(
     counted: Mapping[str, Cost], timed: Mapping[str, Cost], rates: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Each network's arithmetic an item over its time an item, as a part of what matrix products reach.
+    """Each network's operations per second, absolute and relative to matrix products.
 
-    counted, timed: accounts of two runs, one with and one without counting. rates: operations a second by precision.
+    counted, timed: costs of two runs, with and without counting. rates: operations a second by precision.
     Networks that only one of the runs called are left out.
     """
     rows = []

@@ -1,7 +1,7 @@
-"""Source and result side by side, frame by frame, whoever made the result.
+"""Frames of source and result side by side, for presets and for finished videos of any tool alike.
 
-A preset is run here and looked at before encoding; a finished video of any other tool is read, and faces are found on
-the source in the same way. What follows (``measure``) cannot tell which it was.
+A preset is run here and its frames are taken before encoding; a finished video is read, and faces are detected in the
+source in the same way. ``measure`` treats both alike.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Seen:
 
 @dataclass
 class Facts:
-    """What is known about a run as a whole. spent: seconds of synthesis (0 for finished videos). short: frames that the
-    result lacks at its end. note: what had to be done to compare."""
+    """Facts about a run. spent: seconds of synthesis (0 for finished videos). short: frames missing at the end of the
+    result. note: what was done to make it comparable."""
 
     spent: float = 0.0
     short: int = 0
@@ -47,7 +47,7 @@ class Facts:
 
 
 def preset(pipe: HQPipeline, item: Item, wav: Array, facts: Facts) -> Iterator[Seen]:
-    """Run a pipeline. The clock stands still while the caller measures."""
+    """Run a pipeline. ``facts.spent`` does not include the caller's time."""
     untouched = _frames(item.video)
     with pipe.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
         while True:
@@ -60,8 +60,8 @@ def preset(pipe: HQPipeline, item: Item, wav: Array, facts: Facts) -> Iterator[S
 
 
 def finished(looking: HQPipeline, item: Item, wav: Array, video: Path, facts: Facts) -> Iterator[Seen]:
-    """Read a finished video. looking: detect, track and align. Frames are matched by time; another size is brought to
-    the source's."""
+    """Read a finished video. looking: detect, track and align. Frames are matched by time and resized to the
+    source's size."""
     film = Film(video)
     with looking.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
         for chunk in chunks:
@@ -74,7 +74,7 @@ def finished(looking: HQPipeline, item: Item, wav: Array, video: Path, facts: Fa
 
 
 class Film:
-    """A finished video, asked for its frames by time. Raises InputError for a file without a frame."""
+    """Frames of a finished video by time. Raises InputError for a file without a frame."""
 
     def __init__(self, video: Path) -> None:
         self.made = _frames(video)
@@ -113,7 +113,7 @@ def prediction(folder: Path, item: Item, number: int) -> Path:
 
 
 def _frames(path: Path) -> Iterator[tuple[Fraction, Any]]:
-    """(seconds, frame) of a clip, in eight bits or sixteen as it comes; a picture 25 times a second, without end."""
+    """(seconds, frame) of a clip, uint8 or uint16; of a picture 25 times a second, without end."""
     with open_video(path) as reader:
         frame: Any = None
         for pts, frame, _ in reader:

@@ -1,6 +1,6 @@
 """The page of a quality run: tables, contact sheets, worst frames, differences and a plot for every clip.
 
-Self-contained: it can be sent by mail and read without a network.
+Self-contained: one file without external resources.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _picture(path: Path, caption: str) -> str:
 
 
 def _plot(series: dict[str, list[float]]) -> str:
-    """Similarity, trembling and sync confidence over time, as SVG."""
+    """Similarity, second difference and sync confidence over time, as SVG."""
     if not series.get("time"):
         return ""
     try:
@@ -104,7 +104,7 @@ def _plot(series: dict[str, list[float]]) -> str:
     time = series["time"]
     lines = [
         ("mouth SSIM to the source", time, series.get("mouth_ssim", [])),
-        ("trembling (second difference)", time, series.get("change", [])),
+        ("second difference", time, series.get("change", [])),
         (
             "sync confidence",
             [time[0] + n / 25 for n in range(len(series.get("confidence", [])))],

@@ -1,4 +1,4 @@
-"""Pictures of what was timed: frames a second, milliseconds by stage, peak memory."""
+"""Plots of timings: frames per second, milliseconds by stage, peak memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wav2lip_hq.errors import OptionError
 
 
 def check() -> None:
-    """Raise OptionError now, before hours of measuring, if there is nothing to draw with."""
+    """Raise OptionError if matplotlib is missing, before hours of measuring."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -1,8 +1,8 @@
-"""Presets and finished videos, judged by one ruler: ``python -m benchmarks quality``.
+"""Presets and finished videos, measured alike: ``python -m benchmarks quality``.
 
-Every clip is judged by itself and its figures kept under ``--out``/clips; a run that was stopped goes on where it was,
-a clip that fails is told and does not stop the others, and clips are spread over ``--workers`` processes. At the end
-the tables (CSV, JSON, Markdown) and the page (index.html) are made of what there is.
+Each clip's figures are saved under ``--out``/clips, so that an interrupted run continues. A clip that fails is reported
+and does not stop the others. Clips are distributed over ``--workers`` processes. At the end the tables (CSV, JSON,
+Markdown) and the page (index.html) are written.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Task:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Judge and write the tables and the page. Returns 1 when not a single clip could be judged."""
+    """Judge all clips and write the tables and the page. Returns 1 when every clip failed."""
     if args.protocol == "leakage":
         from . import leakage
 
@@ -100,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for done, (task, row) in enumerate(run(tasks, args.workers), 1):
         rows[task.method.name, task.item.name] = row
-        said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in SAID if row.get(k) is not None)
+        said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in LOGGED if row.get(k) is not None)
         print(f"[{done}/{len(tasks)}] {task.method.name} {task.item.name}: {said}", flush=True)
     ordered = [{"method": t.method.name, "clip": t.item.name, **rows[t.method.name, t.item.name]} for t in tasks]
     result = tables.Result(
@@ -117,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
     return 1 if all(row.get("error") for row in ordered) else 0
 
 
-SAID = ("frames", "offset_ms", "lse_c", "mouth_ssim", "face_psnr", "fps")
+LOGGED = ("frames", "offset_ms", "lse_c", "mouth_ssim", "face_psnr", "fps")
 
 
 def _able(methods: list[Method]) -> tuple[list[Method], dict[str, str]]:
@@ -155,13 +155,13 @@ def _frechet(wanted: str) -> str:
     if wanted == "auto":
         return "inception" if checkpoints.locate("inception-fid") else "none"
     if wanted == "inception":
-        inception_features()  # says now what is missing
+        inception_features()  # reports now what is missing
     return wanted
 
 
 @functools.cache
 def weights() -> str:
-    """The embedded weights' sizes and times: figures of older ones do not count."""
+    """Sizes and times of the embedded weights' files: figures of older ones are measured anew."""
     files = [checkpoints.locate(name) for name in checkpoints.EMBEDDED]
     return str([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f is not None])
 
@@ -172,8 +172,8 @@ def weights() -> str:
 def run(
     tasks: Sequence[Any], workers: int = 1, judged: Callable[[Any], dict[str, Any]] | None = None
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Tasks with their rows, as they come; what was judged before is read. A process that dies takes down only the
-    clips it was at. judged: a module's function, task -> row (default: ``judge_clip``)."""
+    """Tasks with their rows, as they are finished; rows of an earlier run are read. A process that dies fails only the
+    clip that it was judging. judged: a module's function, task -> row (default: ``judge_clip``)."""
     judged = judged or judge_clip
     left = []
     for task in tasks:
@@ -197,11 +197,11 @@ def run(
                 task = futures[future]
                 try:
                     yield task, future.result()
-                except BrokenProcessPool:  # all that were waiting fail with the one that died
+                except BrokenProcessPool:  # pending tasks fail together with the one that died
                     blame[task] = blame.get(task, 0) + 1
                     left.append(task)
         if left:
-            workers = 1 if workers > 1 else workers  # one by one, so that the guilty one is known
+            workers = 1 if workers > 1 else workers  # one by one, to find the clip at fault
             while left and blame[left[0]] > 1:
                 task = left.pop(0)
                 yield task, keep(task, {"error": "the process died while judging this clip (out of memory?)"})
@@ -221,7 +221,7 @@ def _kept(task: Any) -> dict[str, Any] | None:
 
 
 def keep(task: Any, row: dict[str, Any], series: dict[str, list[float]] | None = None) -> dict[str, Any]:
-    """Write a row; whole or not at all."""
+    """Write a row atomically."""
     task.place.parent.mkdir(parents=True, exist_ok=True)
     try:
         key = task.key()
@@ -234,9 +234,9 @@ def keep(task: Any, row: dict[str, Any], series: dict[str, list[float]] | None =
 
 
 def judge_clip(task: Task) -> dict[str, Any]:
-    """Judge one clip and keep what was found; an error becomes its row."""
+    """Judge one clip and save its row, which is the error if it failed."""
     try:
-        ruler, pipe = _tools(task.method, task.frechet, task.identity)
+        tools, pipe = _tools(task.method, task.frechet, task.identity)
         wav = load_speech(task.item.audio).wav[: round(task.seconds * observe.RATE)]
         facts = observe.Facts()
         if task.method.folder is not None:
@@ -246,10 +246,10 @@ def judge_clip(task: Task) -> dict[str, Any]:
             seen = observe.finished(pipe, task.item, wav, task.item.video, facts)
         else:
             seen = observe.preset(pipe, task.item, wav, facts)
-        outcome = measure.measure(seen, wav, task.item.own, ruler, facts)
+        outcome = measure.measure(seen, wav, task.item.own, tools, facts)
     except Wav2LipHQError as error:
         return keep(task, {"error": str(error)})
-    except Exception as error:  # a fault of ours or of the file: told, and the others go on
+    except Exception as error:  # reported in the row; other clips continue
         return keep(task, {"error": f"{type(error).__name__}: {error}"})
     task.place.parent.mkdir(parents=True, exist_ok=True)
     for picture, name in ((outcome.sheet, "sheet"), (outcome.worst, "worst")):
@@ -261,7 +261,7 @@ def judge_clip(task: Task) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _tools(method: Method, frechet: str, identity: Path | None) -> tuple[measure.Ruler, HQPipeline]:
+def _tools(method: Method, frechet: str, identity: Path | None) -> tuple[measure.Instruments, HQPipeline]:
     """Networks of a method, loaded once a process."""
     own = _made_here(method)
     pipe = HQPipeline(method.name).set(*method.settings) if own else observe.looking(HQPipeline())
@@ -272,14 +272,14 @@ def _tools(method: Method, frechet: str, identity: Path | None) -> tuple[measure
         "inception": inception_features,
         "parser": lambda: parser_features(runtime.model("embedded-parser", "bisenet_79999_iter")),
     }
-    ruler = measure.Ruler(runtime, detect, lpips=_lpips())
+    tools = measure.Instruments(runtime, detect, lpips=_lpips())
     if frechet in features:
-        ruler.features = features[frechet]()
+        tools.features = features[frechet]()
     if identity is not None:
         from wav2lip_hq.metrics.face import onnx_embedding
 
-        ruler.identity = onnx_embedding(identity)
-    return ruler, pipe
+        tools.identity = onnx_embedding(identity)
+    return tools, pipe
 
 
 def _lpips() -> Callable[[Any, Any], float] | None:

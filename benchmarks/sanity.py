@@ -1,7 +1,7 @@
-"""Do the rulers measure what they say? Footage is spoiled in known ways and judged like anybody's result.
+"""Checks of the metrics: footage is degraded in known ways and measured like any result.
 
-A copy must score perfect; a blurred mouth must lose SSIM and sharpness; a frozen mouth must lose LSE-C; sound moved by
-N frames must move the offset by N frames. The table says of each whether it was so.
+A copy must have perfect scores; a blurred mouth must lose SSIM and sharpness; a frozen mouth must lose LSE-C; sound
+shifted by N frames must shift the offset by N frames. The table states for each whether it holds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Change = Callable[[Array, Array, Array], Array]  # frame, matrix of its face to 
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write results.md and .json; 1 when a ruler failed."""
+    """Write results.md and .json. Returns 1 when a check failed."""
     if not args.data.is_file():
         raise InputError(f"{args.data} is not a clip")
     report = prove(args.data, args.out, args.late, args.seconds)
@@ -66,7 +66,7 @@ def prove(clip: Path, out: Path, late: int, seconds: float) -> list[list[str]]:
     frozen = judged("frozen", out / "frozen", clip)
     shifted = judged("source-late", clip.parent, moved)
     offsets = [r["offset_ms"] for r in (copy, shifted)]
-    # Late sound is an early picture.
+    # Late sound is the same as an early picture.
     move = None if None in offsets else (offsets[0] - offsets[1]) / FRAME_MS
     same = ("mouth_ssim", "face_ssim", "frame_ssim", "flicker", "sharpness")
     return [
@@ -81,7 +81,7 @@ def prove(clip: Path, out: Path, late: int, seconds: float) -> list[list[str]]:
         [
             f"sound {late} frames late",
             f"the offset moves by {late} frames",
-            "not told" if move is None else f"{show(offsets[0])} to {show(offsets[1])} ms: {move:g} frames",
+            "not measured" if move is None else f"{show(offsets[0])} to {show(offsets[1])} ms: {move:g} frames",
             "yes" if move is not None and abs(move - late) <= 1 else "no",
         ],
     ]
@@ -91,11 +91,11 @@ def _row(name: str, claim: str, row: dict[str, Any], keys: tuple[str, ...], hold
     return [name, claim, ", ".join(f"{k} {show(row[k])}" for k in keys), "yes" if holds else "no"]
 
 
-# ---- ways to spoil
+# ---- degradations
 
 
 def spoil(clip: Path, wav: Array, target: Path, change: Change) -> None:
-    """The clip with every face changed, without loss of coding."""
+    """Write the clip with every face changed, losslessly encoded."""
     target.parent.mkdir(exist_ok=True)
     with open_video(clip) as reader:
         info = reader.info

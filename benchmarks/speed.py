@@ -1,10 +1,10 @@
-"""Where the time goes: milliseconds a frame by stage, and frames a second from end to end.
+"""Timing: milliseconds per frame by stage, and frames per second end to end.
 
 Presets side by side, one preset against length, resolution, batch, precision and faces (``--sweep``), and this project
-beside what a user would assemble from the packages (``--against chain``). Each figure is the median of ``--repeat``
-runs after a warm-up; start-up is told apart. Each measurement has a process of its own (see ``timed``), except the
-chain's, whose two sides take turns in one. Ratios hold within one run of this command only: other machines, and this
-one when it is busy, differ.
+against a chain assembled from the packages (``--against chain``). Each figure is the median of ``--repeat`` runs after
+a warm-up, without start-up, which is a figure of its own. Each measurement has its own process (see ``timed``), except
+the chain's, where both sides alternate in one. Compare figures of one run of this command only: other machines, and
+this one under load, differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .timed import Job, apart
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure what was asked for; results.json, results.md and plots in ``--out``, after each part."""
+    """Run the chosen measurements; results.json, results.md and plots in ``--out`` after each part."""
     _check(args)
     args.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {"machine": machine.facts(), "rows": [], "sweeps": {}, "chain": []}
@@ -89,8 +89,7 @@ def _preset_tables(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _busy(facts: dict[str, Any]) -> list[str]:
-    """A warning if others were computing here before this run began: threads that wait for each other then take turns
-    with strangers, and times grow many times over."""
+    """A warning if the machine was under load when the run began, which can make times many times longer."""
     if not facts["load"] or facts["load"] < (os.cpu_count() or 1) / 2:
         return []
     text = f"**The machine was busy** (load average {facts['load']} at the start): do not quote these figures."
@@ -99,14 +98,14 @@ def _busy(facts: dict[str, Any]) -> list[str]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise OptionError for what would fail only after long measuring."""
+    """Raise OptionError for arguments that would fail only after long measurements."""
     if not (args.presets or args.sweep or args.against):
         raise OptionError("nothing to measure: give --presets, --sweep or --against")
     counts = {"--repeat": [args.repeat], "--batches": args.batches, "--faces": args.faces}
     lengths = {"--seconds": [args.seconds], "--lengths": args.lengths, "--chain-seconds": [args.chain_seconds]}
     for name, values in counts.items():
         if min(values) < 1:
-            raise OptionError(f"{name} counts from 1, not {min(values)}")
+            raise OptionError(f"{name} is at least 1, not {min(values)}")
     for name, values in lengths.items():
         if min(values) < 0.2:
             raise OptionError(f"{name}: clips last at least 0.2 s, not {min(values)}")

@@ -1,4 +1,4 @@
-"""One preset against what the footage and the machine vary in: a made clip for each value, everything else fixed."""
+"""Timing of one preset against one parameter: a synthetic clip for each value, everything else fixed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .memory import clip
 from .timed import Job, apart
 
 SIZE = (640, 480)  # of all made clips but the resolutions'
-CROWD = (1280, 480)  # of the faces' clips
+CROWD = (1280, 480)  # of clips with several faces
 
 
 def sweep(dimension: str, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def size(text: str) -> tuple[int, int]:
 def crowd(path: Path, seconds: float, faces: int, most: int) -> None:
     """Write a clip of ``faces`` portraits side by side, each drifting in its own way.
 
-    There is room for ``most``: a face is as large whether it is alone or not, so that only their number differs.
+    Faces are as large as if there were ``most``, so that only their number differs.
     """
     width, height = CROWD
     side = min(height, width // most)
@@ -98,7 +98,7 @@ def crowd(path: Path, seconds: float, faces: int, most: int) -> None:
 
 
 def tables(dimension: str, rows: list[dict[str, Any]]) -> list[str]:
-    """Lines of Markdown: the whole, then the stages."""
+    """Lines of Markdown: totals, then stages."""
     good = [r for r in rows if "error" not in r]
     lines = [
         f"| {dimension} | frames | frames/s | slowest to fastest | s of work a s of video | outside networks | "

@@ -108,14 +108,14 @@ def papers(result: Result) -> list[list[str]]:
 
 
 def notes(result: Result) -> list[str]:
-    """What a reader must know before comparing."""
+    """Notes for the reader."""
     out = []
     if result.judge is None:
         out.append("LSE: no sync network is installed; `wav2lip-hq checkpoints fetch syncnet_v2`.")
     elif result.judge != "syncnet_v2":
         out.append(
-            f"LSE, SyncNet and TSS are read by {result.judge}, this project's own small network: they compare the "
-            "methods of this table with each other, not with published figures "
+            f"LSE, SyncNet and TSS are measured with {result.judge}, this project's own small network: they compare "
+            "the methods of this table with each other, not with published figures "
             "(`wav2lip-hq checkpoints fetch syncnet_v2` for those)."
         )
     name, distances = result.frechet

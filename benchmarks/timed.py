@@ -1,7 +1,7 @@
-"""One timed measurement, in a process of its own.
+"""One timed measurement, in its own process.
 
-A process that has run one preset keeps its memory and its warmed-up kernels, so peak memory and start-up of whatever
-comes next would mean nothing. ``apart`` starts a new Python for each; ``measure`` is what happens inside it.
+A process that has run a preset keeps its memory and its selected kernels, which would distort peak memory and start-up
+of the next measurement. ``apart`` starts a new Python; ``measure`` runs in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wav2lip_hq.errors import StageError, Wav2LipHQError
 
 from .networks import Watch, efficiency, matrix_rate
 
-WARM_UP = 2.0  # seconds of footage: every kernel has been chosen by then, even of a clip of 10 min
+WARM_UP = 2.0  # seconds of footage, after which all kernels have been selected
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def apart(job: Job) -> dict[str, Any]:
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         said = done.stderr.strip().splitlines()
-        raise StageError(f"timing '{job.preset}' ended with code {done.returncode}: {said[-1] if said else 'no word'}")
+        raise StageError(
+            f"timing '{job.preset}' ended with code {done.returncode}: {said[-1] if said else 'no message'}"
+        )
     result: dict[str, Any] = json.loads(lines[-1])
     if "error" in result:
         raise getattr(errors, result["kind"], Wav2LipHQError)(result["error"])
@@ -82,7 +84,7 @@ def measure(job: Job, began: float) -> dict[str, Any]:
     frames, totals, rate = runs[0].frames, [r.seconds["total"] for r in runs], [r.fps for r in runs]
     stages = ["read", *dict.fromkeys(stage.name for stage in pipe.stages), "write", "measure"]
     ms = {name: 1000 * statistics.median(r.seconds.get(name, 0.0) for r in runs) / frames for name in stages}
-    # Opening files, loading the speech and the like: what a short clip pays most for.
+    # Opening files, loading speech and the like, which dominates for short clips.
     ms["other"] = max(0.0, 1000 * statistics.median(totals) / frames - sum(ms.values()))
     rates = {p: matrix_rate(device, p) for p in sorted({cost.precision for cost in watches[-1].costs.values()})}
     return {
@@ -96,23 +98,12 @@ def measure(job: Job, began: float) -> dict[str, Any]:
         "fps_high": round(max(rate), 2),
         "real_time": round(statistics.median(totals) / float(runs[0].duration), 3),
         "outside": round(statistics.median(1 - w.seconds / t for w, t in zip(watches, totals, strict=True)), 4),
-        "peak_mb": _peak(runs[-1].peak_memory) // 2**20,
+        "peak_mb": runs[-1].peak_memory // 2**20,
         "vram_mb": torch.cuda.max_memory_reserved(device) // 2**20 if device.type == "cuda" else None,
         "ms": {name: round(value, 2) for name, value in ms.items()},
         "networks": efficiency(counted.costs, watches[-1].costs, rates),
         "rates": rates,
     }
-
-
-def _peak(otherwise: int) -> int:
-    """Bytes of resident memory at this program's highest. getrusage, which is all that other systems than Linux have,
-    hands down the peak of the process that started this one."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return otherwise
-    high = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), None)
-    return int(high) * 1024 if high else otherwise
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Who says what in the leakage protocol: every clip under matched, mismatched and silent speech.
+"""The trials of the leakage protocol: every clip with matched, mismatched and silent speech.
 
-The set-ups are those of Yaman et al. 2025 (arXiv 2511.08613). A trial's name, CLIP~SETUP, is how its finished video is
-called: ``anna~matched.mp4`` says her own words, ``anna~silent.mp4`` nothing, ``anna~words.mp4`` those of words.wav;
-``anna~hand.mp4`` her own again, with a drawn hand over her mouth (the set-up "covered").
+The set-ups are those of Yaman et al. 2025 (arXiv 2511.08613). A trial's name, CLIP~SETUP, is that of its finished
+video: ``anna~matched.mp4`` says her own words, ``anna~silent.mp4`` nothing, ``anna~words.mp4`` those of words.wav;
+``anna~hand.mp4`` her own with a drawn hand over her mouth (the set-up "covered").
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LISTS = Path(__file__).with_name("leakage.yaml")
 
 @dataclass(frozen=True)
 class Trial:
-    """One clip under one set-up. sound: the file with the speech, None = silence. person: clips of the same one are not
+    """One clip in one set-up. sound: the file with the speech, None = silence. person: clips of the same person are not
     compared for agreement."""
 
     clip: Path

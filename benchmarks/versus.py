@@ -1,4 +1,4 @@
-"""This project beside the peers' chain: same weights, same clip, same process, turn by turn."""
+"""Timing of this project against the peers' chain: same weights, clip and process, in alternation."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def compare(
 
 
 def pages(keep: bool) -> None:
-    """This project's setting of glibc's allocator, or what it settles at by itself (its ceilings: 32 and 64 MiB)."""
+    """This project's settings of glibc's allocator, or the upper limits of glibc's own (32 and 64 MiB)."""
     keep_pages()
     if not keep:
         try:

@@ -1,4 +1,4 @@
-"""Articulate: speech -> where the points of a face are to be. A drawn face and a random network, no files."""
+"""Articulate: speech -> target landmarks. A drawn face and a random network, no files."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -148,7 +148,7 @@ def test_silence_closes_the_mouth_and_speech_opens_it(runtime):
     assert (kept_open[:2] > own + 0.02).all()
 
 
-def test_expression_is_how_far_the_mouth_goes(runtime):
+def test_expression_scales_the_movement(runtime):
     neutral = turned(body())
     given = chunk([turned(body(0.3))] * 8, tracks={0: facts(neutral)})
     own = mesh.opening(neutral[None])[0]
@@ -160,14 +160,14 @@ def test_expression_is_how_far_the_mouth_goes(runtime):
             Articulate(expression=wrong)
 
 
-def test_a_person_who_opens_wide_does_so_again(runtime):
+def test_a_person_with_a_wide_range_keeps_it(runtime):
     given = chunk([turned(body(0.1))] * 8, tracks={0: facts(turned(body()), 0.03)})
     small = mesh.opening(targets(STAGE, given, runtime)).std()
     large = mesh.opening(targets(STAGE, replace(given, tracks={0: facts(turned(body()), 0.06)}), runtime)).std()
     assert large == pytest.approx(2 * small, rel=0.05)
 
 
-def test_the_footages_own_mouth_does_not_get_in(runtime):
+def test_the_footages_own_mouth_has_no_influence(runtime):
     tracks = {0: facts(turned(body()))}
     closed = targets(STAGE, chunk([turned(body(0.0))] * 5, tracks=tracks), runtime)
     open_ = targets(STAGE, chunk([turned(body(0.4))] * 5, tracks=tracks), runtime)
@@ -175,7 +175,7 @@ def test_the_footages_own_mouth_does_not_get_in(runtime):
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_the_same_bits_whatever_the_chunk(runtime, size):
+def test_the_chunk_size_does_not_change_a_bit(runtime, size):
     rng = np.random.default_rng(1)
     faces = [turned(body(0.1), *rng.normal(0, 10, 3)) + rng.normal(0, 0.3, (mesh.POINTS, 2)) for _ in range(13)]
     whole = chunk(faces, tracks={0: facts(turned(body()))}, speech=rng.random(13))
@@ -207,7 +207,7 @@ def test_a_closed_target_is_the_persons_own_closed_mouth_wherever_the_head_is(ru
 
 
 @pytest.mark.parametrize("yaw", [-60, -35, 20, 50])
-def test_turned_heads_stay_sane(runtime, yaw):
+def test_turned_heads_keep_plausible_targets(runtime, yaw):
     """Against the same head turned in space: the mouth is where and as narrow as a mouth there is."""
     tracks = {0: facts(turned(body()))}
     pose = dict(yaw=yaw, pitch=8, roll=5)
@@ -227,7 +227,7 @@ def test_lips_never_cross():
     assert (gap > -1e-9).all() and gap.max() < 0.011
 
 
-def test_two_faces_that_hear_the_same_do_the_same(runtime):
+def test_two_faces_with_the_same_speech_move_alike(runtime):
     other = body(0.03)
     other[mesh.LIPS, 0] *= 0.8
     poses = [turned(body(0.2), roll=3), turned(other, yaw=15, scale=50, shift=(80, 90))]
@@ -241,7 +241,7 @@ def test_two_faces_that_hear_the_same_do_the_same(runtime):
     assert np.corrcoef(gap.T)[0, 1] > 0.98
 
 
-def test_a_face_nothing_is_known_of_gets_the_mean_persons_mouth(runtime):
+def test_an_unknown_face_gets_the_mean_persons_mouth(runtime):
     given = chunk([turned(body(0.3), roll=10)] * 3, speech=[0, 1, 1])
     out = targets(STAGE, given, runtime)
     assert mesh.opening(out)[0] == pytest.approx(0.02, abs=0.01) and (mesh.opening(out)[1:] > 0.04).all()
@@ -270,7 +270,7 @@ def test_a_saved_network_comes_back_with_its_face_and_calibration(tmp_path):
     assert torch.allclose(back.neutral, net.neutral, atol=1e-3)
 
 
-def test_a_frame_says_the_same_alone_and_in_a_sequence():
+def test_a_frame_gives_the_same_alone_and_in_a_sequence():
     net, mel = network(), torch.randn(1, 80, 140)
     whole = net.sequence(mel)[0]
     for j in (0, 7, 30):

@@ -114,7 +114,7 @@ def test_silent_audio_is_a_warning(pipe, tmp_path):
 def test_samples_that_are_no_numbers(pipe, tmp_path):
     samples = np.zeros(16000, np.float32)
     samples[500] = np.nan
-    refuse(pipe, clip(4), (samples, 16000), tmp_path / "o.mp4", InputError, "not numbers")
+    refuse(pipe, clip(4), (samples, 16000), tmp_path / "o.mp4", InputError, "NaN")
     with pytest.raises(InputError, match="shape"):
         audio.check_audio(np.zeros((2, 3, 4)), "x")
 

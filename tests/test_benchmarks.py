@@ -35,7 +35,7 @@ def footage(tmp_path_factory):
     return folder
 
 
-# ---- rulers
+# ---- metrics
 
 
 def test_a_copy_scores_one(frames):
@@ -43,7 +43,7 @@ def test_a_copy_scores_one(frames):
     assert ratio(pairs, flicker) == 1 and ratio(pairs, sharpness) == 1
 
 
-def test_blur_and_trembling_are_seen(frames):
+def test_blur_and_jitter_are_detected(frames):
     rng = np.random.default_rng(0)
     blurred = [(f, cv2.GaussianBlur(f, (0, 0), 2)) for f in frames]
     noisy = [(f, np.clip(f + rng.normal(0, 8, f.shape), 0, 255).astype(np.uint8)) for f in frames]
@@ -51,7 +51,7 @@ def test_blur_and_trembling_are_seen(frames):
     assert ratio(noisy, flicker) > 1.5
 
 
-def test_too_little_to_tell(frames):
+def test_too_few_frames_give_no_figure(frames):
     assert ratio([(frames[0], frames[0])], flicker) is None
 
 
@@ -100,7 +100,7 @@ def test_pair_lists_of_the_papers(footage, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("bert anna extra\n", "line 1: two names"), ("bert anna\nbert nobody\n", "line 2: there is no"), ("", "is empty")],
+    [("bert anna extra\n", "line 1: expected two names"), ("bert anna\nbert nobody\n", "line 2: there is no"), ("", "is empty")],
 )
 def test_a_bad_pair_list_names_the_line(footage, tmp_path, text, said):
     (tmp_path / "list.txt").write_text(text)
@@ -121,7 +121,7 @@ def test_made_pairs_are_seeded_and_the_speech_is_shorter(tmp_path):
     assert len(items.read_pairs(tmp_path / "out" / "list.txt", tmp_path)) == 2
 
 
-def test_nothing_to_judge_is_said(tmp_path, capsys):
+def test_nothing_to_judge_is_an_error(tmp_path, capsys):
     assert main(["quality", "--data", str(tmp_path)]) != 0
     assert "no clips in" in capsys.readouterr().err
     assert main(["quality", "--data", str(tmp_path / "nowhere")]) != 0
@@ -288,7 +288,7 @@ def test_figures_are_explained():
 
 
 @pytest.mark.slow
-def test_the_rulers_see_what_was_done_to_real_footage(shared, tmp_path):
+def test_metrics_detect_known_changes_of_real_footage(shared, tmp_path):
     """Shifted sound moves the offset by the shift, blur costs SSIM, a copy is perfect, a frozen mouth loses LSE-C."""
     clip = shared("data/talking/opendubbing_english.mp4")
     assert main(["sanity", "--data", str(clip), "--out", str(tmp_path)]) == 0

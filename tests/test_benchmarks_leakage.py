@@ -68,7 +68,7 @@ def of(document: dict, method: str, kind: str = "mismatched") -> list[dict]:
     return [r for r in document["rows"] if r["method"] == method and r["kind"] == kind]
 
 
-def test_copies_leak_frozen_mouths_say_nothing_and_like_mouths_agree(footage, mesh, tmp_path, monkeypatch, capsys):
+def test_copies_leak_frozen_mouths_do_not_and_equal_mouths_agree(footage, mesh, tmp_path, monkeypatch, capsys):
     given = [f"{kind}={footage / kind}" for kind in ("frozen", "swapped")]
     document = run(footage, tmp_path, "--setups", "matched", "mismatched", "silent", "--predictions", *given)
     assert all(r["leak"] == 1 for r in of(document, "copy")) and all(r["leak"] > 0.9 for r in of(document, "codec"))
@@ -126,7 +126,7 @@ def test_a_shorter_video_has_unseen_frames(mesh, footage, tmp_path):
     assert found.seen.sum() == 20 and len(found) == len(whole)
 
 
-def test_the_projects_own_list_is_whole(tmp_path):
+def test_the_projects_own_list_is_complete(tmp_path):
     """Twenty clips and more, seven of them quick; what it names is looked for."""
     import yaml
 

@@ -130,7 +130,7 @@ def test_errors_are_human(tmp_path, capsys, monkeypatch):
     for wrong, said in (
         (["--presets"], "nothing to measure"),
         (["--resolutions", "1080p"], "WIDTHxHEIGHT"),
-        (["--batches", "0"], "--batches counts from 1"),
+        (["--batches", "0"], "--batches is at least 1"),
         (["--chain-seconds", "0.1"], "at least 0.2 s"),
         (["--face", str(tmp_path / "none.mp4")], "there is no"),
     ):
@@ -141,18 +141,18 @@ def test_errors_are_human(tmp_path, capsys, monkeypatch):
         plots.check()
 
 
-def test_a_failure_in_the_other_process_is_told_as_it_was(made, tmp_path):
+def test_an_error_in_the_child_process_is_raised_unchanged(made, tmp_path):
     face, speech = made
     with pytest.raises(OptionError, match="unknown preset 'fastest'"):
         timed.apart(timed.Job("fastest", str(face), str(speech), str(tmp_path / "out.mp4")))
 
 
-def test_a_busy_machine_is_told(capsys):
+def test_a_machine_under_load_is_reported(capsys):
     assert speed._busy({"load": 0.0}) == [] == speed._busy({"load": None})
     assert "busy" in speed._busy({"load": 500.0})[0]
 
 
-def test_networks_are_watched_and_their_arithmetic_counted():
+def test_networks_are_timed_and_their_operations_counted():
     layer = torch.nn.Conv2d(3, 8, 3, padding=1)
     model = Model(layer, models.ARCHS["srvgg"], name="layer")
     with Watch(counting=True) as counted:
@@ -164,7 +164,7 @@ def test_networks_are_watched_and_their_arithmetic_counted():
     assert watch.costs["layer"].items == 4 and watch.seconds == watch.costs["layer"].seconds > 0
 
 
-def test_efficiency_is_a_part_of_the_matrix_rate():
+def test_efficiency_is_relative_to_the_matrix_rate():
     counted = {"a": Cost("bf16", items=2, flops=4e9), "unseen": Cost("bf16", items=1, flops=1e9)}
     seen = {"a": Cost("bf16", items=10, seconds=1.0), "uncounted": Cost("bf16", items=1, seconds=1.0)}
     (row,) = efficiency(counted, seen, {"bf16": 1e11})

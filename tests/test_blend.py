@@ -104,7 +104,7 @@ def test_a_soft_synthesis_gets_the_sources_own_pixels_moved_along():
     assert error(after) < 0.5 * error(plain)
 
 
-def test_lips_keep_their_paint():
+def test_lips_keep_their_color():
     """Generators who saw few painted lips make them pale; the mean color of the source's comes back."""
     both = labels((0, (0, 0, 0, 0)))
     aligned = aligned_of()
@@ -152,7 +152,7 @@ def test_teeth_are_not_violet():
     assert (blue - green).max() <= max(0, (seen[..., 2] - seen[..., 1]).max()) + 12 < 80 - 12
 
 
-def test_a_new_mouth_does_arrive():
+def test_a_new_mouth_is_shown():
     """Texture keeping and color matching must not argue the synthesis away."""
     before, after, faces = blended(opened((40, 10, 10)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
@@ -160,7 +160,7 @@ def test_a_new_mouth_does_arrive():
     assert after[at].astype(int).sum() < 150 < before[at].astype(int).sum()
 
 
-def test_shimmering_detail_of_a_restorer_is_calmed():
+def test_flicker_of_restored_detail_is_reduced():
     """Skin invented anew in every frame: less of it changes from frame to frame, and the mouth still does."""
     aligned = aligned_of(drawn(times=3))
     rng = np.random.default_rng(0)

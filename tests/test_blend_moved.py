@@ -1,4 +1,4 @@
-"""Blend with landmarks: the source's own face moved to the mesh wanted, with its own mouths between the lips."""
+"""Blend with landmarks: the source's own face warped to the target mesh, with its own mouths between the lips."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_closed_mouth_opens_and_shows_the_persons_own_teeth(known):
     assert shown > 0.5 * real
 
 
-def test_a_face_never_seen_open_gets_a_calm_dark_mouth():
+def test_a_face_never_seen_open_gets_a_dark_mouth():
     opened, closed = face_mesh(36), face_mesh(0)
     made = through(talk([closed] * 3, [opened] * 3, facts([closed] * 4)), PARSE, Blend())
     inside = mouth(made)[:, 20:40, 10:50]
@@ -82,7 +82,7 @@ def test_nothing_changes_where_nothing_moves(deep):
 
 @pytest.mark.parametrize("parse", [(), (PARSE,)])
 @pytest.mark.parametrize("deep", [False, True])
-def test_pixels_off_the_lower_face_keep_their_values(deep, parse, known):
+def test_pixels_outside_the_lower_face_keep_their_values(deep, parse, known):
     frames = np.stack([picture(face_mesh(6))] * 2)
     frames = frames.astype(np.uint16) * 257 + 3 if deep else frames
     chunk = talk([face_mesh(6)] * 2, [face_mesh(30)] * 2, known, frames=frames)
@@ -140,7 +140,7 @@ def test_a_face_without_a_target_is_left_alone(known):
     np.testing.assert_array_equal(made[1], chunk.frames[1])
 
 
-def test_what_lies_over_the_face_stays(known):
+def test_occluders_stay(known):
     """A hand (background and cloth inside the face) over the mouth's left half."""
     seen = labels((16, (150, 330, 240, 420)))
     runtime = tiny_runtime()

@@ -268,7 +268,7 @@ def test_small_and_large_faces(real: tuple[Runtime, str]) -> None:
     assert iou(rows[:, :4] / 3.5 + [140, 30, 140, 30], truth[None])[0, 0] > 0.7
 
 
-def test_sixteen_bit_floats_see_the_same_faces(real: tuple[Runtime, str]) -> None:
+def test_half_precision_finds_the_same_faces(real: tuple[Runtime, str]) -> None:
     rt, weights = real
     image = cv2.resize(astronaut(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     exact, rough = detect_faces(image, rt, weights), detect_faces(image, Runtime("cpu", "bf16"), weights)

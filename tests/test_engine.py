@@ -53,7 +53,7 @@ def test_the_usual_order_is_wired():
     check_wiring([Detect(), Track(), Align(), LipSync(), Parse(), Restore(), Restore(), Blend()])
 
 
-def test_the_wrong_order_names_who_would_have_delivered():
+def test_a_wrong_order_names_the_stage_that_adds_the_field():
     with pytest.raises(WiringError, match="track adds it but comes later"):
         check_wiring([Detect(), Align(), Track(), LipSync(), Blend()])
     with pytest.raises(WiringError, match="no stage in this pipeline adds it"):
@@ -86,7 +86,7 @@ def test_fields_are_dropped_after_their_last_reader_unless_kept(runtime):
     assert all(c.boxes is not None and len(c.boxes) == len(c) for c in kept)
 
 
-def test_seconds_are_booked_to_the_stage_that_spent_them(runtime):
+def test_seconds_are_attributed_to_the_stage_that_spent_them(runtime):
     import time
 
     @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def full(chunk):
         (lambda chunks: (full(c) for n, c in enumerate(chunks) if n != 1), "'broken' returned frames 6"),
         (lambda chunks: (full(c) for n, c in enumerate(chunks) if n < 2), "'broken' lost frames 6"),
         (lambda chunks: (replace(full(c), frames=c.frames[:1]) for c in chunks), "expected frames 0"),
-        (lambda chunks: (c for c in chunks), "promises 'boxes'"),
+        (lambda chunks: (c for c in chunks), "adds 'boxes' but did not"),
         (lambda chunks: (1 / 0 for c in chunks), "'broken' failed: ZeroDivisionError"),
     ],
 )

@@ -179,7 +179,7 @@ def test_training_learns_where_the_points_are_and_exports_a_network_that_loads(t
     assert found.options == {"width": 16} and found.card["figures"]["score"] == pytest.approx(figures["score"])
 
 
-def test_measuring_wants_five_points() -> None:
+def test_measuring_needs_five_points() -> None:
     with pytest.raises(InputError, match="five landmarks"):
         measure_mesh(np.zeros((1, 9, 9, 3), np.uint8), np.zeros((1, 4, 2)), Runtime("cpu"))
 
@@ -195,7 +195,7 @@ def photograph(shared) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def test_the_published_mesh_finds_a_face_and_says_where_is_none(shared) -> None:
+def test_the_published_mesh_finds_a_face_and_reports_where_there_is_none(shared) -> None:
     weights, (image, five) = shared(TEACHER), photograph(shared)
     runtime = Runtime("cpu", "fp32")
     points, sure = measure_mesh([image], five, runtime, model=weights)

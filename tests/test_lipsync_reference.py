@@ -1,4 +1,4 @@
-"""What the generator is shown of a face: another frame with a closed mouth, cut out as its own crop is."""
+"""The generator's reference: another frame with a closed mouth, cropped as the frame itself is."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_nearest_in_pose_is_chosen(yaw, expected):
     assert nearest(known(), np.float32([yaw, 0, 0]), 100.0) == expected
 
 
-def test_light_opening_and_the_frame_itself_decide_among_the_near():
+def test_light_opening_and_the_frame_itself_decide_among_similar_poses():
     face = np.float32([1, 1, 0])
     assert nearest(known(light=(100, 100, 180, 100)), face, 100.0) == 1
     assert nearest(known(opening=(0, 0.01, 0.02, 0)), face, 100.0) == 1

@@ -43,7 +43,7 @@ def test_lse_parity(shared):
     assert result.offset == int(data["offset"])
 
 
-class Ruler(nn.Module):
+class ToySyncNet(nn.Module):
     """Reads the brightness of the last of five frames, and the loudness in the middle of the sound window."""
 
     def forward_lip(self, x):
@@ -67,30 +67,30 @@ def talk(frames=120, late=0, seed=0):
 
 @pytest.mark.parametrize("late", [-6, 0, 4])
 def test_shifted_sound_moves_the_offset_by_the_shift(late):
-    result = lip_sync_error(*talk(late=late), model=Ruler())
+    result = lip_sync_error(*talk(late=late), model=ToySyncNet())
     assert result.offset == -late
     assert result.lse_c > 0.3
 
 
 def test_a_frozen_mouth_loses_confidence():
     images, sound = talk()
-    moving = lip_sync_error(images, sound, model=Ruler())
+    moving = lip_sync_error(images, sound, model=ToySyncNet())
     images[:] = 128
-    assert lip_sync_error(images, sound, model=Ruler()).lse_c < 0.5 * moving.lse_c
+    assert lip_sync_error(images, sound, model=ToySyncNet()).lse_c < 0.5 * moving.lse_c
 
 
 def test_windows_are_counted_as_published():
     images, sound = talk(60)
-    lips, speech = embed(images, sound, Ruler())
+    lips, speech = embed(images, sound, ToySyncNet())
     assert lips.shape == speech.shape == (55, 4)
-    assert embed(images, sound[: 640 * 40], Ruler())[0].shape[0] == 35
-    assert np.array_equal(lips, embed(images, sound, Ruler(), batch=7)[0])
+    assert embed(images, sound[: 640 * 40], ToySyncNet())[0].shape[0] == 35
+    assert np.array_equal(lips, embed(images, sound, ToySyncNet(), batch=7)[0])
 
 
 def test_too_short_is_a_clear_error():
     images, sound = talk(5)
     with pytest.raises(InputError, match="more than 5 frames"):
-        lip_sync_error(images, sound, model=Ruler())
+        lip_sync_error(images, sound, model=ToySyncNet())
 
 
 def test_distances_pad_with_zeros():

@@ -1,4 +1,4 @@
-"""The ruler of mouths on drawn faces: opening, leak, agreement, closure, THEval's lips, paint, occluders."""
+"""Measures of mouths on drawn faces: opening, leak, agreement, closure, THEval's lips, paint, occluders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_opening_does_not_depend_on_the_size_of_the_face():
     np.testing.assert_allclose(mouth.width(small), mouth.width(large), atol=1e-4)
 
 
-def test_frames_without_a_sure_face_are_unseen():
+def test_frames_of_low_confidence_are_unseen():
     mesh = drawn_mesh(words(1))
     mesh[3] = np.nan
     found = mouth.from_mesh(mesh, TIMES, np.where(np.arange(100) == 7, 0.1, 0.9))
@@ -68,7 +68,7 @@ def test_nothing_seen_is_none_and_never_nan():
     assert not any(math.isnan(v) for v in paint.Paint().compute().values() if v is not None)
 
 
-def test_a_lag_is_reported_apart():
+def test_a_lag_is_reported_separately():
     rng = np.random.default_rng(0)
     quick = rng.normal(size=101)  # every frame another opening: a frame late is another mouth
     late, early = quick[:-1], quick[1:]
@@ -88,7 +88,7 @@ def test_silence_closes_the_mouth_or_does_not():
     assert leakage.closure(real, closed) < 0.5 and leakage.lip_leak(real, real, closed) == 1
 
 
-def test_a_mouth_that_jumps_is_seen():
+def test_jitter_is_measured():
     real = words(1)
     jumping = real + 0.05 * (np.arange(100) % 2)
     assert mouth.jumps(real, real) == 1 and mouth.jumps(jumping, real) > 2
@@ -147,7 +147,7 @@ def test_lip_dynamics_are_nothing_when_frozen_and_grow_with_the_opening():
 # ---- paint
 
 
-def test_paint_is_seen_off_the_mouth_only():
+def test_paint_counts_outside_the_mouth_only():
     source = np.full((256, 256, 3), 120, np.uint8)
     mesh = drawn_mesh(np.array([0.1]))[0]
 
@@ -184,7 +184,7 @@ def test_paint_of_parts_adds_up_and_noise_is_none():
 
 
 @pytest.mark.parametrize("kind", occluder.KINDS)
-def test_what_covers_must_stay_as_it_is(kind):
+def test_occluders_must_stay_unchanged(kind):
     frame = np.full((256, 256, 3), 160, np.uint8)
     mesh = drawn_mesh(np.array([0.1]))[0]
     layer = occluder.place(mesh, 0, 25.0, frame.shape[:2], occluder.draw(kind))

@@ -68,7 +68,7 @@ def test_more_distortion_is_more_distance(model, kind):
     assert found[0] == 0 and found == sorted(found) and len(set(found)) == 4, found
 
 
-def test_it_is_the_package_s_own_figure(model, weights, monkeypatch):
+def test_it_is_the_packages_own_figure(model, weights, monkeypatch):
     """The package left to itself, its download of AlexNet answered with the same weights."""
     import lpips
     from safetensors.torch import load_file

@@ -118,7 +118,7 @@ def test_a_lowered_jaw_is_covered():
 @pytest.mark.parametrize(
     ("what", "number"), [("hair", 17), ("glasses", 6), ("hat", 18), ("a hand", 0), ("a sleeve", 16)]
 )
-def test_what_lies_over_the_face_is_left_alone(what, number):
+def test_occluders_are_left_unchanged(what, number):
     plain, _ = masks(labels())
     mask, _ = masks(labels((number, (190, 380, 250, 440))), labels())
     assert plain[0, 390:430, 200:240].mean() > 150
@@ -155,7 +155,7 @@ def test_the_mask_does_not_flicker_with_the_parser():
     assert mask[COUNT // 2].max() > 128
 
 
-def test_frames_nobody_speaks_in_are_left_alone(runtime):
+def test_frames_without_speech_are_left_unchanged(runtime):
     active = np.array([True] * 3 + [False] * (COUNT - 3))
     chunk = source(active=active)
     done = through(runtime, LipSync("tiny-generator"), Parse(""), Blend(), chunk=chunk)
@@ -184,14 +184,14 @@ class Spy:
         return np.repeat(np.repeat(images, self.scale, 1), self.scale, 2)
 
 
-def test_enlarging_networks_get_the_generators_picture_the_others_the_face(runtime):
+def test_upscaling_networks_get_the_generators_picture_the_others_the_face(runtime):
     up, same = Spy(2), Spy(1)
     faces = through(runtime, LipSync("tiny-generator"), Restore(up), Restore(same)).faces
     assert up.shapes == [(COUNT, 96, 96, 3)] and same.shapes == [(COUNT, 512, 512, 3)]
     assert faces.restored.shape == (COUNT, 512, 512, 3) and faces.restored.dtype == np.uint8
 
 
-def test_enlarging_only_what_is_used_changes_nothing_that_is_used(runtime):
+def test_upscaling_only_the_used_part_does_not_change_it(runtime):
     """The upper half of the generator's picture is not used; the networks are spared most of it."""
     model = runtime.model("embedded-restorer")
 

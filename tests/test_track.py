@@ -116,7 +116,7 @@ def test_uniform_motion_with_uneven_timestamps() -> None:
 
 
 @pytest.mark.parametrize("every", [2, 5, 12])
-def test_uniform_motion_through_frames_nobody_looked_at(every: int) -> None:
+def test_uniform_motion_through_frames_without_detection(every: int) -> None:
     truth = moving(41)
     rows = [stack(r) if i % every == 0 else None for i, r in enumerate(truth)]
     check_motion(follow(Track(), rows), truth, atol=2e-3)
@@ -168,7 +168,7 @@ def test_smooth_is_a_weighted_line_fit() -> None:
 
 
 def crowd(count: int = 60) -> list[Array | None]:
-    """Two trembling faces that pass each other, one blinks out, false alarms, unlooked frames."""
+    """Two faces with jitter that pass each other, one lost for a moment, false alarms, frames without detection."""
     rng = np.random.default_rng(5)
     rows: list[Array | None] = []
     for i in range(count):
@@ -216,7 +216,7 @@ def test_short_gaps_are_filled_and_long_ones_end_the_track() -> None:
     assert ids(follow(Track(max_gap=0), [stack(truth[0]), stack(), stack(truth[2])])) == [[0], [], [1]]
 
 
-def test_a_face_that_left_is_not_carried_on() -> None:
+def test_a_face_that_left_is_not_extrapolated() -> None:
     rows = [stack(r) for r in moving(20)] + [stack()] * 20
     assert ids(follow(Track(), rows)) == [[0]] * 20 + [[]] * 20
     # Nor through frames nobody looked at, when the next look finds nothing.
@@ -245,7 +245,7 @@ def test_a_cut_ends_tracks_even_in_the_same_place() -> None:
     assert ids(follow(Track(), rows)) == [[0]] * 40  # the same without the cut
 
 
-def test_unlooked_frames_up_to_a_cut_belong_to_the_old_shot() -> None:
+def test_frames_without_detection_up_to_a_cut_belong_to_the_old_shot() -> None:
     rows = [stack(face(100, 60)) if i % 4 == 0 or i == 10 else None for i in range(20)]
     assert ids(follow(Track(), rows, cuts=(10,))) == [[0]] * 10 + [[1]] * 10
 
@@ -386,7 +386,7 @@ def test_the_largest_does_not_flicker_between_equals_but_does_change() -> None:
     assert not side[10] and side[30] and sum(a != b for a, b in zip(side, side[1:], strict=False)) == 1
 
 
-def test_nobody_moves_in_while_the_chosen_face_is_away_for_a_moment() -> None:
+def test_nobody_replaces_the_chosen_face_while_it_is_away_for_a_moment() -> None:
     both, one = stack(face(10, 10, 100), face(300, 10, 60)), stack(face(300, 10, 60))
     assert chosen(Track(), [both] * 10 + [one] * 12 + [both] * 10) == [10] * 10 + [None] * 12 + [10] * 10
     away = chosen(Track(), [both] * 10 + [one] * 60)

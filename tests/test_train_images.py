@@ -194,7 +194,7 @@ def make_pack(path: Path, count: int = 10) -> None:
     facepack.build(path, [folder], [], Known(), on_log=lambda s: None)  # type: ignore[arg-type]
 
 
-def test_a_pack_comes_back_and_scenes_are_right(tmp_path: Path) -> None:
+def test_a_pack_is_read_back_and_scenes_are_right(tmp_path: Path) -> None:
     make_pack(tmp_path / "faces.npz")
     pictures = facepack.load(tmp_path / "faces.npz")
     assert len(pictures) == 10 and pictures[3].name == "drawn/3"
@@ -232,7 +232,7 @@ def test_multibox_loss_is_least_for_the_right_answer() -> None:
     assert float(wrong["loss"]) > 10 and float(wrong["mark"]) > float(right["mark"])
 
 
-def test_ohem_looks_at_hard_pixels_only() -> None:
+def test_ohem_uses_hard_pixels_only() -> None:
     target = torch.zeros(1, 8, 8, dtype=torch.long)
     logits = torch.zeros(1, 2, 8, 8)
     logits[:, 0] = 10.0
@@ -311,7 +311,7 @@ def test_a_few_steps_learn_and_the_export_loads(task: str, kind: Any, figure: st
     assert list((run / "samples").iterdir())
 
 
-def test_the_restorer_is_compared_with_classical_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_restorer_is_compared_with_classical_upscaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = restorer.RestorerTask(Recipe("restorer", 1, 1, options={**options_of("restorer", tmp_path), "gan": 0}))
     monkeypatch.setattr("wav2lip_hq.checkpoints.locate", lambda name: None)
     with torch.no_grad(), pytest.warns(UserWarning, match="without LPIPS.*fetch lpips_alex") as said:

@@ -22,7 +22,7 @@ def speak(count, rng, spread=0.05, closed=0.01):
     return faces, gap
 
 
-def test_the_space_of_mouths_gives_back_what_was_seen():
+def test_coefficients_reconstruct_the_mouths():
     rng = np.random.default_rng(0)
     people = {}
     for n in range(3):
@@ -42,7 +42,7 @@ def test_the_space_of_mouths_gives_back_what_was_seen():
     assert np.abs(back - faces)[:, mesh.LIPS].max() < 0.02
 
 
-def test_pose_and_size_are_undone():
+def test_pose_and_size_are_removed():
     face = body(0.1)
     angle = np.radians(25)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
@@ -52,7 +52,7 @@ def test_pose_and_size_are_undone():
     assert np.allclose(articulation.show(view, face), turned(face, yaw=-40, pitch=10, roll=15), atol=0.1)
 
 
-def test_varied_sound_is_still_a_mel_and_still_speech():
+def test_augmented_sound_is_still_a_mel_and_still_speech():
     rng = np.random.default_rng(0)
     mel = np.clip(np.cumsum(rng.normal(0, 0.5, (80, 200)), 1), -4, 4).astype(np.float32)
     for _ in range(20):

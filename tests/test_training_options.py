@@ -114,7 +114,7 @@ def test_a_wrong_value_is_refused_at_once(task, setting, said, tmp_path, capsys)
     assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
-def test_what_does_not_go_together_is_said_before_data_is_read(tmp_path):
+def test_contradictory_options_are_refused_before_data_is_read(tmp_path):
     for settings, said in (
         ({"expert": None}, "expert=NAME"),
         ({"expert": str(tmp_path / "no.safetensors")}, "no.safetensors does not exist"),

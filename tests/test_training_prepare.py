@@ -43,7 +43,7 @@ def test_clips_hold_the_face_and_its_speech_at_25_fps(prepared):
         assert np.corrcoef(lower, loud)[0, 1] < -0.3, "where the sound is loud the (dark) mouth is open"
 
 
-def test_what_was_dropped_is_said_with_its_reason(prepared):
+def test_dropped_footage_is_reported_with_its_reason(prepared):
     with (prepared.folder / "dropped.csv").open() as file:
         rows = {row["file"].rsplit("/", 1)[-1]: row["reason"] for row in csv.DictReader(file)}
     assert set(rows) >= {"mute.mp4", "broken.mp4"}

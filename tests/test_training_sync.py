@@ -108,7 +108,7 @@ def test_generator_variants_load_by_themselves(variant, tmp_path):
     assert torch.allclose(again(mel, face), made(mel, face), atol=2e-2)
 
 
-def test_attention_starts_as_the_generator_it_joins():
+def test_adding_attention_changes_nothing_at_first():
     plain, attentive = models.build("wav2lip", width=0.125), models.build("wav2lip", width=0.125, attention=True)
     attentive.load_state_dict(plain.state_dict(), strict=False)
     mel, face = torch.randn(2, 1, 80, 16), torch.rand(2, 6, 96, 96)

@@ -118,7 +118,7 @@ def test_masked_hides_the_lower_half():
     assert masked(face)[:, :, 48:].abs().max() == 0 and masked(face)[:, :, :48].min() == 1
 
 
-def test_expert_learns_to_hear_the_mouth(data, tmp_path):
+def test_expert_learns_sync(data, tmp_path):
     """Beats the untrained network on talkers it has never seen."""
     recipe = Recipe(
         task="expert",
@@ -189,7 +189,7 @@ def test_generator_follows_the_expert(data):
 
 
 @pytest.mark.parametrize("critic", ["visual_quality_disc", "patch"])
-def test_a_critic_learns_beside_the_generator_and_is_heard(data, tmp_path, critic):
+def test_a_critic_trains_along_and_affects_the_generator(data, tmp_path, critic):
     options = {
         "data": str(data),
         "width": 0.125,
@@ -216,7 +216,7 @@ def test_a_critic_learns_beside_the_generator_and_is_heard(data, tmp_path, criti
     assert all(p.grad is None or not p.grad.any() for p in task.modules["critic"].parameters())
 
 
-def test_a_critic_of_patches_tells_soft_from_sharp():
+def test_a_patch_critic_tells_soft_from_sharp():
     torch.manual_seed(0)
     critic = PatchCritic(width=8)
     optimizer = torch.optim.Adam(critic.parameters(), lr=2e-3)

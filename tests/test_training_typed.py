@@ -75,7 +75,7 @@ def test_a_tenth_of_each_folder_is_kept_apart_where_a_recipe_says_nothing():
     assert held_names(names, DetectorOptions(validation_last={"a": 1})) == {"a/024"}
 
 
-def test_a_run_speaks_while_it_works_and_while_it_validates(tmp_path, monkeypatch):
+def test_a_run_logs_progress_while_it_works_and_validates(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "Heartbeat", functools.partial(Heartbeat, every=0.1))
     task = Line(recipe(steps=60, validate_every=60))
     step, validate = task.step, task.validate

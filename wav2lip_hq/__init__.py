@@ -30,7 +30,7 @@ _WHERE = {
     **dict.fromkeys(("Chunk", "Faces", "Report"), "types"),
 }
 
-_ROOMS = ("checkpoints", "jobs", "metrics")  # packages with public names of their own
+_PACKAGES = ("checkpoints", "jobs", "metrics")  # with public names of their own
 
 __all__ = [
     "Align",
@@ -54,10 +54,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_ROOMS]
+    return [*__all__, *_PACKAGES]

@@ -1,15 +1,15 @@
-"""What a mouth does, apart from whose it is and where the head looks.
+"""Mouth shapes independent of person and head pose, as coefficients of a basis.
 
-A face is a body (POINTS, 3) in its own coordinates: x to image right, y down, z away from the camera, the unit is the
-distance of the outer corners of the eyes. It is seen from afar by a camera (2, 4): image = camera[:, :3] @ body +
-camera[:, 3] (scaled orthography). Articulation is what is added to a person's neutral body, its mouth closed:
+A face is a body (POINTS, 3) in its own coordinates: x to image right, y down, z away from the camera; the unit is the
+distance of the outer corners of the eyes. A camera (2, 4) projects it by scaled orthography: image = camera[:, :3] @
+body + camera[:, 3]. Articulation is an offset from the person's neutral body, whose mouth is closed:
 
     body = neutral + sum over k of reach[k] * coefficient[k] * basis[k]
 
-Coefficient 0 is the opening (``mesh.opening``), counted from the person's closed mouth in units of the person's own
-spread; coefficient 1 the width, counted from the closed mouth's; the others are principal components of what lips, jaw,
-chin and skin do besides. People who open their mouths twice as far do the rest 1.4 times as far (``reach``; measured).
-Training and rendering share this file, so that what was taught is what is shown.
+Coefficient 0 is the opening (``mesh.opening``) above the person's closed mouth, in units of the person's own spread
+(standard deviation of the opening); coefficient 1 the width relative to the closed mouth's; the others are principal
+components of the remaining movement of lips, jaw, chin and skin. People who open their mouths twice as far do the rest
+1.4 times as far (``reach``; measured). Training and rendering share this file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .types import Array
 
 COEFFICIENTS = 16
 UPPER, LOWER = at(191, 80, 81, 82, 13, 312, 311, 310, 415), at(95, 88, 178, 87, 14, 317, 402, 318, 324)  # pairs
-# Points that do not move when a mouth speaks, for finding the head: corners of the eyes, nose, forehead.
+# Points that speech does not move, for fitting the head's pose: corners of the eyes, nose, forehead.
 RIGID = [*at(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 97, 326, 327), *at(10, 67, 297, 54, 284, 127, 356)]
-_TRUST = np.array([1.0] * 4 + [1.0] * 12 + [0.3] * 7)  # the forehead is often hair
+_TRUST = np.array([1.0] * 4 + [1.0] * 12 + [0.3] * 7)  # their weights; the forehead is often covered by hair
 _ANCHOR = at(4, 1, 2, 98, 97, 326, 327)  # the nose above the mouth
-# How far a point belongs to the mouth. The jaw's line follows at the chin and stays at the ears.
+# How far the jaw's points follow the mouth: at the chin fully, at the ears not at all.
 _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0, 8)])
 
 
@@ -39,11 +39,11 @@ def _moving() -> Array:
     return weight
 
 
-MOVING: Array = _moving()  # (POINTS,) float64 in [0, 1]
+MOVING: Array = _moving()  # (POINTS,) float64 in [0, 1]: how far each point follows the mouth
 
 
 def opening(body: Array) -> Array:
-    """(...,) how far the lips of bodies (..., POINTS, 3) are apart: ``mesh.opening`` whatever the head's pose."""
+    """(...,) opening of bodies (..., POINTS, 3): ``mesh.opening`` without the influence of the head's pose."""
     upper, lower = body[..., at(13, 82, 312), :], body[..., at(14, 87, 317), :]
     return np.asarray(np.linalg.norm(upper - lower, axis=-1).mean(-1))
 
@@ -55,16 +55,16 @@ def width(body: Array) -> Array:
 
 
 def reach(spread: float, usual: float, count: int = COEFFICIENTS) -> Array:
-    """(K,) how far a person with this spread of the opening goes; ``usual``: the mean person's."""
+    """(K,) amplitudes of a person with this spread of the opening; usual: the mean person's spread."""
     out = np.full(count, np.sqrt(spread * usual))
     out[0] = spread
     return out
 
 
 def upright(points: Array, template: Array) -> Array:
-    """Meshes in three dimensions (N, POINTS, 3), in any place, size and pose, as bodies in the template's coordinates.
+    """Meshes (N, POINTS, 3) of any position, size and pose as bodies in the template's coordinates.
 
-    The rigid points are laid onto those of the template (POINTS, 3) by rotation, scale and shift (Umeyama 1991).
+    The rigid points are aligned to those of the template (POINTS, 3) by rotation, scale and shift (Umeyama 1991).
     """
     p, w = np.asarray(points, np.float64), (_TRUST / _TRUST.sum())[:, None]
     source, goal = p[:, RIGID], np.asarray(template, np.float64)[RIGID]
@@ -79,9 +79,9 @@ def upright(points: Array, template: Array) -> Array:
 
 
 def camera(seen: Array, body: Array, steps: int = 6) -> Array:
-    """(2, 4) camera that shows the rigid points of ``body`` (POINTS, 3) where a mesh (POINTS, 2) has them.
+    """(2, 4) camera that projects the rigid points of ``body`` (POINTS, 3) onto those of a mesh ``seen`` (POINTS, 2).
 
-    Scaled orthography, least squares by Gauss-Newton from the view of a face that looks into the camera.
+    Scaled orthography, least squares by Gauss-Newton, starting from the frontal view.
     """
     x = np.asarray(body, np.float64)[RIGID]
     y = np.asarray(seen, np.float64)[RIGID]
@@ -122,14 +122,14 @@ def _rotation(vector: Array) -> Array:
 
 
 def show(view: Array, body: Array) -> Array:
-    """(POINTS, 2) where a camera (2, 4) shows a body (POINTS, 3)."""
+    """(POINTS, 2) projection of a body (POINTS, 3) by a camera (2, 4)."""
     return np.asarray(body @ view[:, :3].T + view[:, 3])
 
 
 def person(neutral: Array, template: Array) -> Array:
-    """(POINTS, 3) body of a person from the mesh (POINTS, 2) of the closed mouth, in any similar coordinates.
+    """(POINTS, 3) body of a person from the mesh (POINTS, 2) with the mouth closed, of any position, size and rotation.
 
-    Depth is the template's (POINTS, 3); in the image the body lies exactly where the mesh does.
+    Depth is the template's (POINTS, 3); the body's projection is exactly the mesh.
     """
     view = camera(neutral, template)
     linear = view[:, :3]
@@ -138,10 +138,10 @@ def person(neutral: Array, template: Array) -> Array:
 
 
 def articulate(neutral: Array, offset: Array) -> Array:
-    """(POINTS, 3) the neutral body with an offset (POINTS, 3) added; lips touch at most, they never cross."""
+    """(POINTS, 3) the neutral body plus an offset (POINTS, 3), corrected so that the lips do not cross."""
     body = neutral + offset
     gap = body[LOWER, 1] - body[UPPER, 1]
-    least = np.minimum(neutral[LOWER, 1] - neutral[UPPER, 1], 0.01)  # where they touch in the neutral face
+    least = np.minimum(neutral[LOWER, 1] - neutral[UPPER, 1], 0.01)  # the gap where they touch in the neutral face
     more = np.maximum(least - gap, 0) / 2
     body[LOWER, 1] += more
     body[UPPER, 1] -= more
@@ -149,11 +149,11 @@ def articulate(neutral: Array, offset: Array) -> Array:
 
 
 def place(seen: Array, neutral: Array, body: Array) -> Array:
-    """(POINTS, 2) a mesh (POINTS, 2) whose mouth, jaw, chin and skin are those of ``body`` (POINTS, 3), seen in the
-    mesh's pose, which is found with the person's ``neutral`` body. Other points stay as they are."""
+    """(POINTS, 2) the mesh ``seen`` (POINTS, 2) with mouth, jaw, chin and skin of ``body`` (POINTS, 3) in the mesh's
+    pose, which is fitted with the person's ``neutral`` body. Other points are unchanged."""
     seen = np.asarray(seen, np.float64)
     view = camera(seen, neutral)
     shown = show(view, body)
-    # What a rigid head does not explain, at the nose, is true of the mouth below it, too.
+    # The residual of the rigid fit at the nose applies to the mouth below it, too.
     shown = shown + (seen[_ANCHOR] - show(view, neutral)[_ANCHOR]).mean(0)
     return np.asarray(seen + MOVING[:, None] * (shown - seen))

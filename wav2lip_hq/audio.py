@@ -1,4 +1,4 @@
-"""Speech: loading, Wav2Lip's mel spectrogram, each frame's window of it, and where there is speech at all."""
+"""Speech: loading, Wav2Lip's mel spectrogram, each frame's window of it, and speech activity."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from .errors import InputError
 from .types import Array
 
-RATE = 16000
-MEL_RATE = 80  # mel columns a second: 16000 / hop 200
-WINDOW = 16  # columns a frame sees: 0.2 s
-PHRASE = 80  # columns around a frame that say what is being said: 1 s
-SHORTEST = 0.2  # seconds; less does not fill one window
+RATE = 16000  # Hz: of all speech that networks are given
+MEL_RATE = 80  # mel columns a second: RATE / HOP
+WINDOW = 16  # mel columns of a generator's window: 0.2 s
+PHRASE = 80  # mel columns around a frame that articulation depends on: 1 s
+SHORTEST = 0.2  # seconds: the least length of speech, one window
 FFT, HOP = 800, 200  # samples
 BLOCK = 4000  # mel columns computed at a time
 SILENCE = -4.0  # the mel value of digital silence
@@ -26,11 +26,11 @@ SILENCE = -4.0  # the mel value of digital silence
 def load_audio(path: str | os.PathLike[str], rate: int = RATE) -> Array:
     """First audio stream of any audio or video file as mono (n,) float32 in [-1, 1] at ``rate`` Hz.
 
-    Starts at time zero of the file: a stream that begins later is preceded by silence, so that sound and picture keep
-    their offset. Raises InputError naming the file: missing, not media, no audio stream, empty, shorter than 0.2 s,
+    Starts at time 0 of the file: a stream that begins later is preceded by silence, so that sound and picture stay in
+    sync. Raises InputError naming the file: missing, not media, no audio stream, empty, shorter than 0.2 s,
     not finite.
     """
-    from .video import decode_audio  # PyAV lives there alone
+    from .video import decode_audio  # PyAV takes long to import
 
     wav = decode_audio(path, rate)
     return check_audio(wav, str(path), rate)
@@ -54,14 +54,14 @@ def check_audio(wav: Array, name: str, rate: int = RATE) -> Array:
     if not len(wav):
         raise InputError(f"{name} has an audio stream of zero length; export the speech again")
     if not np.isfinite(wav).all():
-        raise InputError(f"{name}: the audio holds samples that are not numbers (NaN or infinite); export it again")
+        raise InputError(f"{name}: the audio contains samples that are NaN or infinite; export it again")
     if len(wav) < SHORTEST * rate:
         raise InputError(f"{name}: {len(wav) / rate:.3f} s of audio is too short; give at least {SHORTEST} s of speech")
     return wav
 
 
 def is_silent(wav: Array) -> bool:
-    """Whether nothing louder than -70 dB of full scale happens in (n,) float samples."""
+    """Whether (n,) float samples never exceed -70 dB of full scale."""
     return not len(wav) or max(float(wav.max()), -float(wav.min())) < 10 ** (-70 / 20)
 
 
@@ -119,7 +119,7 @@ def mel_windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float 
 
 
 def phrases(mel: Array, times: Sequence[Fraction | float], offset_ms: float = 0.0) -> Array:
-    """(T, 80, 80) float32: for each time in seconds (plus ``offset_ms``), the second of the speech around it.
+    """(T, 80, 80) float32: for each time in seconds (plus ``offset_ms``), the second of speech around it.
 
     Column 40 begins at the time itself; silence (-4) before the beginning and after the end.
     """
@@ -139,10 +139,10 @@ def _windows(mel: Array, times: Sequence[Fraction | float], offset_ms: float, be
 
 
 class SpeechActivity:
-    """How much speech there is at any time of (n,) float samples; measured once, then asked for.
+    """Speech activity of (n,) float samples over time, by energy.
 
-    Loudness in 20 ms steps, between a floor (the quiet parts' own noise, 6 dB above it counts as pause) and the speech
-    level, with gaps under 120 ms closed (plosives are not pauses) and 80 ms of fade at the edges.
+    The level in 20 ms steps, from 0 at a floor (6 dB above the noise of the quiet parts) to 1 at 8 dB above it, with
+    gaps under 120 ms closed (plosives are not pauses) and 80 ms of fade at the edges.
     """
 
     def __init__(self, wav: Array, rate: int = RATE) -> None:
@@ -159,8 +159,7 @@ class SpeechActivity:
         if loud < -65:
             self.active = np.zeros(len(power))
             return
-        # Speech without a pause has its "floor" inside the speech: never call anything within 30 dB of its level
-        # silence.
+        # Speech without a pause has no quiet parts: nothing within 30 dB of its level is silence.
         low = max(min(floor + 6, loud - 30), loud - 45)
         active = np.clip((level - low) / 8, 0, 1)
         active = minimum_filter1d(maximum_filter1d(active, 7), 7)  # close short gaps

@@ -46,7 +46,7 @@ def guarded(work: Callable[[], int], debug: bool = False) -> int:
 
 
 def told(error: BaseException) -> tuple[str, int]:
-    """(what is said of an error, exit code)."""
+    """(message for an error, exit code)."""
     text = " ".join(str(error).split()) or "no reason given"
     if isinstance(error, Wav2LipHQError):
         return str(error), OutOfMemory.exit_code if ran_out(error) else error.exit_code
@@ -55,18 +55,18 @@ def told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
     kind = type(error).__name__
-    return f"something nobody foresaw went wrong ({kind}: {text[:500]}); add --debug to see where, and report it", 1
+    return f"unexpected error ({kind}: {text[:500]}); add --debug to see where, and report it", 1
 
 
 def _say(text: str) -> None:
-    """To stderr, without what would move a terminal's cursor or fill its screen."""
+    """Print to stderr without control characters, shortened if very long."""
     plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in text[:LONGEST])
     with contextlib.suppress(OSError, ValueError):
         print(f"wav2lip-hq: {plain}", file=sys.stderr, flush=True)
 
 
 def _abandon_stdout() -> None:
-    """Nobody reads it any more, or it is full: the interpreter must not fail again when it ends."""
+    """Stdout is closed or its disk is full: keep the interpreter from failing again when it flushes at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -78,7 +78,7 @@ def _interrupts() -> Iterator[None]:
         yield
         return
     previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.default_int_handler:  # somebody else's to decide
+    if previous is not signal.default_int_handler:  # another handler is installed
         yield
         return
     presses = 0

@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true")
 
     jobs_cli.add_arguments(commands.add_parser("batch", help="many shots unattended: plan, run, status, retry, report"))
-    training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalise"))
+    training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalize"))
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person's footage")
     training_cli.add_personalize(person)
     _add_debug(parser)
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:
-    """--debug is taken wherever it is put: people add it to the end of what they typed before."""
+    """--debug is accepted anywhere: people add it to the end of the last command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

@@ -1,4 +1,4 @@
-"""YAML <-> stages, and ``--set stage.option=value``: one function sets an option, wherever it comes from."""
+"""Stages from YAML presets and ``--set stage.option=value``: one function sets an option, wherever it comes from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Preset:
 
 
 def folders() -> list[Path]:
-    """Where presets are: the checkout's ``pipelines``, or the wheel's copy."""
+    """Folders of presets: the checkout's ``pipelines``, or the wheel's copy."""
     return [f for f in (_PACKAGE.parent / "pipelines", _PACKAGE / "_data" / "pipelines") if f.is_dir()][:1]
 
 
@@ -81,8 +81,8 @@ def _stage(item: Any, path: Path | str) -> Stage:
 
 
 def parse_stage(text: str) -> Stage:
-    """A stage as one writes it on the command line: a name, ``module:Class``, or a mapping with options, as in YAML
-    presets: ``{stage: mymodule:Mask, softness: 3}``. Raises OptionError."""
+    """A stage from command-line text: a name, ``module:Class``, or a mapping with options as in YAML presets,
+    ``{stage: mymodule:Mask, softness: 3}``. Raises OptionError."""
     try:
         item = documents.parse(text) if text.lstrip().startswith("{") else text.strip()
     except ValueError as error:
@@ -93,8 +93,8 @@ def parse_stage(text: str) -> Stage:
 
 
 def stage_kind(name: str) -> type[Stage]:
-    """The class of a stage: one of the project's, one that an installed package offers in the entry point group
-    ``wav2lip_hq.stages``, or a class of your own as ``package.module:Class``. Raises OptionError."""
+    """The class of a stage: one of the project's, one that an installed package registers in the entry point group
+    ``wav2lip_hq.stages``, or one of the user's own as ``package.module:Class``. Raises OptionError."""
     if name in STAGES:
         return STAGES[name]
     offered = offered_stages()
@@ -127,8 +127,8 @@ def make_stage(name: str, values: Mapping[str, Any]) -> Stage:
 
 
 def set_options(stages: Sequence[Stage], settings: Sequence[str]) -> tuple[Stage, ...]:
-    """Stages with "stage.option=value" settings applied, all together: their order does not matter, except that the
-    last of two for one option counts. A stage that occurs twice is changed everywhere. Raises OptionError."""
+    """Stages with "stage.option=value" settings applied, all together: their order does not matter, except that of two
+    for one option the last is used. All stages of that name are changed. Raises OptionError."""
     wanted: dict[str, dict[str, str]] = {}
     for setting in settings:
         if not isinstance(setting, str):

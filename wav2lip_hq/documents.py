@@ -1,4 +1,4 @@
-"""YAML from files and from the command line: bounded in size, and wrong in one way only."""
+"""YAML from files and the command line, bounded in size, with one kind of error."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 LONGEST = 4 << 20  # characters; a reel of ten thousand lines has two million
-MOST = 200_000  # values, counted wherever an alias repeats them
+MOST = 200_000  # values, counting each repetition by an alias
 
 
 def parse(text: str) -> Any:
     """The value of a YAML document. Raises ValueError with a reason in one line: no YAML, a value that its tag does not
-    fit, nested without end, or aliases that stand for more than MOST values."""
+    fit, infinite nesting, or aliases that stand for more than MOST values."""
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text)} characters, more than {LONGEST}")
     loader = None
@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
     """How many values a node stands for, those of its aliases included."""
     if id(node) not in known:
-        known[id(node)] = MOST + 1  # for one that holds itself
+        known[id(node)] = MOST + 1  # a node that contains itself
         inside: list[yaml.Node] = []
         if isinstance(node, yaml.SequenceNode):
             inside = node.value

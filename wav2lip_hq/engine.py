@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Fields the reader delivers; everything else must be added by a stage before another reads it.
+# Fields that the source fills; all others must be added by a stage before another reads them.
 SOURCE_FIELDS = frozenset(
     {"frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"}
 )
-# Fields that outlive their last reader: they are the result.
+# Fields of the result, which are kept after their last reader.
 KEPT_FIELDS = frozenset(
     {"frames", "pts", "alpha", "start", "active", "faces.frame", "faces.track", "faces.box", "left", "source_pts"}
 )
@@ -43,12 +43,12 @@ class Stage:
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = ()
-    optional: ClassVar[tuple[str, ...]] = ()  # read where an earlier stage adds them, done without otherwise
+    optional: ClassVar[tuple[str, ...]] = ()  # read if an earlier stage adds them
     adds: ClassVar[tuple[str, ...]] = ()
     fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
 
     def __post_init__(self) -> None:
-        """Check the options against what their fields say. A stage with rules of its own calls this first."""
+        """Check the options by the rules of their fields. A stage with further checks calls this first."""
         options.check(self)
 
     @property
@@ -58,7 +58,7 @@ class Stage:
 
     @property
     def context(self) -> int:
-        """Frames before a span that must be run through this stage so that the span comes out as in the whole clip."""
+        """Frames before a span that this stage must process for the span to be the same as in the whole clip."""
         return 0
 
     @property
@@ -68,11 +68,12 @@ class Stage:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """The user's own code it runs, as "package.module:name"."""
+        """References to the user's own code that it runs, as "package.module:name"."""
         return ()
 
     def load(self, runtime: Runtime) -> None:
-        """Load the networks of ``models``, so that what is missing is known before any work. Raises CheckpointError."""
+        """Load the networks of ``models``, so that missing ones are reported before any work. Raises
+        CheckpointError."""
         for name in self.models:
             runtime.model(name, self.fits or None)
 
@@ -113,7 +114,7 @@ def get_field(chunk: Chunk, name: str) -> Any:
 
 
 def _drop(chunk: Chunk, names: Iterable[str]) -> Chunk:
-    """Set fields to None, so that memory is freed as soon as nobody needs them."""
+    """The chunk with fields set to None, which frees their memory."""
     own = {n: None for n in names if not n.startswith("faces.")}
     face = {n[6:]: None for n in names if n.startswith("faces.")}
     if face and chunk.faces is not None:
@@ -122,7 +123,7 @@ def _drop(chunk: Chunk, names: Iterable[str]) -> Chunk:
 
 
 def _last_readers(stages: Sequence[Stage], keep: Iterable[str]) -> list[list[str]]:
-    """For each stage, the fields nobody needs once it has run."""
+    """For each stage the fields that are not needed after it."""
     kept = KEPT_FIELDS | set(keep)
     last: dict[str, int] = {}
     for i, stage in enumerate(stages):
@@ -133,7 +134,7 @@ def _last_readers(stages: Sequence[Stage], keep: Iterable[str]) -> list[list[str
 
 @contextmanager
 def _named(stage: Stage) -> Iterator[None]:
-    """Put the stage's name on any error that comes out of it."""
+    """Name the stage in unexpected errors."""
     try:
         yield
     except (Wav2LipHQError, GeneratorExit, KeyboardInterrupt):
@@ -149,7 +150,7 @@ def _named(stage: Stage) -> Iterator[None]:
 def _guarded(
     stage: Stage, source: Iterator[Chunk], runtime: Runtime, done: Sequence[str], clock: dict[str, float]
 ) -> Generator[Chunk, None, None]:
-    """Run one stage under the engine's checks. ``clock`` gets the stage's own seconds, its sources' excluded."""
+    """Run a stage with the engine's checks. clock: gets the stage's own seconds, without those of its source."""
     pending: list[tuple[int, int]] = []
     upstream = 0.0
 
@@ -179,7 +180,7 @@ def _guarded(
             pending.pop(0)
             for name in stage.adds:
                 if get_field(chunk, name) is None and not (chunk.faces is not None and not len(chunk.faces)):
-                    raise StageError(f"stage '{stage.name}' promises '{name}' but did not deliver it")
+                    raise StageError(f"stage '{stage.name}' declares that it adds '{name}' but did not")
             yield _drop(chunk, done)
         if pending:
             raise StageError(f"stage '{stage.name}' lost frames {pending[0][0]} and later")
@@ -196,10 +197,10 @@ def run_stages(
     clock: dict[str, float] | None = None,
     given: Iterable[str] = (),
 ) -> Generator[Chunk, None, None]:
-    """Run ``stages`` over ``chunks`` lazily. ``keep`` names extra fields to leave in the result (previews, tests);
-    ``given`` those that the chunks bring along besides the source's own.
+    """Run ``stages`` over ``chunks`` lazily. keep: further fields to leave in the result (previews, tests); given:
+    fields that the chunks have already besides the source's own; clock: gets wall seconds by stage.
 
-    ``clock`` is filled with wall seconds per stage. Closing the generator closes every stage and the source.
+    Closing the generator closes every stage and the source.
     """
     check_wiring(stages, given)
     clock = {} if clock is None else clock
@@ -218,7 +219,8 @@ def run_stages(
 
 
 def prefetch(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
-    """Produce ``source`` in a thread, at most ``depth`` items ahead. Errors surface at the consumer's next step."""
+    """Iterate over ``source`` in a thread, at most ``depth`` items ahead. Errors are raised at the consumer's next
+    step."""
     box: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
 

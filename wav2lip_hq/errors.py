@@ -1,4 +1,4 @@
-"""Errors a person can act on.
+"""Errors that users can act on.
 
 Every error says what is wrong, with which file, and what to do. Each type is also the builtin a caller would expect,
 so ``except OSError`` or ``except ValueError`` keeps working. ``exit_code`` is what the command line returns.
@@ -62,7 +62,7 @@ class StageError(Wav2LipHQError, RuntimeError):
 
 
 class OutOfMemory(Wav2LipHQError, MemoryError):
-    """The computer's or the device's memory does not suffice, not even for a batch of one."""
+    """Out of memory on the computer or the device, even with a batch of one."""
 
     exit_code = 8
 
@@ -80,7 +80,7 @@ _NO_MEMORY = (
 
 
 def ran_out(error: BaseException | None) -> bool:
-    """Whether an error, or one it came of, says that there was no memory left: libraries have many words for that."""
+    """Whether an error or its cause means out of memory, which libraries report in many ways."""
     for _ in range(20):
         if error is None:
             return False

@@ -52,11 +52,11 @@ def fit_similarity(source: Array, target: Array) -> Array:
 
 
 def fit_upright(landmarks: Array, template: Array) -> Array:
-    """(N, 2, 3) similarities that set faces upright by their five landmarks (N, 5, 2), after a frontal template (5, 2).
+    """(N, 2, 3) similarities that align faces upright by their five landmarks (N, 5, 2) to a frontal template (5, 2).
 
-    Both hold eyes, nose and corners of the mouth. Turned by all five; as large as the wider of the distances eye to eye
-    and eyes to mouth wants, so that a face turned sideways, whose eyes are close together, still fits; the middle
-    between eyes and mouth comes where the template has it.
+    Both hold eyes, nose and corners of the mouth. Rotation is fitted to all five; scale is the smaller of those by the
+    distances eye to eye and eyes to mouth, so that a face turned sideways, whose eyes are close together, still fits;
+    the middle between eyes and mouth is moved onto the template's.
     """
     points, aim = np.asarray(landmarks, np.float64), np.asarray(template, np.float64)
 
@@ -73,7 +73,7 @@ def fit_upright(landmarks: Array, template: Array) -> Array:
 
 
 def apply(matrices: Array, points: Array) -> Array:
-    """Points (N, K, 2) through maps (N, 2, 3); float64."""
+    """Points (N, K, 2) transformed by maps (N, 2, 3); float64."""
     m = np.asarray(matrices, np.float64)
     return np.asarray(np.einsum("nij,nkj->nki", m[:, :, :2], np.asarray(points, np.float64)) + m[:, None, :, 2])
 
@@ -154,7 +154,7 @@ def sample(image: Array, matrix: Array, size: int) -> Array:
     sx, sy = float(np.hypot(*m[:, 0])), float(np.hypot(*m[:, 1]))
     height, width = image.shape[:2]
     x1, y1, x2, y2 = region(m, size, (height, width), margin=4)
-    if x2 - x1 < 2 or y2 - y1 < 2:  # (nearly) outside: replicate the nearest border
+    if x2 - x1 < 2 or y2 - y1 < 2:  # (nearly) outside the image: replicate the nearest border
         x1, y1 = min(max(x1, 0), max(width - 2, 0)), min(max(y1, 0), max(height - 2, 0))
         x2, y2 = max(x2, min(x1 + 2, width)), max(y2, min(y1 + 2, height))
     part = image[y1:y2, x1:x2]

@@ -1,6 +1,7 @@
 """Objects of the user's own code, named as ``package.module:name``: restorers, stages.
 
-Only what the user wrote on the command line, in a preset or in a job file is looked up, never a name in a checkpoint.
+Only references that the user wrote on the command line, in a preset or in a job file are looked up, never a name in a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def source(reference: str) -> Path | None:
 def _module(name: str, reference: str) -> Any:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # for good: the module may import its neighbors later
+        sys.path.append(here)  # and left there: the module may import its neighbors later
         importlib.invalidate_caches()
     try:
         return importlib.import_module(name)

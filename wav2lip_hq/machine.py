@@ -1,4 +1,4 @@
-"""What the operating system says of this process."""
+"""Resource usage of this process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def peak_memory() -> int:
-    """Bytes of resident memory at this process's highest; 0 where the system does not tell (Windows)."""
-    try:  # of this program alone; getrusage counts from before it was started, when it still was its parent's copy
+    """Peak resident memory of this process in bytes; 0 where the system does not report it (Windows)."""
+    try:  # getrusage includes the time between fork and exec, when the process was a copy of its parent
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
     except (OSError, StopIteration, ValueError):

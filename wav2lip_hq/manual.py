@@ -1,4 +1,4 @@
-"""Every option there is, read from the fields themselves: what ``wav2lip-hq options`` and ``docs/options.md`` show."""
+"""The reference of all options, read from their fields: ``wav2lip-hq options`` and ``docs/options.md``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .run_options import RunOptions
 from .stages import STAGES
 from .training.tasks import option_classes
 
-ENCODER = ("codec", "crf", "encoder_preset", "pix_fmt")  # the part of RunOptions that is shown by itself
+ENCODER = ("codec", "crf", "encoder_preset", "pix_fmt")  # RunOptions that are shown as a section of their own
 HEAD = """# Options
 
 Written by `wav2lip-hq options --markdown`; edit the fields, not this page. On the command line and in job files, a
@@ -30,7 +30,7 @@ class Section:
     group: str  # "Stages", "A run", "Training"
     title: str
     options: tuple[Option, ...]
-    values: str = "default"  # what the values shown are: "default", or "set to" for a preset's
+    values: str = "default"  # "default", or "set to" for the values of a preset
 
 
 def sections() -> Iterator[Section]:
@@ -45,7 +45,7 @@ def sections() -> Iterator[Section]:
 
 
 def stage_section(stage: Any) -> Section:
-    """The options of a stage; given an object rather than a class, its values in place of the defaults."""
+    """The options of a stage class with their defaults, or of a stage with its values."""
     values = "default" if isinstance(stage, type) else "set to"
     return Section(stage.name, "Stages", _summary(stage), options.listing(stage), values)
 

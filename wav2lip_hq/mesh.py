@@ -1,4 +1,4 @@
-"""The dense landmarks of a face ("mesh"): which point is which, and what is measured from them.
+"""The dense landmarks of a face ("mesh"): indices of its parts, opening and width of the mouth.
 
 A mesh is (N, POINTS, 2) float32: POINTS points of MediaPipe's face mesh (468 points; Kartynnik et al. 2019), listed in
 ``INDICES`` by their number there. Left and right are those of the image: the left eye is the one at the image's left.
@@ -57,7 +57,7 @@ def eye_distance(mesh: Array) -> Array:
 
 
 def opening(mesh: Array) -> Array:
-    """(N,) mean distance of three pairs of inner-lip points (13-14, 82-87, 312-317) over the distance of the eyes.
+    """(N,) mean distance of three pairs of inner-lip points (13-14, 82-87, 312-317) over the eye distance.
 
     0 = closed; 0.05 is ajar, 0.3 an open vowel.
     """
@@ -67,7 +67,7 @@ def opening(mesh: Array) -> Array:
 
 
 def width(mesh: Array) -> Array:
-    """(N,) distance of the inner corners of the mouth (78, 308) over the distance of the eyes."""
+    """(N,) distance of the inner corners of the mouth (78, 308) over the eye distance."""
     points = np.asarray(mesh, np.float64)
     gap = np.linalg.norm(points[..., _CORNERS[0], :] - points[..., _CORNERS[1], :], axis=-1)
     return np.asarray(gap / eye_distance(points))

@@ -8,8 +8,8 @@
         def __post_init__(self) -> None:
             check(self)
 
-Stages, run options and training tasks are such dataclasses. What a field says about itself is what ``check`` enforces,
-what ``wav2lip-hq options``, ``help()`` and the documentation show, and how YAML and command-line text become values.
+Stages, run options and training tasks are such dataclasses. ``check`` enforces what a field says about itself,
+``wav2lip-hq options``, ``help()`` and the documentation show it, and YAML and command-line text are converted by it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEY = "option"
 
 @dataclass(frozen=True)
 class Rule:
-    """What ``option`` keeps in a field's metadata."""
+    """Constraints and documentation of an option, in its field's metadata."""
 
     help: str = ""
     unit: str = ""
@@ -46,7 +46,7 @@ class Rule:
 
     @property
     def allowed(self) -> str:
-        """ "between 0 and 1", "at least 32 px", "mouth, face or lips"; "" where every value of the type will do."""
+        """ "between 0 and 1", "at least 32 px", "mouth, face or lips"; "" where all values of the type are allowed."""
         if self.choices:
             words = [str(c) if c != "" else '""' for c in self.choices]
             return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
@@ -58,7 +58,7 @@ class Rule:
         return " and ".join(said) + unit if said else ""
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value of the right type is in range. Of a sequence or mapping, every value has to be."""
+        """Whether a value of the right type is in range; in a sequence or mapping, whether all values are."""
         if isinstance(value, Mapping):
             return all(self.accepts(v) for v in value.values())
         if isinstance(value, (tuple, list)):
@@ -114,10 +114,10 @@ def option(
 ) -> Any:
     """A dataclass field that documents itself.
 
-    default: its value, a function without arguments that makes one (``dict``, ``list``), or ``dataclasses.MISSING`` if
-    one has to be given. help: one sentence on what it does and what more or less of it brings. unit: "ms", "px".
-    low and high: bounds that are themselves allowed; above and below: bounds that are not. choices: all there is.
-    finite: whether infinity and NaN are refused. Bounds hold for each number of a sequence or mapping.
+    default: its value, or ``dict``, ``list`` or ``tuple`` for an empty one, or ``dataclasses.MISSING`` for a required
+    option. help: one sentence on what it does and what more or less of it changes. unit: "ms", "px". low and high:
+    inclusive bounds; above and below: exclusive ones. choices: all allowed values. finite: whether infinity and NaN are
+    refused. Bounds hold for each number of a sequence or mapping.
     """
     rule = Rule(help, unit, low, high, above, below, tuple(choices), finite)
     metadata = {_KEY: rule}
@@ -129,7 +129,7 @@ def option(
 
 
 def rule(field: dataclasses.Field[Any]) -> Rule:
-    """What a field says about itself; an empty rule for one declared without ``option``."""
+    """A field's rule; an empty one if it was declared without ``option``."""
     found = field.metadata.get(_KEY)
     return found if isinstance(found, Rule) else Rule()
 
@@ -154,8 +154,8 @@ def listing(kind: Any) -> tuple[Option, ...]:
 
 
 def text(kind: Any, indent: str = "", values: str = "default") -> str:
-    """The options of a dataclass (or a listing) as paragraphs for a terminal or a docstring. values: what to call the
-    values shown."""
+    """The options of a dataclass (or a listing) as paragraphs for a terminal or a docstring. values: a word
+    for the values shown."""
     lines = []
     for one in kind if isinstance(kind, tuple) else listing(kind):
         facts = [one.type, one.allowed or one.unit, f"{values} {one.default_text}"]
@@ -205,7 +205,7 @@ def shown(value: Any) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'restore'?" or the list of what there is."""
+    """ "; did you mean 'restore'?", or the list of all known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word[:100], names, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; there is {', '.join(names)}"
@@ -217,7 +217,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def check(instance: Any) -> None:
     """Check all options of a dataclass instance: type, range, choices. For ``__post_init__``; raises OptionError.
 
-    Values are kept as the field's own type: 1 becomes 1.0 in a float, a list becomes a tuple.
+    Values are converted to the field's type: 1 becomes 1.0 in a float, a list becomes a tuple.
     """
     kind = type(instance)
     for field in dataclasses.fields(kind):
@@ -229,8 +229,8 @@ def check(instance: Any) -> None:
 def convert(kind: Any, name: str, value: Any, label: str | None = None) -> Any:
     """``value``, from YAML or as text, as the type of option ``name`` of a dataclass, checked like ``check`` does.
 
-    label: what to put before the name in messages; default "STAGE." for stages. Raises OptionError, with "did you
-    mean" for a name that does not exist.
+    label: prefix of the name in messages; default "STAGE." for stages. Raises OptionError, with a suggestion for a name
+    that does not exist.
     """
     known(kind, (name,), label)
     return _checked(kind, name, value, _label(kind) if label is None else label, parse=True)
@@ -283,5 +283,5 @@ def _checked(kind: type, name: str, value: Any, label: str, *, parse: bool) -> A
 
 
 def _number(value: float) -> str:
-    """0.5, 16, 1e-05: the shortest that reads well."""
+    """The shortest exact text: 0.5, 16, 1e-05."""
     return f"{value:g}" if isinstance(value, int) is False and float(f"{value:g}") == value else str(value)

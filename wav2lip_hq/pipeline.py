@@ -1,4 +1,4 @@
-"""HQPipeline: a face and speech in, the same footage with the mouth saying the speech out."""
+"""HQPipeline: footage of a face and speech in, the same footage with the mouth saying the speech out."""
 
 from __future__ import annotations
 
@@ -32,14 +32,8 @@ from .types import Array, Chunk, Reason, Report
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
 Progress = Callable[[int, int | None], None]
-PICTURES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".bmp",
-)  # endings by which a picture of a person is told from other choices
-TRIAL = 8  # seconds of speech in which the offset is measured for sync_offset = "auto"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # endings by which a face is chosen by a picture of the person
+TRIAL = 8  # seconds of the output in which the offset is measured for sync_offset = "auto"
 
 
 class HQPipeline:
@@ -126,7 +120,7 @@ class HQPipeline:
             stage.load(self.runtime)
 
     def survey(self, face: Face, *, on_progress: Progress | None = None, **changes: Any) -> Survey:
-        """Survey footage: what ``run`` finds out before it renders, to look at, to edit, to save and to use again.
+        """Survey footage, as ``run`` does before it renders: to look at, edit, save and reuse.
 
         Follow all faces (``set("track.faces=all")``) to choose among them afterwards.
 
@@ -142,7 +136,9 @@ class HQPipeline:
         with video.open_video(face, **chosen.reading) as reader:
             stages = split_stages(self.stages)[0]
             if not stages or reader.once:
-                raise OptionError("only footage that can be read again, through stages that find faces, is surveyed")
+                raise OptionError(
+                    "a survey needs footage that can be read again, and stages that begin with detect and track"
+                )
             for stage in stages:
                 stage.load(self.runtime)
             made = survey_footage(
@@ -325,7 +321,7 @@ class HQPipeline:
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
-        a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short to tell."""
+        a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short."""
         with self._session(face, audio, _options(None, {**changes, "sync_offset": 0.0})) as session:
             return self.trial(session)
 
@@ -347,7 +343,7 @@ class HQPipeline:
             stream.close()
         offset = meter.offset_ms()
         if offset is None:
-            session.runtime.warn("the offset cannot be told from the first seconds; none was applied")
+            session.runtime.warn("the offset cannot be measured in the first seconds; none was applied")
         return offset or 0.0
 
     def preview(
@@ -466,10 +462,10 @@ def load_speech(given: Audio) -> Speech:
 
 
 def no_face(name: str, why: str, hint: str) -> NoFaceError:
-    """The error of footage in which nobody's mouth could be made. why: the reasons counted; hint: how to look more
-    closely."""
+    """The error of footage in which no mouth could be synthesized. why: the reasons with their counts; hint: how to
+    detect more."""
     if why and not why.startswith(Reason.NOT_DETECTED.text):
-        return NoFaceError(f"no mouth was made in {name}: {why}")
+        return NoFaceError(f"no mouth was synthesized in {name}: {why}")
     return NoFaceError(
         f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in profile? "
         f"Try {hint}"

@@ -16,7 +16,7 @@ from .places import check_target
 from .run_options import RunOptions
 
 PREVIEWS = 100
-EXIT_CODES = """exit codes: 0 done, 1 something nobody foresaw, 2 wrong option, 3 unusable input, 4 unusable output,
+EXIT_CODES = """exit codes: 0 done, 1 unexpected error, 2 wrong option, 3 unusable input, 4 unusable output,
 5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted
 
 For many clips, or hours of work: wav2lip-hq batch (docs/batch.md)."""

@@ -1,4 +1,4 @@
-"""What a run may be told besides footage, speech and output, from Python, the command line and job files alike."""
+"""Options of a run besides footage, speech and output, for Python, the command line and job files alike."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RunOptions:
     trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
     sync_offset: float | str = option(
         0.0,
-        'Let the mouth follow sound that is later by this much; "auto" measures it in a trial of the first seconds.',
+        'By how much later sound the mouth follows; "auto" measures it in a trial run of the first seconds.',
         unit="ms",
         low=-2000,
         high=2000,
@@ -55,13 +55,13 @@ class RunOptions:
         False, "Let the footage be a playlist (.m3u8, ffconcat, .mpd), which names other files on this machine to read."
     )
     deinterlace: bool = option(False, "Rebuild full frames of interlaced footage.")
-    mark: bool = option(True, "Say in the output's metadata that the lip movement is synthetic.")
+    mark: bool = option(True, "State in the output's metadata that the lip movement is synthetic.")
     compare: bool = option(False, "Write source and result side by side.")
     chunk_size: int | None = option(
-        None, "Frames worked on at a time; changes memory, never the result (default: by size).", low=1, high=1000
+        None, "Frames processed at a time; affects memory, never the result (default: by size).", low=1, high=1000
     )
     measure: bool = option(True, "Measure the audio-video offset of the result where a sync network is installed.")
-    survey: str = option("", "A survey of this footage, saved before; without it the footage is surveyed first.")
+    survey: str = option("", "A saved survey of this footage; without it the footage is surveyed first.")
     person: str = option(
         "",
         "A survey of other footage of the same person, a minute of it, say: more mouths to choose from, and how far "

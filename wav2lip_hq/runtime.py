@@ -1,6 +1,6 @@
-"""Device, precision and batch size: the only file that knows them.
+"""Device, precision and batch size, which no other file of inference deals with.
 
-Nobody else calls ``.to()``, ``.cuda()``, ``.half()`` or autocast.
+No other file calls ``.to()``, ``.cuda()``, ``.half()`` or autocast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .errors import CheckpointError, OptionError, OutOfMemory
 from .models import ARCHS, Arch
 from .types import Array
 
-# torch takes seconds of CPU time to import: it is, where something is about to be computed, not to refuse an option.
+# torch takes seconds of CPU time to import, so it is imported where something is computed, not to refuse an option.
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 LARGEST_BATCH = 4096
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as torch calls them
 logger = logging.getLogger("wav2lip_hq")
-logger.addHandler(logging.NullHandler())  # warnings are in every report; who wants them elsewhere adds a handler
+logger.addHandler(logging.NullHandler())  # warnings are in reports; add a handler to have them elsewhere
 
 
 def keep_pages() -> None:
-    """Tell glibc to keep freed memory instead of giving pages back between layers.
+    """Have glibc keep freed memory instead of returning pages to the system between layers.
 
-    Much of the time of 512 px networks on a CPU is the system zeroing those pages again (measured: 1.3 to 1.9 times
-    faster). Does nothing where there is no glibc. Must run before large allocations to matter.
+    Large networks on a CPU otherwise spend much time on page faults (measured at 512 px: 1.3 to 1.9 times faster). Has
+    no effect without glibc, or after the first large allocations.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -48,7 +48,7 @@ def keep_pages() -> None:
 
 
 class Model:
-    """A loaded network as a callable on float tensors: casts in, computes in its own precision, returns float32.
+    """A loaded network as a callable on tensors: casts inputs to its own precision and returns float32.
 
     Attributes: ``module``, ``arch`` (its facts), ``options`` (width, ...), ``card`` (the checkpoint's own metadata),
     ``name``, ``sha256``, ``licence``.
@@ -76,7 +76,7 @@ class Model:
         module = module.eval().requires_grad_(False)
         self.module = module.to(device=self.device, dtype=self.dtype)
         for weight in (*self.module.parameters(), *self.module.buffers()):
-            if weight.ndim == 4:  # asking this of the whole module fails on 5-D kernels (GFPGAN, SyncNet)
+            if weight.ndim == 4:  # module.to(memory_format=...) fails on 5-D kernels (GFPGAN, SyncNet)
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     @property
@@ -111,7 +111,7 @@ def _float(value: Any) -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """ "auto" -> the best device here; otherwise check that ``name`` exists. Raises OptionError."""
+    """The best available device for "auto", else the device ``name``. Raises OptionError if it cannot be used."""
     import torch
 
     if name == "auto":
@@ -149,18 +149,18 @@ class Runtime:
         if not isinstance(device, str):
             raise OptionError(f"a device is a name like cpu or cuda:1, not {device!r:.100}")
         keep_pages()
-        self._device = None if device in ("auto", "cpu") else pick_device(device)  # these two are always there
+        self._device = None if device in ("auto", "cpu") else pick_device(device)  # these two always exist
         self._wanted = device
         self.precision = precision
         self._batch_size = batch_size
         self.warnings: list[str] = []
         self._models: dict[str, Model] = {}
         self._others: dict[str, Any] = {}
-        self._limits: dict[object, int] = {}  # batch that fitted after running out of memory, per function
+        self._limits: dict[object, int] = {}  # by function: the batch size that fits after running out of memory
         self._lock = threading.Lock()
 
     def for_run(self) -> Runtime:
-        """This runtime with warnings of its own: the same device, networks and memory limits, for one more run."""
+        """A runtime with warnings of its own that shares device, networks and memory limits, for one run."""
         own = copy.copy(self)
         own.warnings = []
         return own
@@ -190,7 +190,7 @@ class Runtime:
         logger.warning(text)
 
     def dtype(self, arch: Arch) -> torch.dtype:
-        """The precision a network of this architecture computes in here."""
+        """The precision in which a network of this architecture runs on this device."""
         import torch
 
         if self.precision != "auto":
@@ -231,7 +231,7 @@ class Runtime:
             return self._models[key]
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` returned the first time this runtime was asked for ``key``."""
+        """The result of ``make``, which is called only for the first request of ``key``."""
         with self._lock:
             if key not in self._others:
                 self._others[key] = make()
@@ -248,10 +248,10 @@ class Runtime:
         """Apply ``fn`` to micro-batches of arrays with equal first dimension N > 0 and join the results.
 
         ``fn`` gets tensors of the arrays' own dtypes on the device, in inference mode, and returns a tensor or a
-        tuple of tensors with the same first dimension. Every micro-batch has the same size, the last one filled up
-        with copies: kernels differ in the last bit between batch sizes, and a face must look the same whatever
-        faces happen to be computed with it. Returns numpy arrays. Running out of memory halves the batch,
-        for good; raises OutOfMemory when one item does not fit.
+        tuple of tensors with the same first dimension. All micro-batches have the same size, the last one padded with
+        copies: kernels differ in the last bit between batch sizes, and a face must look the same whatever faces are
+        computed with it. Returns numpy arrays. Running out of memory halves the batch size, permanently; raises
+        OutOfMemory when a single item does not fit.
         """
         import torch
 
@@ -292,7 +292,7 @@ class Runtime:
 
 
 def _filled(part: Array, size: int) -> Array:
-    """``part`` (n, ...) with copies of its last item up to ``size`` items."""
+    """``part`` (n, ...) padded with copies of its last item to ``size`` items."""
     if len(part) < size:
         part = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
     return np.ascontiguousarray(part)

@@ -1,7 +1,7 @@
-"""One footage, one or several voices: frames in, chunks with the mouths made out, and an account of what was done.
+"""Rendering of footage with one or several voices: frames in, chunks with synthesized mouths out, and a tally.
 
-``HQPipeline.run`` and ``open``, previews and batch jobs all work through a Session. What a frame becomes depends on
-the footage, its survey and the speech alone: not on chunk sizes, and not on where a rendered span begins.
+``HQPipeline.run`` and ``open``, previews and batch jobs all use a Session. A frame's result depends on the footage, its
+survey and the speech alone: not on chunk sizes, and not on where a rendered span begins.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ from .tally import Tally
 from .types import Chunk, Faces, Reason
 from .video import VideoReader
 
-GROWTH = 24  # frames: footage that can be read only once is known this far ahead of the frame being rendered
-MARGIN = Fraction(60)  # seconds beyond the speech that are surveyed of longer footage: mouths to choose from
+GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
+MARGIN = Fraction(
+    60
+)  # seconds of footage after the end of the speech that are surveyed, for more mouths to choose from
 
 
 @dataclass(frozen=True)
 class Voice:
-    """Somebody's speech over the footage: what is said, from when on, and the stages that make it, its choice of face
-    included."""
+    """Speech of one person in the footage: when it begins, and the stages that render it, which also choose the
+    face."""
 
     speech: Speech
     stages: tuple[Stage, ...]
     begins: Fraction = Fraction(0)
-    name: str = ""  # of its sound, for messages
+    name: str = ""  # of its sound file, for messages
 
     @property
     def over(self) -> Fraction:
-        """Seconds of the output at which it ends."""
+        """Time in the output at which it ends, in seconds."""
         return self.begins + self.speech.seconds
 
     def mel_offset(self, runtime: Runtime) -> float:
-        """Milliseconds by which its windows of the speech are moved: what the generator was trained with, and the
-        stage's own option."""
+        """Offset of the frames' mel windows in ms: the one the generator was trained with plus the stage's option."""
         offset = 0.0
         for stage in self.stages:
             ask = getattr(stage, "mel_offset_ms", None)
@@ -64,8 +65,8 @@ class Voice:
 class Session:
     """Opened footage with its voices. ``prepare`` first, then any number of ``chunks``.
 
-    tally: of what ``chunks`` gave since it was last called. clock: wall seconds by stage. runtime: the run's own, with
-    its warnings.
+    tally: of the chunks since ``chunks`` was last called. clock: wall seconds by stage. runtime: with the warnings of
+    this run.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Session:
         self.surveys: list[Survey | None] = [None] * len(self.voices)
         self.person: SurveyedTrack | None = None
         self.sync_offset = 0.0  # ms, applied to every voice
-        self.more = False  # whether the output goes on after the span that ``chunks`` gave last
+        self.more = False  # whether the output continues after the last span of ``chunks``
 
     # ---- before
 
@@ -119,8 +120,8 @@ class Session:
         stages = looks[0]
         if any(_without_choice(other) != _without_choice(stages) for other in looks):
             raise OptionError(
-                "the voices look at the footage differently (detect, track and what follows them may differ in "
-                "track.faces and track.reference alone); make them one after the other"
+                "the voices need different surveys (detect, track and the other stages of the survey may differ in "
+                "track.faces and track.reference alone); dub them one after the other"
             )
         if len({_choice(one) for one in looks}) > 1:  # one survey of all faces serves every voice
             stages = tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
@@ -128,12 +129,12 @@ class Session:
 
     @property
     def survey_end(self) -> Fraction | None:
-        """Seconds of the footage up to which it is surveyed; None = all of it."""
+        """Time in the footage up to which it is surveyed, in seconds; None = to its end."""
         end, length = self._longest, self.reader.info.duration
         return end + MARGIN if length is not None and length > end + MARGIN else None
 
     def survey(self, on_survey: Callable[[int, int | None], None] | None = None) -> Survey | None:
-        """A survey of as much of the footage as the voices need; None if the stages only render."""
+        """A survey of the footage as far as the voices need it; None if the stages only render."""
         stages = self.survey_stages
         if not stages:
             return None
@@ -161,7 +162,7 @@ class Session:
 
     @property
     def frames(self) -> int | None:
-        """About how many frames will come out; None if the footage does not say how long it is."""
+        """About how many frames the output will have; None if the footage's length is unknown."""
         return source.expected(self.reader, self._longest, self.options.extend, self.options.trim)
 
     @property
@@ -216,7 +217,7 @@ class Session:
     def _spoken(
         self, frames: Iterator[Frame], number: int, voice: Voice, start: Fraction, end: Fraction | None
     ) -> Generator[Chunk, None, None]:
-        """Chunks of all frames: this is the one place where what lies before and after the speech stays untouched."""
+        """Chunks of all frames. Frames before and after the speech are passed by all render stages, here alone."""
         count = 0
 
         def noted(chunk: Chunk, idle: Reason | None) -> Chunk:
@@ -272,7 +273,7 @@ def load_person(path: str) -> SurveyedTrack:
 
 
 class _Peekable:
-    """Frames that can be taken up to a time, and gone on with."""
+    """An iterator of frames that can be consumed up to a time and continued."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
@@ -287,7 +288,7 @@ class _Peekable:
 
 
 def _flat(chunks: Generator[Chunk, None, None]) -> Iterator[Frame]:
-    """Their frames one by one, for the next voice."""
+    """The frames of chunks one by one, as the source of the next voice."""
     try:
         for chunk in chunks:
             for i, pts in enumerate(chunk.pts):
@@ -306,7 +307,7 @@ def _inside(chunk: Chunk, start: Fraction, end: Fraction | None) -> Chunk | None
 
 
 def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
-    """With what the survey knows of their frames."""
+    """Chunks with the survey's faces and facts."""
     for chunk in chunks:
         assert chunk.source_pts is not None
         faces, left = survey.at(chunk.source_pts)
@@ -315,9 +316,9 @@ def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
 
 
 def _growing(chunks: Generator[Chunk, None, None], person: SurveyedTrack | None) -> Iterator[Chunk]:
-    """With what is known of their faces so far and GROWTH frames ahead: for footage that is read only once.
+    """Chunks with the facts known at the end of their group of GROWTH frames, for footage that is read only once.
 
-    What a frame is told depends on which group of GROWTH frames it is in, not on the size of chunks.
+    So they depend on the group a frame is in, not on the size of chunks.
     """
     collector = Collector()
     held: deque[Chunk] = deque()
@@ -341,7 +342,7 @@ def _growing(chunks: Generator[Chunk, None, None], person: SurveyedTrack | None)
 
 
 def _given(looks: Sequence[Stage]) -> tuple[str, ...]:
-    """Fields that the survey's stages leave behind."""
+    """Fields that the survey's stages fill."""
     added = {name for stage in looks for name in stage.adds} & ADDED - {"boxes"}
     return (*sorted(added), "faces.sharpness", "faces.light")
 

@@ -1,4 +1,4 @@
-"""What is heard in the result: the driving speech, the footage's own sound, a mix, or a reel with lines replaced."""
+"""The result's sound: the driving speech, the footage's own, a mix, or a reel with lines replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .session import Voice
 from .types import Array, VideoInfo
 from .video import Sound, VideoReader
 
-FADE = 0.005  # seconds: a hard cut in a sound clicks
+FADE = 0.005  # seconds of cross-fade, against clicks
 
 
 def soundtrack(
@@ -27,10 +27,10 @@ def soundtrack(
     given: Any = None,
     ends: Sequence[Fraction | None] = (),
 ) -> tuple[Sound | None, Fraction | None]:
-    """(sound, where it ends with the picture; None = it may run to its own end).
+    """(sound, time at which it is cut; None = it runs to its own end).
 
-    given: the speech as it was passed, if not as files. ends: of a reel's voices, the seconds up to which each replaces
-    the footage's own sound. Raises OptionError for a reel over footage of unknown length.
+    given: the speech as it was passed to the run, if not as files. ends: of a reel's voices, the seconds up to which
+    each replaces the footage's own sound. Raises OptionError for a reel over footage of unknown length.
     """
     info = reader.info
     if options.sound == "source":
@@ -74,7 +74,7 @@ def _decoded(voice: Voice, sound: Any, rate: int, layout: str) -> Array:
 
 
 def _mixed(voices: Sequence[Voice], sounds: Sequence[Any]) -> Sound:
-    """Several people at once: all are heard."""
+    """The sum of several voices."""
     rate = 48000
     tracks = [_decoded(v, s, rate, "stereo") for v, s in zip(voices, sounds, strict=True)]
     starts = [round(v.begins * rate) for v in voices]
@@ -87,7 +87,9 @@ def _mixed(voices: Sequence[Voice], sounds: Sequence[Any]) -> Sound:
 def _reel(info: VideoInfo, voices: Sequence[Voice], ends: Sequence[Fraction | None]) -> Sound:
     """The footage's sound with each voice in place of the original between its in and out, as samples."""
     if info.duration is None:
-        raise OptionError(f"{info.path} does not say how long it is; give 'sound: MIX.wav'")
+        raise OptionError(
+            f"{info.path} has no known length, so its sound cannot be replaced in parts; give 'sound: MIX.wav'"
+        )
     facts = video.probe_sound(info.path) if info.has_audio else None
     rate = facts.rate if facts else 48000
     layout = "stereo" if facts and facts.channels > 1 else "mono"
@@ -104,7 +106,7 @@ def _reel(info: VideoInfo, voices: Sequence[Voice], ends: Sequence[Fraction | No
         new = np.zeros((b - a, track.shape[1]), np.float32)
         new[: len(speech)] = speech
         if any(first < end and last > voice.begins for first, last in done):
-            track[a:b] += new  # two people at once: both are heard
+            track[a:b] += new  # two people at once
         else:
             at = np.arange(b - a)
             ramp = np.minimum(1, np.minimum(at, at[::-1]) / fade).astype(np.float32)[:, None]

@@ -1,7 +1,7 @@
-"""Footage and speech cut into chunks: which frame is shown when, and what it hears.
+"""Chunks of footage with their speech: which source frame is shown when, and with which mel window.
 
-A frame's mel window follows from its timestamp alone. Speech longer than the footage extends it; speech that ends
-earlier leaves the remaining frames untouched (``active`` False) or, with ``trim``, ends the output.
+A frame's mel window depends on its timestamp alone. If the speech is longer than the footage, this is extended; if it
+is shorter, the remaining frames are left unchanged (``active`` False) or, with ``trim``, left out.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .run_options import EXTEND
 from .types import Array, Chunk
 from .video import VideoReader
 
-CHUNK_BYTES = 52 << 20  # frames of one chunk
-CHUNK_FRAMES = 24
-GROUP = 8  # the runtime's micro-batch on a CPU; smaller ones are filled up, so chunks of whole ones waste nothing
+CHUNK_BYTES = 52 << 20  # most memory for a chunk's frames
+CHUNK_FRAMES = 24  # most frames of a chunk
+GROUP = 8  # the runtime's micro-batch on a CPU; smaller ones are padded, so chunks of whole ones waste nothing
 
 
 class Frame(NamedTuple):
-    """A frame of the output on its way in."""
+    """A frame of the output, before it is rendered."""
 
     time: Fraction  # seconds of the output
     image: Array  # (H, W, 3) uint8 or uint16
@@ -100,10 +100,9 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
 def schedule_from(
     start: Fraction, reader: VideoReader, seconds: Fraction, extend: str = "loop", trim: bool = False
 ) -> Iterator[Frame]:
-    """What ``schedule`` gives from ``start`` seconds on, without decoding what comes before where that can be
-    helped."""
+    """The frames of ``schedule`` from ``start`` seconds on, if possible without decoding those before."""
     info = reader.info
-    # The footage's stated duration may be a little more than its frames last: near its end `schedule` decides.
+    # The container's duration may be a little longer than the frames last: near the end decode from the start.
     short = info.duration is not None and seconds + 2 / info.fps <= info.duration
     plain = not info.still and (extend == "stop" or short)
     if start <= 0 or not plain:
@@ -119,7 +118,7 @@ def schedule_from(
 
 
 def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) -> int | None:
-    """About how many frames ``schedule`` gives, for progress; None when the footage's length is unknown."""
+    """About how many frames ``schedule`` yields, for progress bars; None when the footage's length is unknown."""
     info = reader.info
     if info.still:
         return max(1, int(-(-seconds // (1 / info.fps))))
@@ -139,9 +138,9 @@ def chunks(
     begins: Fraction = Fraction(0),
     group_size: int | None = None,
 ) -> Iterator[Chunk]:
-    """Group frames into chunks and give each its window of the speech, which begins at ``begins`` seconds.
+    """Group frames into chunks with their mel windows of the speech, which begins at ``begins`` seconds.
 
-    offset_ms: shifts the windows (positive: hears later sound). size: frames a chunk; None = by their size.
+    offset_ms: shifts the windows (positive: later sound). size: frames per chunk; None = by their memory.
     group_size: chunks end at every multiple of so many frames. Without speech the chunks hold the picture alone.
     """
     start = 0
@@ -159,7 +158,7 @@ def chunks(
 
 
 def chunk_frames(nbytes: int) -> int:
-    """Frames a chunk, of so many bytes each. Whole groups of GROUP, which is what networks are run on at a time."""
+    """Frames per chunk, of ``nbytes`` bytes each; a multiple of GROUP, if that many fit."""
     count = int(np.clip(CHUNK_BYTES // nbytes, 2, CHUNK_FRAMES))
     return count if count < GROUP else count // GROUP * GROUP
 

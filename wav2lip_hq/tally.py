@@ -1,4 +1,4 @@
-"""Which frames were synthesized, and why the others were not: noted as stretches, so that hours take a few lines."""
+"""Which frames were synthesized, and why the others were not, as stretches of frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Key = tuple[int, int | None, Reason | None]  # voice, track, reason
 
 
 class Tally:
-    """Counts what comes out of a session, voice by voice."""
+    """Counts a session's output, voice by voice."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -26,8 +26,8 @@ class Tally:
         self.last = pts
 
     def note(self, voice: int, number: int, chunk: Chunk, idle: Reason | None = None) -> None:
-        """How the faces of a chunk fared, whose first frame is ``number`` of the output. idle: why all of its frames
-        are left as they are."""
+        """Record the faces of a chunk whose first frame is number ``number`` of the output. idle: the reason, if all of
+        its frames are left as they are."""
         fared: list[set[tuple[int | None, Reason | None]]] = [set() for _ in range(len(chunk))]
         for faces in (chunk.faces, chunk.left):
             if faces is None or faces.track is None or idle is not None:
@@ -62,19 +62,19 @@ class Tally:
 
     @property
     def tracks(self) -> int:
-        """Faces synthesized somewhere."""
+        """Number of tracks that were synthesized in some frame."""
         return len({s.track for s in self.stretches if s.reason is None})
 
     @property
     def empty(self) -> int:
-        """Frames of the speech in which nobody was synthesized."""
+        """Frames of the speech in which no face was synthesized."""
         idle = {Reason.BEFORE, Reason.AFTER}
         spoken = _union([(s.first, s.last) for s in self.stretches if s.reason not in idle])
         made = _union([(s.first, s.last) for s in self.stretches if s.reason is None])
         return sum(b - a + 1 for a, b in spoken) - sum(b - a + 1 for a, b in made)
 
     def end(self, step: Fraction) -> Fraction:
-        """Seconds shown, when the last frame is shown for ``step``."""
+        """Duration in seconds, if the last frame is shown for ``step``."""
         return Fraction(0) if self.first is None or self.last is None else self.last - self.first + step
 
     def why(self) -> str:

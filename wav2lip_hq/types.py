@@ -99,8 +99,8 @@ class Faces:
     restored: Array | None = None  # (N, 512, 512, 3) uint8
     mesh: Array | None = None  # (N, POINTS, 2) float32, dense landmarks in the frame, see ``mesh``
     pose: Array | None = None  # (N, 3) float32, degrees: yaw (+ = turned to image right), pitch (+ = up), roll
-    visible: Array | None = None  # (N,) float32 in [0, 1]: how sure the landmarks of the mouth are
-    target: Array | None = None  # (N, POINTS, 2) float32, frame: where the mesh is to be when the face says its speech
+    visible: Array | None = None  # (N,) float32: probability that the mouth can be seen
+    target: Array | None = None  # (N, POINTS, 2) float32, px of the frame: the mesh that the speech asks for
     strength: Array | None = None  # (N,) float32 in (0, 1]: share of the synthesized face; below 1 while it fades
     reason: Array | None = None  # (N,) uint8 ``Reason``, of faces that are left as they are
     score: Array | None = None  # (N,) float32 in [0, 1]: the detector's mean score of the face so far
@@ -116,7 +116,7 @@ class Faces:
         return Faces(**some)
 
     def joined(self, other: Faces) -> Faces:
-        """These and others in order of frame; fields that only one of both has are dropped."""
+        """Both sets in order of frame; fields that only one of them has are dropped."""
         if not len(other):
             return self
         if not len(self):
@@ -131,7 +131,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Mouths:
-    """Mouths that a face shows somewhere in its footage: K pictures with what is known of them, in order of time."""
+    """Mouths of a face from all over its footage: K pictures and their measurements, in order of time."""
 
     number: Array  # (K,) int64, frame of the footage
     picture: Array  # (K, 192, 240, 3) uint8: rows 272 to 464, columns 144 to 384 of the aligned 512 px face
@@ -145,7 +145,7 @@ class Mouths:
 
 @dataclass(frozen=True)
 class References:
-    """Frames of a face with a closed or neutral mouth, for the generator to look at: K pictures, in order of time."""
+    """Frames of a face with a closed mouth, as the generator's references: K pictures, in order of time."""
 
     ROOM: ClassVar[float] = 0.3  # around the face's box in the picture, as a share of the box's size
 
@@ -161,7 +161,8 @@ class References:
 
 @dataclass(frozen=True)
 class TrackFacts:
-    """What the whole footage says about one face. Openings and widths: see ``mesh``, over the distance of the eyes."""
+    """What is known of one face from its whole footage. Openings and widths: see ``mesh``, over the distance of the
+    eyes."""
 
     closed: float  # opening of its closed mouth: the 5th percentile
     wide: float  # opening of its open mouth: the 95th percentile
@@ -173,7 +174,7 @@ class TrackFacts:
 
 @dataclass(frozen=True)
 class Chunk:
-    """T consecutive frames and what the stages found out about them."""
+    """T consecutive frames and what the stages have added."""
 
     start: int  # index of the first frame in the output
     frames: Array  # (T, H, W, 3) uint8 | uint16
@@ -183,7 +184,7 @@ class Chunk:
     phrase: Array | None = None  # (T, 80, 80) float32 in [-4, 4]: a second of the speech's mel around each frame
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
     alpha: Array | None = None  # (T, H, W) same dtype as frames
-    # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = nobody looked
+    # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = not looked at
     boxes: tuple[Array | None, ...] | None = None
     faces: Faces | None = None  # those to be synthesized
     left: Faces | None = None  # those that are left as they are: frame, track, box, landmarks and the reason
@@ -212,7 +213,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive frames of the output in which one face (or, without a track, the whole frame) fared alike."""
+    """Consecutive frames of the output in which one face (without a track: the frame) was synthesized, or left as it is
+    for one reason."""
 
     first: int  # frame of the output
     last: int  # inclusive
@@ -230,7 +232,7 @@ class Report:
     fps: float  # processed frames per second of wall time
     faces: int  # face instances synthesized
     tracks: int  # faces followed that were synthesized somewhere
-    frames_without_face: int  # frames of the speech in which nobody's mouth was synthesized
+    frames_without_face: int  # frames of the speech in which no mouth was synthesized
     seconds: dict[str, float]  # wall seconds inside each stage, plus "read", "write", "survey", "total"
     peak_memory: int  # bytes of resident memory at its highest
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
@@ -239,7 +241,8 @@ class Report:
     stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
 
     def explain(self, frame: int) -> str:
-        """Why a frame of the output looks as it does: one line a face. Raises OptionError for a frame there is not."""
+        """Why a frame of the output looks as it does: a line for each face. Raises OptionError for a frame that does
+        not exist."""
         if not 0 <= frame < self.frames:
             raise OptionError(f"there is no frame {frame}: the output has frames 0 to {self.frames - 1}")
         lines = []

@@ -1,4 +1,4 @@
-"""Values as the types that dataclass fields ask for: from Python, from YAML, from command-line text."""
+"""Conversion of values from Python, YAML and command-line text to the types of dataclass fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTHING: Any = object()  # "this value is not of that type"
 
 
 def as_type(value: Any, expected: Any, parse: bool) -> Any:
-    """``value`` as ``expected`` where that loses nothing, else NOTHING. parse: text may stand for other types."""
+    """``value`` as ``expected`` if that is lossless, else NOTHING. parse: text may represent other types."""
     branches = branches_of(expected)
     if parse and isinstance(value, str):
         for reading in _readings(value, branches):
@@ -35,7 +35,7 @@ def as_type(value: Any, expected: Any, parse: bool) -> Any:
 
 
 def _readings(value: str, branches: Sequence[Any]) -> list[Any]:
-    """What a text may stand for, the best guess first."""
+    """Values that a text may represent, the likeliest first."""
     if branches == (str,):
         return [value]
     readings: list[Any] = []
@@ -85,7 +85,7 @@ def _as_one(value: Any, kind: Any, parse: bool) -> Any:
         return value if isinstance(value, kind) else NOTHING
     if origin is Callable:
         return value if callable(value) else NOTHING
-    return NOTHING if parse else value  # text cannot stand for anything else
+    return NOTHING if parse else value  # text cannot represent anything else
 
 
 def _sequence(value: Any, origin: Any, inner: tuple[Any, ...], parse: bool) -> Any:
@@ -101,7 +101,7 @@ def _sequence(value: Any, origin: Any, inner: tuple[Any, ...], parse: bool) -> A
 
 
 def _mapping(value: Any, inner: tuple[Any, ...], parse: bool) -> Any:
-    """A mapping whose keys and values are of the types asked for, as a dict of its own."""
+    """A new dict with keys and values of the given types, or NOTHING."""
     if not isinstance(value, Mapping):
         return NOTHING
     key_type, value_type = inner or (Any, Any)
@@ -110,7 +110,7 @@ def _mapping(value: Any, inner: tuple[Any, ...], parse: bool) -> Any:
 
 
 def _fraction(value: Any, parse: bool) -> Any:
-    """30, 29.97 or "30000/1001" as a Fraction; infinity and NaN have none."""
+    """30, 29.97 or "30000/1001" as a Fraction; NOTHING for infinity and NaN."""
     if not isinstance(value, (Real, str)) or (isinstance(value, str) and not parse):
         return NOTHING
     text = str(value).strip()
@@ -125,19 +125,19 @@ def _fraction(value: Any, parse: bool) -> Any:
 @cache
 def hints(kind: Any) -> dict[str, Any]:
     """Types of a dataclass's options. One that cannot be resolved (imported for type checkers only) is Any."""
-    found = {}
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         owner = next(c for c in kind.__mro__ if field.name in vars(c).get("__annotations__", {}))
-        names = dict(vars(sys.modules[owner.__module__]))
+        alone = types.SimpleNamespace(__annotations__={field.name: field.type})
         try:
-            found[field.name] = eval(field.type, names) if isinstance(field.type, str) else field.type  # noqa: S307
+            found |= typing.get_type_hints(alone, vars(sys.modules[owner.__module__]))
         except NameError:
             found[field.name] = Any
     return found
 
 
 def branches_of(expected: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type there is."""
+    """The types of a union, or the one type."""
     union = isinstance(expected, types.UnionType) or typing.get_origin(expected) is typing.Union
     return typing.get_args(expected) if union else (expected,)
 

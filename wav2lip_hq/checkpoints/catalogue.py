@@ -33,7 +33,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Variant:
-    """One published file of a checkpoint. ``sha256`` may be a prefix, or empty when nobody is known to have it."""
+    """One published file of a checkpoint. ``sha256`` may be a prefix, or empty if it is not known."""
 
     urls: tuple[str, ...] = ()  # tried in order; "gdrive:ID" is a Google Drive file
     size: int | None = None  # bytes
@@ -69,7 +69,7 @@ class Entry:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """File names under which it is recognised on disk, the usual one first."""
+        """File names under which it is recognized on disk, the usual one first."""
         return (self.file, *self.other_files, f"{self.name}.safetensors")
 
 
@@ -215,7 +215,7 @@ def locate(name: str) -> Path | None:
 
 
 def own_checkpoints() -> dict[str, Path]:
-    """Checkpoints under names of the user's own (imported, personalised): name -> file."""
+    """Checkpoints under names of the user's own (imported, personalized): name -> file."""
     claimed = {file for entry in registry() for file in entry.files}
     found: dict[str, Path] = {}
     for folder in dict.fromkeys([*own_dirs(), cache_dir()]):

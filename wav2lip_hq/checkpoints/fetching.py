@@ -28,7 +28,7 @@ from .loading import check_hash, describe, missing
 
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled
-ATTEMPTS = 4  # a mirror; each goes on where the last one stopped
+ATTEMPTS = 4  # per mirror; each resumes where the last one stopped
 LARGEST = 4 << 30  # bytes; nothing in the registry comes near
 
 Accept = bool | Callable[[Entry], bool]
@@ -36,11 +36,11 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if kn
 
 
 class _Retry(Exception):
-    """This attempt failed; the bytes already here are good."""
+    """This attempt failed; the bytes received so far are kept."""
 
 
-class _Spoilt(Exception):
-    """What is here is no use; the next attempt must start from nothing."""
+class _Unusable(Exception):
+    """The bytes received so far are unusable; the next attempt starts from zero."""
 
 
 class _Dead(Exception):
@@ -177,7 +177,7 @@ def _verify(entry: Entry) -> Check:
 
 
 def first_use(entry: Entry, digest: str, say: Callable[[str], None], replace: bool = False) -> None:
-    """Record the hash of a file whose published one nobody knows, or hold it to the one recorded before."""
+    """Record the hash of a file without a published one, or compare it with the one recorded before."""
     notes = Notes()
     before = notes.trusted(entry.name)
     if before and before != digest and not replace:
@@ -266,7 +266,7 @@ def _download(
     opener = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpOnlyRedirects()
     )
-    spoilt = False
+    unusable = False
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -276,13 +276,13 @@ def _download(
             digest = sha256(part)
             if not variant.sha256 or variant.matches(digest):
                 return digest
-            raise _Spoilt(f"wrong content (SHA-256 {digest}, expected {variant.sha256})")
-        except _Spoilt as error:
+            raise _Unusable(f"wrong content (SHA-256 {digest}, expected {variant.sha256})")
+        except _Unusable as error:
             _truncate(part)
             reason = str(error)
-            if spoilt:  # twice: it is the mirror, not the line
+            if unusable:  # the second time it is the mirror, not the connection
                 break
-            spoilt = True
+            unusable = True
         except _Retry as error:
             reason = str(error)
         say(f"{url}: {reason}; trying again")
@@ -298,11 +298,11 @@ def _transfer(
     progress: Progress | None,
 ) -> None:
     """One connection: append what is missing to ``part``."""
-    if not variant.sha256:  # nothing would notice two versions of the file joined in the middle
+    if not variant.sha256:  # without a hash, a file joined from two versions would go unnoticed
         _truncate(part)
     have = part.stat().st_size if part.exists() else 0
     if variant.size is not None and have > variant.size:
-        raise _Spoilt("more bytes than the file has")
+        raise _Unusable("more bytes than the file has")
     if variant.size is not None and have == variant.size:
         return
     response = _open(opener, url, have, timeout)
@@ -338,7 +338,7 @@ def _open(opener: urllib.request.OpenerDirector, url: str, have: int, timeout: f
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # nothing beyond what we have: complete, or of another file; the hash will tell
-            raise _Spoilt("the part downloaded before is not a part of this file") from error
+            raise _Unusable("the part downloaded before is not a part of this file") from error
         if error.code in (408, 425, 429) or error.code >= 500:
             raise _Retry(f"the server answers {error.code} {error.reason}") from error
         raise _Dead(f"the server answers {error.code} {error.reason}") from error
@@ -353,7 +353,7 @@ def _total(response: Any, have: int, part: Path) -> int | None:
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != have:
-            raise _Spoilt("the server continued at another place than asked")
+            raise _Unusable("the server continued at another place than asked")
         return None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
@@ -381,11 +381,11 @@ def _copy(
                     break
                 done += len(block)
                 if done > (expected or LARGEST):
-                    raise _Spoilt("the server sends more than the file has")
+                    raise _Unusable("the server sends more than the file has")
                 out.write(block)
                 if progress is not None:
                     progress(done, total)
-    except (_Retry, _Spoilt):
+    except (_Retry, _Unusable):
         raise
     except OSError as error:
         raise OutputError(f"cannot write {part}: {error.strerror or error}") from error

@@ -29,7 +29,7 @@ def import_file(
 ) -> tuple[Entry, Path]:
     """Copy a checkpoint the user already has into the cache, after checking that it is what it claims to be.
 
-    name: registry name; None recognises it by its SHA-256, else by its file name. The file must match a published hash
+    name: registry name; None recognizes it by its SHA-256, else by its file name. The file must match a published hash
     where every version of it has one; otherwise its hash is recorded and held to from then on. Any other name makes it
     a checkpoint of the user's own, stored as safetensors and usable wherever a checkpoint is named. arch: key of
     models.ARCHS that it has to be. Returns (entry, path). Raises CheckpointError and OptionError.

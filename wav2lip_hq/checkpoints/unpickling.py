@@ -249,7 +249,7 @@ class Reader(pickle._Unpickler):
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Inert):
             target.state = state
-        elif type(target) is not dict:  # state dicts carry version notes as an attribute, which nobody needs
+        elif type(target) is not dict:  # state dicts carry version notes as an attribute, which is not used
             raise pickle.UnpicklingError("it changes what it may only name")
 
     def _set_item(self) -> None:

@@ -119,7 +119,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """One line a worker and an overall bar with the remaining time; nothing where nobody watches."""
+    """One line per worker and an overall bar with the remaining time; nothing if stderr is not a terminal."""
 
     def __init__(self, workers: int, quiet: bool) -> None:
         from tqdm import tqdm

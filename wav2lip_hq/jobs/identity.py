@@ -1,4 +1,4 @@
-"""What makes two jobs the same: the contents of their inputs, their settings, the weights they run through."""
+"""A job's identity: a hash of the contents of its inputs, its settings and the weights it uses."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..pipeline import HQPipeline, who
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 3  # raised when the same job would come out differently
+RENDERING = 3  # increased when the same job would give another result
 
-# Fields that decide nothing about the pictures.
+# Fields that do not affect the pictures.
 _ASIDE = {"output", "origin", "metrics", "fault"}
 
 
@@ -40,12 +40,12 @@ def span_settings(job: Job, span: Span) -> list[str]:
 
 
 def pipelines(job: Job, base: HQPipeline) -> list[HQPipeline]:
-    """One pipeline a span. Raises OptionError."""
+    """One pipeline per span. Raises OptionError."""
     return [base.set(*span_settings(job, span)) for span in job.spans]
 
 
 def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str]]:
-    """Checkpoints a job runs through: name -> sha256 and licence. Raises CheckpointError when one is missing."""
+    """Checkpoints a job uses: name -> sha256 and licence. Raises CheckpointError when one is missing."""
     found: dict[str, dict[str, str]] = {}
     for pipe in pipelines(job, base):
         for stage in pipe.stages:
@@ -64,7 +64,7 @@ def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str
 
 
 def own_code(job: Job, base: HQPipeline, store: Store) -> dict[str, str]:
-    """Sources of the user's own stages and restorers that a job runs through: module -> sha256."""
+    """Sources of the user's own stages and restorers that a job uses: module -> sha256."""
     found: dict[str, str] = {}
     for stage in (stage for pipe in pipelines(job, base) for stage in pipe.stages):
         home = type(stage).__module__

@@ -1,4 +1,4 @@
-"""The job file: what is to be made of what. YAML, CSV or JSON lines in, a list of ``Job`` out.
+"""The job file: inputs, outputs and settings. YAML, CSV or JSON lines in, a list of ``Job`` out.
 
 A YAML file holds ``defaults`` (fields every job starts from) and ``jobs``. A face may be a glob or a folder: one job
 for each clip. ``{face}``, ``{audio}``, ``{parent}`` and ``{index}`` in ``audio`` and ``output`` stand for the names of
@@ -29,7 +29,7 @@ MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mx
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of the footage that is to say something else. start, end: times as written (None: the whole footage);
+    """A piece of the footage with speech of its own. start, end: times as written (None: the whole footage);
     who: a choice of face as in ``track.faces``; set: option overrides for this span alone."""
 
     audio: Path
@@ -106,7 +106,7 @@ def read_jobs(path: Path | str) -> list[Job]:
                     jobs.append(_faulty(where, f"{other.origin} writes the same file, {job.output}", job.face))
         except Wav2LipHQError as error:
             jobs.append(_faulty(where, str(error)))
-        except (OSError, ValueError) as error:  # a name that no file can have
+        except (OSError, ValueError) as error:  # a name that is not valid for a file
             jobs.append(_faulty(where, getattr(error, "strerror", None) or str(error)))
     if not jobs and "output" not in defaults:
         raise InputError(f"{path} holds no jobs")
@@ -118,12 +118,12 @@ def _faulty(where: str, fault: str, face: str = "") -> Job:
 
 
 def watched(path: Path) -> Path:
-    """The list beside a job file of what a watched folder added to it."""
+    """The file beside a job file that lists the jobs added from a watched folder."""
     return path.with_name(f"{path.name}.watched.jsonl")
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Defaults, and rows with where they stand; a row that cannot be read is the error that says so."""
+    """Defaults, and (position, row) of each row; the row is an exception if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
@@ -187,7 +187,7 @@ PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "s
 
 
 def _cell(text: str) -> Any:
-    """What a cell of a table stands for: a number, true or false, else its text."""
+    """The value of a table's cell: a number, a boolean, else its text."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):

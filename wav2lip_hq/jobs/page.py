@@ -27,7 +27,7 @@ img{height:150px;display:block} .failed{background:#fdecea} .done{} .cancelled{c
 
 
 def report(jobfile: Path | str, target: Path | None = None) -> Path:
-    """Write the page (default ``JOBFILE.html``) and return its path. Self-contained: it can be sent by mail."""
+    """Write the page (default ``JOBFILE.html``) and return its path. Self-contained, so it can be sent by mail."""
     jobfile = Path(jobfile)
     target = target or jobfile.with_name(f"{jobfile.name}.html")
     store = Store(jobfile)

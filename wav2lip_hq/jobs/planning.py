@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before hours of work, all of it at once, and how long the work will take."""
+"""Checks of a job file before hours of rendering, all problems at once, and an estimate of the time it will take."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from . import identity, timeline
 from .jobfile import Job, read_jobs
 from .store import Store
 
-LOOKS = 5  # frames of each span in which a face is looked for
+LOOKS = 5  # frames sampled from each span to look for a face
 TRIAL = 24  # frames rendered to see how fast this machine is
-# Bytes a pixel of output, roughly; for the check of the disk alone.
+# Approximate bytes per pixel of output, for the disk space check.
 BYTES = {"h264": 0.12, "hevc": 0.08, "prores_422hq": 0.45, "prores_4444": 0.7, "ffv1": 1.6, "png": 1.8}
 
 
@@ -45,7 +45,7 @@ class Plan:
     jobs: int
     pending: int
     frames: int = 0
-    seconds: float | None = None  # of work, on one worker; None = nothing could be tried
+    seconds: float | None = None  # of work, on one worker; None = no job could be timed
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Plan:
         return [p for p in self.problems if p.fatal]
 
     def text(self) -> str:
-        """For a person."""
+        """As text for a terminal."""
         lines = [f"{'problem' if p.fatal else 'note'}: {p.job}: {p.text}" for p in self.problems]
         took = "unknown" if self.seconds is None else _hours(self.seconds)
         lines.append(

@@ -1,4 +1,4 @@
-"""Figures of a finished job for its sidecar: does the mouth follow, and does it tremble?"""
+"""Lip-sync metrics of a finished job, for its sidecar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LONGEST = 10 * FPS
 
 
 def quality(job: Job, base: HQPipeline) -> dict[str, float]:
-    """LSE-D and LSE-C of the output's first seconds by the best sync network there is; {} where it cannot be told."""
+    """LSE-D and LSE-C of the output's first seconds by the best sync network installed; {} if they cannot be
+    measured."""
     network = judge()
     if network is None or job.output.suffix == "" or len(job.spans) > 1 or job.reel:
         return {}

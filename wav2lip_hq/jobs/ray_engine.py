@@ -46,7 +46,7 @@ def run_ray(
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
     share = gpus if gpus is not None else float(ray.cluster_resources().get("GPU", 0) > 0)
-    # A task that dies with its process or node is started again, as often as it takes.
+    # A task that dies with its process or node is restarted without limit.
     remote = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_work)
     facts = asdict(Settings(log=str(log or ""), names=[j.name for j in jobs] if names else [], runner=me()))
     tasks = [remote.remote(str(jobfile), facts) for _ in range(workers)]

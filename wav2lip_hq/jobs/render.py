@@ -48,7 +48,7 @@ class Part:
     zero: Fraction  # seconds of the output at which its clock begins
     frames: int
     faces: int
-    empty: int  # frames of the speech in which nobody was synthesized
+    empty: int  # frames of the speech in which no face was synthesized
     why: str  # reasons for those
     offset_ms: float | None
     last: bool  # nothing comes after it
@@ -109,8 +109,8 @@ def render(
     """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used, and
     surveys of footage are kept beside it, for other jobs with the same footage.
 
-    on_frames(done, total): from time to time. stop: asked after each part; stop_now: asked often. Raises Stopped, and
-    what ``HQPipeline.run`` raises.
+    on_frames(done, total): called from time to time. stop: polled before each part; stop_now: polled while frames are
+    made. Raises Stopped, and what ``HQPipeline.run`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
@@ -124,11 +124,11 @@ def render(
         ]
         session = Session(reader, voices, timeline.filling(job), base.runtime)
 
-        def heeded(done: int, total: int | None) -> None:
+        def check_stop(done: int, total: int | None) -> None:
             if stop_now():
                 raise Stopped
 
-        session.prepare(_survey(session, job, folder.parent / "surveys", heeded))
+        session.prepare(_survey(session, job, folder.parent / "surveys", check_stop))
         session.sync_offset = _sync_offset(session, job, base, folder)
         total = session.frames
         parts: list[Part] = []
@@ -144,12 +144,12 @@ def render(
                     raise Stopped
                 measured = any(p.offset_ms is not None for p in parts)
 
-                def said(count: int, before: int = done) -> None:
-                    heeded(count, total)
+                def report(count: int, before: int = done) -> None:
+                    check_stop(count, total)
                     on_frames(before + count, total)
 
                 bounds = (number * step, (number + 1) * step)
-                part = _part(session, job, codec, bounds, number, folder, not measured, said)
+                part = _part(session, job, codec, bounds, number, folder, not measured, report)
             parts.append(part)
             done += part.frames
             on_frames(done, total)
@@ -187,7 +187,7 @@ def _files(voices: list[Voice]) -> dict[int, str]:
     return {n: voice.name for n, voice in enumerate(voices)}
 
 
-def _survey(session: Session, job: Job, folder: Path, heeded: Callable[[int, int | None], None]) -> Survey | None:
+def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, int | None], None]) -> Survey | None:
     """The footage's survey: another job's or an earlier attempt's where there is one, else made now and kept."""
     stages = session.survey_stages
     if not stages:
@@ -202,7 +202,7 @@ def _survey(session: Session, job: Job, folder: Path, heeded: Callable[[int, int
             return surveys.load(path)
         except InputError:  # half a file of a full disk: make it again
             path.unlink(missing_ok=True)
-    made = session.survey(heeded)
+    made = session.survey(on_frames)
     if made is not None:
         folder.mkdir(parents=True, exist_ok=True)
         surveys.save(made, path)

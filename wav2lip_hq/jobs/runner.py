@@ -1,4 +1,4 @@
-"""Running a job file: workers as processes, their progress, and what a person wants of them meanwhile."""
+"""Running a job file: worker processes, their progress, and stopping, retrying or cancelling jobs meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Summary:
         return FAILED if self.kinds or self.left else 0
 
     def text(self) -> str:
-        """For a person."""
+        """As text for a terminal."""
         states = ", ".join(f"{n} {name}" for name, n in self.status.items() if n)
         lines = [f"{self.jobs} jobs: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
         for row in self.failures:
@@ -103,7 +103,7 @@ def cancel(jobfile: Path, names: list[str] | None = None) -> int:
 
 
 def chosen(jobs: list[Job], names: list[str] | None) -> list[Job]:
-    """The jobs whose output is called so, by path or file name. Raises OptionError for a name that fits none."""
+    """The jobs with this output, by path or file name. Raises OptionError for a name that fits none."""
     if not names:
         return jobs
     out = []
@@ -163,7 +163,7 @@ def run(
     if workers < 1:
         raise OptionError(f"workers is at least 1, not {workers}")
     for device in devices or ["auto"]:
-        Runtime(device, precision)  # what it refuses, every worker would die of
+        Runtime(device, precision)  # a device or precision that cannot be used is an error here, not in each worker
     jobs = chosen(read_jobs(jobfile), names) if watch is None or names else read_jobs(jobfile)
     store = Store(jobfile)
     before = finished(store)
@@ -195,7 +195,7 @@ def run(
                 jobs = _look(watch, jobfile, seen)
             for process in pool:
                 if process.crashed() and not process.given_up:
-                    process.died(_blame(store, process))
+                    process.died(_count_crash(store, process))
                     if not presses and not process.given_up:
                         process.start()
             on_progress(store.all(), jobs)
@@ -237,9 +237,9 @@ def finished(store: Store) -> dict[str, float | None]:
     return {name: row.finished for name, row in store.all().items() if row.status == "done"}
 
 
-def _blame(store: Store, process: _Process) -> bool:
-    """The job a dead worker was at counts the death, so that one that kills its workers is given up; whether there was
-    one."""
+def _count_crash(store: Store, process: _Process) -> bool:
+    """Add a crash to the job that a dead worker was rendering, so that a job that kills its workers is given up;
+    returns whether there was one."""
     for row in store.all().values():
         if row.status == "running" and row.worker == f"{platform.node()}:{process.pid}":
             store.put(row.name, status="pending", crashes=row.crashes + 1)
@@ -284,11 +284,11 @@ class _Process:
         return self.process.poll() is None
 
     def crashed(self) -> bool:
-        """Whether it ended other than by coming to the end."""
+        """Whether it ended before its work did."""
         return self.process.poll() not in (None, 0)
 
     def died(self, at_work: bool) -> None:
-        """Take note of a death; one that keeps dying without a job to blame cannot work here."""
+        """Record that the process died; one that keeps dying without a job to blame is not started again."""
         self.idle_deaths = 0 if at_work else self.idle_deaths + 1
 
     @property

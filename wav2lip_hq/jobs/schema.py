@@ -1,4 +1,4 @@
-"""What may stand in a row of a job file: types and ranges, checked with pydantic before anything is made of it."""
+"""The schema of a job file's row: types and ranges, checked with pydantic first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUN_FIELDS = {f.name for f in fields(RunOptions)} - {"compare", "measure", "surv
 
 
 def _nameable(value: str) -> str:
-    """Text that the names of files can be made of."""
+    """Text that can be part of a file name."""
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("holds a character that no file name can hold")
     return value
@@ -107,7 +107,7 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 def checked(schema: type[Row], row: Any) -> Row:
-    """A row as the schema has it. Raises OptionError that names all that is wrong with it."""
+    """A row validated by the schema. Raises OptionError that lists everything wrong with it."""
     if not isinstance(row, Mapping):
         raise OptionError(f"a job is a list of fields like 'face: clip.mp4', not '{_short(row)}'")
     if odd := [name for name in row if not isinstance(name, str)]:
@@ -125,7 +125,7 @@ def names(schema: type[BaseModel]) -> list[str]:
 
 
 def _said(schema: type[BaseModel], error: Any) -> str:
-    """One of pydantic's errors for a person."""
+    """One of pydantic's errors in plain words."""
     path = list(error["loc"]) or [""]
     inside = len(path) > 2 and path[0] == "segments"
     where = f"segment {path[1] + 1}: " if inside else ""
@@ -134,7 +134,7 @@ def _said(schema: type[BaseModel], error: Any) -> str:
         return f"{where}'{field}' is missing"
     if error["type"] == "extra_forbidden":
         return f"{where}unknown field '{field}'{suggestion(field, names(SpanRow if inside else schema))}"
-    if error["type"] == "value_error":  # our own words
+    if error["type"] == "value_error":  # our own message
         text = str(error["ctx"]["error"])
         return f"{where}{text}" if isinstance(error["ctx"]["error"], OptionError) else f"{where}'{field}' {text}"
     text = str(error["msg"]).removeprefix("Input ").replace("tuple", "list")

@@ -99,7 +99,7 @@ class Store:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[bool]:
-        """Hold a job, or learn that somebody else does. The system lets go when the holder dies, however it dies."""
+        """Try to hold a job; False if another worker does. The system releases the lock however its holder ends."""
         folder = self.work / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / key(name))

@@ -1,4 +1,4 @@
-"""Times as people in post-production write them: seconds, clock times, SMPTE timecode (drop-frame too)."""
+"""Times as written in post-production: seconds, clock times, SMPTE timecode (drop-frame too)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job's spans put on the footage's own clock."""
+"""A job's spans in the footage's own time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Placed:
 
     @property
     def over(self) -> Fraction:
-        """Where its speech ends."""
+        """When its speech ends."""
         return self.start + self.speech.seconds
 
 

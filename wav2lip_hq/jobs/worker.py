@@ -1,7 +1,7 @@
-"""A worker: takes the next job nobody has, makes it, writes down how it went, takes the next.
+"""A worker: takes the next free job, renders it, records the result, and takes the next.
 
-A job being worked on is held by a lock on a file, which the system releases when the holder dies, however it dies. So a
-job is never rendered twice at a time, and never left behind.
+A job in progress is held by a file lock, which the system releases however its holder ends. So no job is rendered by
+two workers at once, and none is left behind.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from .quality import quality
 from .render import Stopped, render
 from .store import Row, Store, key
 
-TRIES = 4  # of a job that failed for a reason that may pass
-CRASHES = 3  # workers a job may take down with it
+TRIES = 4  # attempts at a job whose failure may be temporary
+CRASHES = 3  # workers that may die while rendering a job before it counts as failed
 PAUSE = 5.0  # seconds before the first retry, doubled each time
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EAGAIN}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
-# What a failure is called in the summary. The first that fits counts.
+# Exception class and name of the failure in the summary; the first match counts.
 KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (NoFaceError, "no face"),
     (InputError, "input"),
@@ -65,7 +65,7 @@ class Settings:
     log: str = ""
     names: list[str] = field(default_factory=list)  # only these jobs; empty = all
     retry_pause: float = PAUSE
-    runner: str = ""  # whose "stop" is heeded: several runners may work through one file
+    runner: str = ""  # the runner whose "stop" flag counts: several may share one job file
 
 
 class Worker:

@@ -3,9 +3,9 @@
     from wav2lip_hq.metrics import lip_sync_error, psnr, ssim
 
 Lip-sync: ``lip_sync_error`` (LSE-D, LSE-C, offset), ``syncnet_score``, ``tss``, ``off_sync_accuracy``. Pictures:
-``psnr``, ``ssim``, ``Lpips``, ``FrechetDistance``, ``fid``. Faces: ``landmark_distance``, ``identity_similarity``. What
-the eye sees: ``flicker``, ``sharpness``, ``seam``, ``background_change``. Certainty: ``bootstrap``. Each says in its
-docstring what it takes, what is good and where it comes from. Names are imported when they are first used.
+``psnr``, ``ssim``, ``Lpips``, ``FrechetDistance``, ``fid``. Faces: ``landmark_distance``, ``identity_similarity``.
+Video: ``flicker``, ``sharpness``, ``seam``, ``background_change``. Confidence intervals: ``bootstrap``. Each docstring
+says what it takes, which direction is better and where it comes from. Names are imported when they are first used.
 """
 
 from __future__ import annotations

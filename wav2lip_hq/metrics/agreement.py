@@ -1,7 +1,7 @@
-"""The columns of the papers' tables that they do not define, defined; and the off-sync accuracy of any expert.
+"""SyncNet score and TSS, which papers state without a definition; off-sync accuracy; bootstrap intervals.
 
-SyncNet score and TSS appear in the tables of Wav2Lip-HQ (2025) without a formula. The definitions here are ours, made
-from the framewise confidences that ``lip_sync_error`` returns; they compare runs of this project, not papers.
+SyncNet score and TSS appear in the tables of Wav2Lip-HQ (2025) without a formula. The definitions here are this
+project's, from the framewise confidences of ``lip_sync_error``: they compare its own runs, not papers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def syncnet_score(framewise: Array) -> float:
 
 
 def tss(framewise: Array) -> float:
-    """Temporal stability of sync: one minus the share of the confidences' energy that jumps from frame to frame.
+    """Temporal stability of sync: one minus the mean change of the confidence from frame to frame, relative to its
+    size.
 
     1 - mean |c[t + 1] - c[t]| / (2 mean |c|), cut to [0, 1]; higher is steadier, NaN for fewer than two frames or all
     zeros.
@@ -40,9 +41,9 @@ def tss(framewise: Array) -> float:
 
 
 def off_sync_accuracy(in_sync: Array, off_sync: Array, threshold: float = 0.5) -> float:
-    """Share of pairs told rightly by an expert: probabilities (N,) of pairs in sync above ``threshold``, of pairs off
-    sync below it, both halves weighing the same (Prajwal et al. 2020, Table 3). In [0, 1], 0.5 = guessing. Raises
-    InputError for none.
+    """Share of pairs an expert classifies correctly: probabilities (N,) of pairs in sync above ``threshold``, of pairs
+    off sync below it, both halves with the same weight (Prajwal et al. 2020, Table 3). In [0, 1], 0.5 = guessing.
+    Raises InputError for none.
 
     >>> off_sync_accuracy(np.array([0.9, 0.4]), np.array([0.1, 0.2]))
     0.75
@@ -54,17 +55,25 @@ def off_sync_accuracy(in_sync: Array, off_sync: Array, threshold: float = 0.5) -
 
 
 def bootstrap(values: Array, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Confidence interval of the mean of ``values`` (N,) by resampling; (NaN, NaN) for none, infinite values left
-    out.
+    """Percentile bootstrap interval of the mean of ``values`` (N,), with confidence ``level``; infinite values and NaN
+    are left out, (NaN, NaN) for none.
 
     >>> bootstrap(np.array([2.0, 2.0, np.inf]))
     (2.0, 2.0)
     """
-    kept = np.asarray([v for v in np.asarray(values, np.float64) if np.isfinite(v)])
-    if not len(kept):
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    means = kept[rng.integers(0, len(kept), (draws, len(kept)))].mean(1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    from scipy import stats
+
+    values = np.asarray(values, np.float64)
+    kept = values[np.isfinite(values)]
+    if len(kept) < 2:
+        only = float(kept[0]) if len(kept) else float("nan")
+        return only, only
+    found = stats.bootstrap(
+        (kept,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=draws,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -1,7 +1,7 @@
-"""Does the mouth close where the speech cannot be said with open lips: p, b and m? This project's own measure.
+"""Bilabial closures: does the mouth close for p, b and m? This project's own measure.
 
-The times come from an alignment of phones, or of words as GRID has them (``.align``: start, end, word; a word whose
-sound begins or ends with p, b or m says where the lips must meet). Without one there is no figure.
+The times come from an alignment of phones, or of words as GRID has them (``.align``: start, end, word; the lips meet at
+the beginning or end of words that begin or end with p, b or m). Without an alignment there is no figure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .mouth import CLOSED_MARGIN
 
 PHONES = ("p", "b", "m")
 UNITS = 25000.0  # steps a second in a GRID alignment (25 frames a second, a thousand steps each)
-BEFORE, AFTER = 0.12, 0.06  # seconds around the moment in which the lips may meet: they close before they burst
+BEFORE, AFTER = 0.12, 0.06  # seconds around the moment in which the lips may meet; they close before the burst
 # The words and letters of GRID with a p, b or m at the beginning (0) or the end (1).
 GRID = {
     "bin": 0, "blue": 0, "by": 0, "place": 0, "please": 0, "b": 0, "p": 0, "m": 1,
@@ -48,7 +48,7 @@ def read_align(path: Path) -> list[Said]:
             start, end, text = words
             out.append(Said(float(start) / UNITS, float(end) / UNITS, text.lower()))
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: 'start end word' is wanted, not '{line}'") from error
+            raise InputError(f"{path}, line {number}: expected 'start end word', not '{line}'") from error
     return out
 
 

@@ -1,4 +1,4 @@
-"""Is the mouth where it should be, and is it still the same person?"""
+"""Landmark distance and identity similarity of faces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..types import Array
 def landmark_distance(made: Array, real: Array) -> float:
     """LMD (Chen et al. 2018): mean distance of mouth landmarks over frames, as a share of the eye distance.
 
-    made, real: (T, K, 2) pixel coordinates; with the five points of a RetinaFace (K = 5: eyes, nose, mouth corners) the
-    two mouth corners count and the eyes give the scale; with others all points count and the scale is the spread of the
-    real ones. Each frame's mean is taken off first, so that the head's place does not count. >= 0, lower is better, NaN
+    made, real: (T, K, 2) pixel coordinates. Of the five points of a RetinaFace (K = 5: eyes, nose, mouth corners) the
+    mouth corners are compared, in eye distances; otherwise all points, in root mean squares of the real ones.
+    Each frame's mean is subtracted first, so that the position of the head has no influence. >= 0, lower is better, NaN
     for no frames. Raises InputError for different shapes.
 
     >>> face = np.array([[[0, 0], [10, 0], [5, 5], [2, 9], [8, 9]]], float)
@@ -26,7 +26,7 @@ def landmark_distance(made: Array, real: Array) -> float:
     """
     made, real = np.asarray(made, np.float64), np.asarray(real, np.float64)
     if made.shape != real.shape or made.ndim != 3 or made.shape[2] != 2:
-        raise InputError(f"landmarks differ in shape: {made.shape} and {real.shape}; (T, K, 2) is wanted")
+        raise InputError(f"landmarks differ in shape: {made.shape} and {real.shape}; expected (T, K, 2)")
     if not len(made):
         return float("nan")
     if made.shape[1] == 5:
@@ -48,7 +48,7 @@ def identity_similarity(made: Array, real: Array, embedding: Callable[[Array], A
     1.0
     """
     if len(made) != len(real):
-        raise InputError(f"{len(made)} faces were made of {len(real)}")
+        raise InputError(f"{len(made)} synthesized faces for {len(real)} real ones; pairs are compared")
     if not len(made):
         return float("nan")
     a, b = (np.asarray(embedding(x), np.float64) for x in (made, real))

@@ -1,6 +1,6 @@
-"""Where every point of a face is, by MediaPipe's published face mesh: the ruler of mouths, and a teacher.
+"""MediaPipe's published face mesh: measures the mouths of results, and labels training data.
 
-Nothing that renders a video uses this network; ``facemesh468`` in the registry says where its weights come from.
+No stage uses this network; ``facemesh468`` in the registry says where its weights come from.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MODEL = "facemesh468"
 SIZE = 192  # side of the network's input in px
 MARGIN = 1.5  # the input's side over the longer side of the face, as MediaPipe cuts it
-_EYES = (33, 263)  # outer corners, which turn the face upright
-# Five points in an upright input, for a face that looks into the camera (eyes, nose, corners of the mouth).
+_EYES = (33, 263)  # outer corners; level in the input
+# Five landmarks of a frontal face in the input (eyes, nose, corners of the mouth), px.
 _FIVE = np.array([[73.0, 79.0], [119.0, 79.0], [96.0, 106.0], [78.0, 128.0], [114.0, 128.0]])
 
 
@@ -58,17 +58,17 @@ def measure_mesh(
     """Mesh and confidence of N faces.
 
     images: (T, H, W, 3) uint8 or uint16 RGB frames, or a list of such pictures; landmarks: (N, 5, 2) five points of
-    each face in pixels of its frame (eyes, nose, corners of the mouth, as ``Faces.landmarks``), rough ones will do;
-    index: (N,) the frame of each face, default: face n is in image n. passes: 1 = as the five points say; each
-    further pass cuts the face by the points found before. margin: see ``next_crops``.
+    each face in pixels of its frame (eyes, nose, corners of the mouth, as ``Faces.landmarks``), approximate ones
+    suffice; index: (N,) the frame of each face, default: face n is in image n. passes: the first crops by the five
+    points, each further one by the mesh found before. margin: see ``next_crops``.
 
     Returns (N, 468, 3) float32 in pixels of the frame (z: in the same unit, smaller is nearer to the camera, 0 about
-    the middle of the head) and (N,) float32 in [0, 1], how sure the network is that a face is there. Raises InputError
+    the middle of the head) and (N,) float32, the probability that there is a face. Raises InputError
     for shapes that do not fit, CheckpointError when the network is not installed.
     """
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
-        raise InputError(f"five landmarks a face are wanted, (N, 5, 2), not {landmarks.shape}")
+        raise InputError(f"expected five landmarks of each face, (N, 5, 2), not {landmarks.shape}")
     index = np.arange(len(landmarks)) if index is None else np.asarray(index)
     if len(index) != len(landmarks):
         raise InputError(f"{len(landmarks)} faces, but {len(index)} frame numbers for them")
@@ -92,7 +92,7 @@ def _run(network: Model, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _to_frame(points: Array, matrices: Array) -> Array:
-    """Points of the network, (N, 468, 3), counted from the edge of its input, to the frame's pixels."""
+    """The network's points (N, 468, 3), which count from the input's edge, in pixels of the frame."""
     inverse = geometry.invert(matrices)
     flat = points[..., :2].astype(np.float64) - 0.5
     place = geometry.apply(inverse, flat)

@@ -1,4 +1,4 @@
-"""Frechet distance between sets of pictures (Heusel et al. 2017), on Inception features or any others."""
+"""Frechet distance between sets of pictures (Heusel et al. 2017), with Inception or other features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Features = Callable[[Array], Array]  # (N, H, W, 3) uint8 RGB -> (N, D)
 class FrechetDistance:
     """Accumulates mean and covariance of two sets of pictures in float64; mergeable over workers.
 
-    features: (N, H, W, 3) uint8 RGB -> (N, D). name: what the figure is called; only ``fid`` may call it FID. Lower is
+    features: (N, H, W, 3) uint8 RGB -> (N, D). name: of the figure; only that of ``fid`` is FID. Lower is
     better, 0 for equal sets, no upper bound; biased upwards for few pictures, so compare sets of the same size.
 
     >>> rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ class FrechetDistance:
         self.sums: dict[bool, tuple[int, Array, Array]] = {}
 
     def add(self, pictures: Array, *, real: bool) -> None:
-        """Take pictures in. Raises InputError for none, or features that are not numbers."""
+        """Add pictures. Raises InputError for none, or features that are not finite."""
         if not len(pictures):
             raise InputError("no pictures to compare")
         found = np.asarray(self.features(np.asarray(pictures)), np.float64)
@@ -47,7 +47,7 @@ class FrechetDistance:
         self.sums[real] = (count + len(found), total + found.sum(0), outer + found.T @ found)
 
     def merge(self, other: FrechetDistance) -> None:
-        """Take another worker's pictures in."""
+        """Add another worker's pictures."""
         for real, (count, total, outer) in other.sums.items():
             mine = self.sums.get(real)
             self.sums[real] = (
@@ -72,7 +72,7 @@ class FrechetDistance:
 
 
 def fid(batch: int = 32) -> FrechetDistance:
-    """FID with the Inception features everybody uses. Raises CheckpointError as ``inception_features`` does."""
+    """FID with the standard Inception features. Raises CheckpointError as ``inception_features`` does."""
     return FrechetDistance(inception_features(batch), "FID")
 
 
@@ -97,8 +97,8 @@ def inception_features(batch: int = 32) -> Features:
 
 
 def parser_features(model: Model, batch: int = 8) -> Features:
-    """Pooled features of a face parser's backbone (BiSeNet's ResNet-18), for when there are no Inception weights: what
-    it gives is a distance of its own kind, not FID. model: a ``bisenet_79999_iter``; pictures are scaled to 256 px."""
+    """Pooled features of a face parser's backbone (BiSeNet's ResNet-18), for where there are no Inception weights: a
+    Frechet distance that does not compare with FID. model: a ``bisenet_79999_iter``; pictures are scaled to 256 px."""
     net: Any = model.module
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (imagenet.MEAN, imagenet.STD))
 

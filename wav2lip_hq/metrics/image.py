@@ -49,7 +49,7 @@ def ssim(image: Array, reference: Array) -> float:
 
 
 class Mean:
-    """Mean of figures, in float64; mergeable over workers. Infinite values (equal pictures) are counted apart.
+    """Mean of figures, in float64; mergeable over workers. Infinite values (equal pictures) are counted separately.
 
     >>> mean = Mean()
     >>> mean.add(30.0); mean.add(34.0); mean.add(math.inf)
@@ -61,7 +61,7 @@ class Mean:
         self.total, self.count, self.infinite = 0.0, 0, 0
 
     def add(self, value: float) -> None:
-        """Take one figure in. NaN raises InputError."""
+        """Add a figure. NaN raises InputError."""
         if math.isnan(value):
             raise InputError("a figure is not a number")
         if math.isinf(value):
@@ -71,7 +71,7 @@ class Mean:
             self.count += 1
 
     def merge(self, other: Mean) -> None:
-        """Take another worker's figures in."""
+        """Add another worker's figures."""
         self.total += other.total
         self.count += other.count
         self.infinite += other.infinite

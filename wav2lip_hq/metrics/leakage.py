@@ -1,7 +1,7 @@
-"""Does the mouth follow the speech, or the footage it was drawn over? Leak, agreement, silent closure, LipLeak.
+"""Does the mouth follow the speech or the original footage? Leak, agreement, silent closure, LipLeak.
 
-All figures come from openings over time (see ``mouth``), (T,) float, NaN where no face was seen. A figure that cannot
-be told is None, never NaN.
+All figures are computed from openings over time (see ``mouth``), (T,) float, NaN where no face was detected. A figure
+that is undefined is None, never NaN.
 
 Leak, agreement and closure are this project's own; the set-ups (matched, mismatched and silent speech) are those of
 Yaman et al. 2025 (arXiv 2511.08613), LipLeak is KeySync's (2025).
@@ -15,15 +15,14 @@ from ..errors import InputError
 from ..types import Array
 from .mouth import CLOSED_MARGIN, STILL
 
-ENOUGH = 10  # frames that must be seen in both before a correlation means anything
+ENOUGH = 10  # least common frames for a correlation
 
 
 def correlation(a: Array, b: Array) -> float | None:
     """Pearson's correlation of two openings (T,), over the frames seen in both; in [-1, 1].
 
-    A mouth that does not move has none by the formula. It is 0 here, for it says nothing that the other says: a frozen
-    mouth neither leaks nor agrees (``still`` tells it from one that moves otherwise). None for fewer than 10 common
-    frames. Raises InputError for different lengths.
+    For a mouth that does not move it is undefined, and 0 here: a frozen mouth neither leaks nor agrees (``still`` tells
+    it from one that moves differently). None for fewer than 10 common frames. Raises InputError for different lengths.
 
     >>> moving = np.sin(np.arange(50.0))
     >>> correlation(moving, 2 * moving + 1), correlation(moving, np.ones(50)), correlation(moving[:5], moving[:5])
@@ -31,7 +30,7 @@ def correlation(a: Array, b: Array) -> float | None:
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise InputError(f"openings of the same frames are wanted, not {a.shape} and {b.shape}")
+        raise InputError(f"expected openings of the same frames, not {a.shape} and {b.shape}")
     both = np.isfinite(a) & np.isfinite(b)
     a, b = a[both], b[both]
     if len(a) < ENOUGH:
@@ -45,8 +44,8 @@ def lagged(a: Array, b: Array, most: int = 1) -> tuple[float, int] | None:
     """The largest correlation when ``b`` may be up to ``most`` frames early or late, and the lag: positive when ``b``
     is late. None where ``correlation`` is None at all lags.
 
-    A mouth that is right but a frame late is not a wrong mouth; but this figure stands beside the one without a lag and
-    never in its place.
+    A mouth that is right but a frame late is not wrong. Report this figure beside the one without a lag, not in its
+    place.
 
     >>> moving = np.sin(np.arange(60.0))
     >>> lagged(moving[1:], moving[:-1])
@@ -63,7 +62,7 @@ def lagged(a: Array, b: Array, most: int = 1) -> tuple[float, int] | None:
 
 
 def still(openings: Array) -> bool:
-    """Whether a mouth does not move at all (standard deviation under 0.0001): its correlations are undefined."""
+    """Whether a mouth does not move at all (standard deviation below STILL): its correlations are undefined."""
     values = np.asarray(openings, np.float64)
     values = values[np.isfinite(values)]
     return not len(values) or float(values.std()) < STILL

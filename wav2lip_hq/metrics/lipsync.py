@@ -1,8 +1,8 @@
 """Lip-sync error: LSE-D, LSE-C and the audio-video offset, as SyncNet's published evaluation computes them.
 
 Source: Chung and Zisserman 2016 and joonson/syncnet_python's SyncNetInstance.py. Five frames at 25 fps against 0.2 s of
-MFCC, Euclidean distance of embeddings over shifts of up to 15 frames, speech embeddings zero-padded at the ends. Unlike
-there, every overlapping window is embedded once.
+MFCC, Euclidean distance of embeddings over shifts of up to 15 frames, speech embeddings zero-padded at the ends; but
+each of the overlapping windows is embedded only once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ SHIFTS = 15  # frames to either side that are tried
 @dataclass(frozen=True)
 class LipSyncError:
     """lse_d: smallest mean distance (lower is better, >= 0). lse_c: median minus smallest (higher is better, >= 0).
-    offset: frames at 25 fps; positive: the picture is late (the sound early). framewise: (N,) confidence a frame."""
+    offset: frames at 25 fps; positive: the picture is late (the sound early). framewise: (N,) confidence of each
+    frame."""
 
     lse_d: float
     lse_c: float
@@ -100,9 +101,8 @@ def lip_sync_error(frames: Array, audio: Array, *, model: Any, batch: int = 16, 
 
 
 def center(table: Array) -> Array:
-    """A table of ``distances`` whose rows (pictures) and sounds have the same mean each; the whole keeps its mean.
-
-    Shifts beyond the ends of the sound take the row's mean: they speak neither for nor against."""
+    """A table of ``distances`` with the means of its rows (pictures) and of its sounds removed (double centering); the
+    mean of the whole is kept. Shifts beyond the ends of the sound get the mean of the whole, which is neutral."""
     count, width = table.shape
     sound = np.arange(count)[:, None] + np.arange(width)[None] - (width - 1) // 2
     inside = (sound >= 0) & (sound < count)
@@ -137,8 +137,8 @@ def benchmark_crop(frame: Array, box: Array) -> Array:
 
 
 def judge() -> str | None:
-    """The best installed network for LSE: the official SyncNet, else the project's own (whose scale is its own, and
-    whose figures are read ``centered``); None when neither is there."""
+    """Name of the best installed network for LSE: the official SyncNet, else the project's own (whose figures are read
+    ``centered`` and compare with no others); None when neither is installed."""
     return next((name for name in JUDGES if checkpoints.locate(name)), None)
 
 

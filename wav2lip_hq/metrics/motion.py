@@ -1,4 +1,4 @@
-"""What a viewer notices over time and at the mask's border: trembling, softness, seams, changes where none belong."""
+"""Flicker, sharpness, visible seams, and changes outside the mask."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..types import Array
 
 
 def flicker(frames: Sequence[Array]) -> float:
-    """Mean energy of the second difference over time of (H, W, C) uint8 frames: what trembles, as opposed to what moves
-    evenly. >= 0, lower is steadier; compare with the source's. NaN for fewer than three frames.
+    """Mean energy of the second difference over time of (H, W, C) uint8 frames, which is 0 for steady changes. >= 0,
+    lower is steadier; compare with the source's. NaN for fewer than three frames.
 
     >>> flicker([np.full((2, 2, 3), v, np.uint8) for v in (10, 20, 30)])
     0.0
@@ -39,7 +39,7 @@ def sharpness(frames: Sequence[Array]) -> float:
 
 
 def background_change(frame: Array, source: Array, touched: Array) -> int:
-    """Largest difference of two (H, W, 3) frames outside ``touched`` (H, W) bool; 0 is what must be. Raises InputError
+    """Largest difference of two (H, W, 3) frames outside ``touched`` (H, W) bool, which must be 0. Raises InputError
     for different shapes.
 
     >>> source = np.zeros((2, 2, 3), np.uint8)

@@ -1,7 +1,7 @@
-"""What a mouth does, read from MediaPipe's 468 points of every frame: opening, width, closed level, jumps.
+"""Opening and width of a mouth over time, from MediaPipe's 468 points: levels and jitter.
 
-Every function takes arrays; ``facemesh.measure_mesh`` makes the points. Lengths are shares of the distance between the
-outer corners of the eyes (33, 263), so that neither the size of the picture nor of the face counts.
+The functions take arrays of points, which ``facemesh.measure_mesh`` makes. Lengths are in distances of the outer
+corners of the eyes (33, 263), so that the sizes of picture and face have no influence.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ POINTS = 468
 EYES = (33, 263)
 CORNERS = (78, 308)
 UPPER, LOWER = (13, 82, 312), (14, 87, 317)
-CLOSED_MARGIN = 0.01  # of the eye distance: what still counts as closed above the closed level
-STILL = 1e-4  # standard deviation of the opening below which a mouth does not move at all
-SURE = 0.5  # least confidence of the network that a face is there
+CLOSED_MARGIN = 0.01  # eye distances above the closed level up to which a mouth counts as closed
+STILL = 1e-4  # eye distances: standard deviation of the opening below which a mouth does not move
+SURE = 0.5  # least probability of a face
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def from_mesh(mesh: Array, time: Array, confidence: Array | None = None) -> Mout
     points = np.array(mesh, np.float32)[..., :2]
     time = np.asarray(time, np.float64)
     if points.ndim != 3 or points.shape[1:] != (POINTS, 2) or time.shape != points.shape[:1]:
-        raise InputError(f"(T, {POINTS}, 2 or 3) points and (T,) times are wanted, not {np.shape(mesh)}, {time.shape}")
+        raise InputError(f"expected (T, {POINTS}, 2 or 3) points and (T,) times, not {np.shape(mesh)}, {time.shape}")
     seen = np.asarray(np.isfinite(points).all((1, 2)))
     if confidence is not None:
         seen = seen & (np.asarray(confidence) >= SURE)
@@ -93,8 +93,8 @@ def closed_level(openings: Array) -> float | None:
 
 
 def tremble(openings: Array) -> float | None:
-    """Root mean square of the second difference over time of openings (T,): large where a mouth jumps from frame to
-    frame. >= 0; compare with real footage at the same frame rate. None for fewer than three frames seen in a row.
+    """Root mean square of the second difference over time of openings (T,): the jitter of a mouth. >= 0; compare with
+    real footage at the same frame rate. None for fewer than three frames seen in a row.
 
     >>> tremble(np.array([0.0, 0.1, 0.2]))
     0.0
@@ -105,7 +105,7 @@ def tremble(openings: Array) -> float | None:
 
 
 def jumps(result: Array, real: Array) -> float | None:
-    """``tremble`` of a result's openings over that of the same person's real footage; 1 is as lively, higher jumps
-    more. None where either cannot be told or the real mouth does not move."""
+    """``tremble`` of a result's openings over that of the same person's real footage; 1 is as in real footage, more is
+    jitter. None where either is undefined or the real mouth does not move."""
     made, own = tremble(result), tremble(real)
     return None if made is None or own is None or own < STILL else made / own

@@ -1,8 +1,8 @@
-"""The occluder test: something known is laid over the mouth of a clip; what does a tool paint where it covers?
+"""The occluder test: a synthetic object is composited over the mouth of a clip; does a tool paint over it?
 
-This project's own; no published exact score was found. The hand and the microphone are drawn here, so that every pixel
-of them is known. The covered clip is dubbed with its own words: where the occluder is opaque nothing may change, around
-it no seam may show, and the mouth beside it should look as it was.
+This project's own measure; no published one was found. Hand and microphone are drawn, so that their exact pixels are
+known. The clip is dubbed with its own words: where the occluder is opaque nothing may change, around it no seam may be
+visible, and the rest of the mouth should look as before.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .mouth import eye_distance
 from .paint import mouth_region
 
 KINDS = ("hand", "microphone")
-RING = 16  # px around the occluder
-MOST_DB = 100.0
+RING = 16  # px: width of the ring around the occluder
+MOST_DB = 100.0  # dB: upper limit of PSNR
 
 
 def draw(kind: str, size: int = 256) -> Array:
@@ -27,7 +27,7 @@ def draw(kind: str, size: int = 256) -> Array:
     InputError for another kind."""
     if kind not in KINDS:
         raise InputError(f"an occluder is one of {', '.join(KINDS)}, not '{kind}'")
-    over = 4  # drawn larger and shrunk, for soft edges
+    over = 4  # supersampling, for soft edges
     color = np.zeros((size * over, size * over, 3), np.float32)
     alpha = np.zeros((size * over, size * over), np.uint8)
     (_hand if kind == "hand" else _microphone)(color, alpha)
@@ -40,7 +40,7 @@ def draw(kind: str, size: int = 256) -> Array:
 def _capsule(
     color: Array, alpha: Array, a: tuple[float, float], b: tuple[float, float], radius: float, tint: Array
 ) -> None:
-    """A rounded stick from ``a`` to ``b`` (shares of the picture), darker towards its sides."""
+    """A capsule from ``a`` to ``b`` (in sides of the picture), darker toward its sides."""
     side = len(alpha)
     y, x = np.mgrid[0:side, 0:side] / side
     along = np.subtract(b, a)
@@ -114,7 +114,7 @@ class Covered:
         self.error, self.pixels = np.zeros(2), np.zeros(2)
 
     def add(self, frame: Array, covered: Array, alpha: Array, mesh: Array) -> None:
-        """Take in a frame of the result and of the covered clip, (H, W, 3) uint8, the occluder's alpha (H, W) uint8 and
+        """Add a frame of the result and of the covered clip, (H, W, 3) uint8, the occluder's alpha (H, W) uint8 and
         the mesh (468, 2 or 3) of the face below it. Raises InputError for different shapes."""
         if frame.shape != covered.shape or alpha.shape != frame.shape[:2]:
             raise InputError(f"frames and occluder differ in shape: {frame.shape}, {covered.shape}, {alpha.shape}")
@@ -132,7 +132,7 @@ class Covered:
             self.pixels[n] += 3 * int(where.sum())
 
     def merge(self, other: Covered) -> None:
-        """Take another part's frames in."""
+        """Add another part's frames."""
         largest = [x for x in (self.largest, other.largest) if x is not None]
         self.largest = max(largest) if largest else None
         self.error += other.error

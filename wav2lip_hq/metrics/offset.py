@@ -1,4 +1,4 @@
-"""The audio-video offset of a result, measured while it is made."""
+"""The audio-video offset of a result, measured while it is rendered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..runtime import Model, Runtime
 from ..types import Array, Chunk
 from .lipsync import FPS, SAMPLES, SHIFTS, WINDOW, benchmark_crop, lip_sync_error
 
-# The official SyncNet where it is installed; else the expert that ships with the project, the surer of its two.
+# The official SyncNet where it is installed; else the embedded expert, which is more accurate than embedded-syncnet.
 NETWORKS = ("syncnet_v2", "embedded-expert", "embedded-syncnet")
-LONGEST = 8 * FPS  # frames looked at: enough to be sure, bounded in memory
-ENOUGH = 4 * FPS
-SHORTEST = 2 * FPS
-CERTAIN = 2.5  # standard deviations by which the best shift must stand out: 95 % of such answers were right on 3 s
+LONGEST = 8 * FPS  # most frames that are kept
+ENOUGH = 4 * FPS  # frames that suffice when a cut follows
+SHORTEST = 2 * FPS  # fewer frames give no result
+CERTAIN = 2.5  # standard deviations by which the best shift must exceed the others; then 95 % were right on 3 s
 
 
 class OffsetMeter:
@@ -35,13 +35,13 @@ class OffsetMeter:
         self.done = self.name is None
 
     def add(self, chunk: Chunk) -> None:
-        """Look at a finished chunk."""
+        """Collect the crops of a finished chunk."""
         faces = chunk.faces
         if self.done or faces is None or faces.box is None or faces.track is None:
             return
         for n, i in enumerate(faces.frame.tolist()):
             if self.first is not None and chunk.pts[i] - self.first > Fraction(len(self.crops) + 2, FPS):
-                # A cut or a gap: what came before is what there is, or too little to be worth keeping.
+                # A cut or a gap: measure what came before, or drop it if it is too short.
                 if len(self.crops) >= ENOUGH:
                     self.done = True
                     return
@@ -67,7 +67,8 @@ class OffsetMeter:
         return geometry.eight_bits(geometry.sample(frame, matrix, 96))
 
     def offset_ms(self) -> float | None:
-        """Milliseconds by which the picture is late against the sound (negative: early); None if it cannot be told."""
+        """Milliseconds by which the picture is late against the sound (negative: early); None if it
+        cannot be measured."""
         if self.name is None or self.first is None or len(self.crops) < SHORTEST:
             return None
         start = round(self.first * audio.RATE)
@@ -110,12 +111,12 @@ def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> i
 
 
 def peak(cosine: Array) -> tuple[int, float]:
-    """Frames by which the sound is late, and by how many standard deviations that shift stands out from the others.
+    """Frames by which the sound is late, and by how many standard deviations that shift exceeds the others.
 
-    cosine (T, T): rows are windows of the picture, columns of the sound. Some sounds suit every mouth and some mouths
-    every sound; shifts compare different sets of them, and what that adds can be larger than the peak. It is taken out
-    by subtracting the means of rows and columns (measured on 90 cuts of 2 s of real footage: right within a frame in
-    91 % instead of 83 %). A lead of 0 means there is too little to tell.
+    cosine (T, T): rows are windows of the picture, columns of the sound. Some sounds are similar to all mouths and some
+    mouths to all sounds, which can hide the peak: the means of rows and columns are subtracted (measured on 90 cuts of
+    2 s of real footage: right within a frame in 91 % instead of 83 %). A lead of 0 means that there are too few
+    windows.
 
     >>> rng = np.random.default_rng(0)
     >>> peak(np.roll(np.eye(60), 3, axis=1) + 0.1 * rng.random((60, 60)))[0]

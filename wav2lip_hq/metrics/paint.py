@@ -1,8 +1,8 @@
-"""Paint off the mouth: what a result changed where a mouth does not move the face. This project's own measure.
+"""Changes of a result where speech does not move the face ("paint off the mouth"). This project's own measure.
 
-Two regions of MediaPipe's mesh count. The mouth's own: lips, chin and the skin between nose and jaw that they pull
-along. The lower face: everything from the lower eyelids to the jaw. What changed on the cheeks (a second mouth on a
-turned head) lies off the first, what changed on the neck or in the background off both.
+Two regions of MediaPipe's mesh are used. The mouth's: lips, chin and the skin between nose and jaw that moves with
+them. The lower face: everything from the lower eyelids to the jaw. Changes on the cheeks (say, a second mouth on a
+turned head) are outside the first, changes of neck or background outside both.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..mesh import INDICES, JAW, OUTER_LIPS
 from ..types import Array
 from .mouth import eye_distance
 
-LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+LIPS = INDICES[OUTER_LIPS]
 CHIN = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
 NOSE = (98, 97, 2, 326, 327)
 MOUTH = (*LIPS, *CHIN, *NOSE)  # its convex hull
 LOWER_FACE = (
-    (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)  # jaw
+    INDICES[JAW]
     + (345, 346, 347, 348, 349, 350, 197, 121, 120, 119, 118, 117, 116)  # below the eyes, back to the other ear
 )
-GROWN = 0.12  # eye distances by which a region is grown: what a soft border may touch
+GROWN = 0.12  # eye distances by which a region is dilated, for soft borders
 LEAST = 8.0  # 8-bit steps: smaller changes are the codec's
-SIDE = 256  # px at most of what is looked at: large faces are brought to it, so that all are judged at one size
-REACH = 0.6  # of the face's size on all sides: what is looked at around it
+SIDE = 256  # px: pictures of larger faces are shrunk to it, so that all are measured at one size
+REACH = 0.6  # sides of the face: margin around it that is measured
 
 
 def mouth_region(mesh: Array, shape: tuple[int, int]) -> Array:
@@ -54,11 +55,12 @@ def changed(frame: Array, source: Array) -> Array:
 
 
 class Paint:
-    """Collects the changed energy of a result frame by frame, in the face's surroundings.
+    """Accumulates the changes of a result around the face, frame by frame.
 
-    ``off_mouth`` and ``off_face``: root mean square in 8-bit steps of what changed off the mouth's region and off the
-    lower face; >= 0, lower is better, None before the first frame. Changes under 8 steps count as none: a codec makes
-    them everywhere. ``peak``: the largest change off the mouth in 8-bit steps, small ones too; lower is better.
+    ``off_mouth`` and ``off_face``: root mean square in 8-bit steps of the changes outside the mouth's region and
+    outside the lower face; >= 0, lower is better, None before the first frame. Changes under 8 steps count as none: a
+    codec makes them everywhere. ``peak``: the largest change outside the mouth's region in 8-bit steps, without that
+    limit; lower is better.
     """
 
     higher_is_better = False
@@ -69,8 +71,8 @@ class Paint:
         self.peak = 0.0
 
     def add(self, frame: Array, source: Array, *meshes: Array) -> None:
-        """Take in a frame of the result and of the source, (H, W, 3) uint8, and the meshes (468, 2 or 3) of the face in
-        both: a mouth belongs where either has it. A frame without a finite mesh is left out. Raises InputError for
+        """Add a frame of the result and of the source, (H, W, 3) uint8, and the meshes (468, 2 or 3) of the face in
+        both; the regions are the unions of both. A frame without a finite mesh is left out. Raises InputError for
         frames of different shapes."""
         if frame.shape != source.shape:
             raise InputError(f"frames differ in shape: {frame.shape} and {source.shape}")
@@ -101,7 +103,7 @@ class Paint:
         self.peak = max(self.peak, float(change[~near].max(initial=0)))
 
     def merge(self, other: Paint) -> None:
-        """Take another part's frames in."""
+        """Add another part's frames."""
         self.energy += other.energy
         self.pixels += other.pixels
         self.peak = max(self.peak, other.peak)

@@ -1,4 +1,4 @@
-"""LPIPS: how different two pictures look, by the features of AlexNet (Zhang et al. 2018, version 0.1)."""
+"""LPIPS: perceptual distance of pictures by the features of AlexNet (Zhang et al. 2018, version 0.1)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from ..errors import CheckpointError, InputError
 from ..types import Array
 from .image import pair
 
-SMALLEST = 31  # px; of less, AlexNet's two poolings leave nothing
+SMALLEST = 31  # px; of smaller pictures AlexNet's two poolings leave nothing
 
 
 class Lpips:
     """LPIPS as the package ``lpips`` computes it. Its backbone is torchvision's AlexNet, the checkpoint ``lpips_alex``;
-    the weights of the layers' differences come with the package. Nothing is downloaded and no pickle is run. Raises
-    CheckpointError, naming the command, when the weights or the package are not installed, or are not the right ones.
+    the weights of the layers' differences come with the package. Nothing is downloaded, and no pickle is executed.
+    Raises CheckpointError, naming the command, when the weights or the package are not installed, or are not the right
+    ones.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -39,7 +40,7 @@ class Lpips:
         above 1; symmetric. Computed in float32 whatever surrounds it. Raises InputError."""
         image, reference = pair(image, reference)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"LPIPS is of (H, W, 3) uint8 pictures, not {image.dtype} {image.shape}")
+            raise InputError(f"LPIPS takes (H, W, 3) uint8 pictures, not {image.dtype} {image.shape}")
         if min(image.shape[:2]) < SMALLEST:
             raise InputError(
                 f"LPIPS needs at least {SMALLEST}x{SMALLEST} pixels, got {image.shape[1]}x{image.shape[0]}"

@@ -1,8 +1,8 @@
 """THEval's three measures of lips (CVPR 2026): silent lip stability, lip sync, lip dynamics; and their scores.
 
 The benchmark's five others need large networks and are left out. Meshes are MediaPipe's, (T, 468, 2 or 3), NaN where
-no face was seen. THEval measures frames of 256 x 256 px that a face fills; here a face is brought to about the size it
-has there, whatever the frame: ``EYES_PX`` between the outer corners of the eyes.
+no face was detected. THEval measures frames of 256 x 256 px that a face fills; here meshes are scaled to about the size
+that faces have there, ``EYES_PX`` between the outer corners of the eyes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..audio import RATE, speech_activity
+from ..mesh import INDICES, OUTER_LIPS
 from ..types import Array
 from .mouth import EYES, eye_distance
 
@@ -20,18 +21,18 @@ UPPER = (191, 80, 81, 82, 13, 312, 311, 310)
 LOWER = (95, 88, 178, 87, 14, 317, 402, 318)
 LIPS = (
     (78, 308, *UPPER, 415, *LOWER, 324)  # inner
-    + (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)  # outer
+    + INDICES[OUTER_LIPS]
 )
 EYES_PX = 64.0
 SILENCE = 0.3  # seconds a pause must last
 LEAST_SPEECH = 0.1  # share of frames with speech below which lip sync is undefined
-RMS = 0.05  # seconds over which the sound's level is taken
+RMS = 0.05  # seconds over which the sound's level (root mean square) is taken
 REAL = {"silent_stability": 0.0263, "lip_sync": 0.2528, "lip_dynamics": 1.7166}  # published, of real footage
 
 
 def silent_stability(mesh: Array, time: Array, speech: Array) -> float | None:
-    """Median distance of the opening from its mean in pauses: how much a mouth moves that has nothing to say. >= 0;
-    lower is calmer, real footage has 0.0263.
+    """Median deviation of the opening from its mean in pauses: how much a mouth moves in silence. >= 0; lower is
+    calmer, real footage has 0.0263.
 
     mesh (T, 468, 2 or 3); time (T,) seconds; speech (T,) in [0, 1], 0 = silence. Opening: mean |dy| of eight inner-lip
     pairs over the eye distance. Pauses under 300 ms do not count. None when there is no pause.

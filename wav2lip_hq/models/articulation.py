@@ -47,7 +47,7 @@ class Articulation(nn.Module):
 
     neutral: Tensor  # (POINTS, 3), the mean person's body, mouth closed
     basis: Tensor  # (K, POINTS, 3)
-    unit: Tensor  # (2,): the mean person's spread and closed opening, over the distance of the eyes
+    unit: Tensor  # (2,): the mean person's spread and closed opening, over the eye distance
     scale: Tensor  # (K,)
     curve: Tensor  # (2, KNOTS): opening as predicted -> as it is in footage, both increasing
 

@@ -16,28 +16,28 @@ from .. import mesh as points
 from ..types import Array, Mouths
 from ._warp import INNER
 
-# Differences that cost 1 each.
-SHAPE = 0.025  # root mean square over the points of the inner lips, in distances of the eyes
-OPENING = (0.02, 0.15)  # in distances of the eyes, plus this share of the wanted opening
+# Differences between the wanted mouth and a library mouth that cost 1 each.
+SHAPE = 0.025  # root mean square over the points of the inner lips, in eye distances
+OPENING = (0.02, 0.15)  # in eye distances, plus this share of the wanted opening
 POSE = (8.0, 8.0, 12.0)  # degrees of yaw, pitch, roll
 LIGHT = 0.25  # natural logarithm of brightness
-LEAP, DIFFERENCE = 1.2, 12.0  # the cost of a jump in the footage, and the 8-bit steps of difference that double it
-ALIKE = 2  # frames of the footage: a step of at most so many is no jump
-MANY = 24  # cheapest mouths of each frame that the path is searched through
+LEAP, DIFFERENCE = 1.2, 12.0  # cost of a jump in the footage; difference of its pictures (8-bit steps) that doubles it
+ALIKE = 2  # frames: mouths at most this far apart in the footage are no jump
+MANY = 24  # the cheapest mouths per frame among which the path is searched
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The mouth that a frame is to show."""
 
-    shape: Array  # (20, 2), inner lips over the distance of the eyes
+    shape: Array  # (20, 2), inner lips over the eye distance
     opening: float
     pose: Array  # (3,) degrees
     light: float  # mean brightness around the mouth in 8-bit steps
 
 
 def shapes(mesh: Array) -> Array:
-    """(N, 20, 2) inner lips of meshes (N, POINTS, 2), in distances of the eyes: centered between the mouth's corners
+    """(N, 20, 2) inner lips of meshes (N, POINTS, 2), in eye distances: centered between the mouth's corners
     and rotated so that these are level."""
     lips = np.asarray(mesh, np.float64)[:, INNER]
     left, right = lips[:, 0], lips[:, 10]

@@ -13,7 +13,7 @@ from ._coarse import SIGMA, apart, weighted
 from ._paste import CANVAS
 
 COLORS, SPREAD = 64, 3.0  # side of the color field in cells of 8 px, and the Gaussian that smooths it, in cells
-FEW = 40  # coarse pixels of lips: fewer are too few for a mean color
+FEW = 40  # least coarse pixels of lips for a mean color
 PAINT = 60.0  # 8-bit steps: the lips' color is corrected by at most this much
 DARK = 32.0  # 8-bit steps added to brightness in ratios of colors: in darker pixels color is mostly noise
 

@@ -20,7 +20,7 @@ from ._paste import CANVAS, Area
 MARGIN = 24  # px of the canvas around the mask, for filters
 GRID = 16  # areas begin and end on its lines, so that every coarser picture of them has whole pixels
 MOUTH = (slice(300, 440), slice(180, 332))  # of the aligned face
-STILL = 8.0  # 8-bit steps: change of the coarse picture at which the last frame's detail gets a weight of 1/e
+STILL = 8.0  # change of the coarse picture, in 8-bit steps, at which the last frame's detail gets a weight of 1/e
 MEMORY = 0.8  # weight of a frame's colors relative to the next one's, in the moving average over frames
 
 

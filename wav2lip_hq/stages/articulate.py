@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
-CLOSED = 0.02  # largest opening that counts as closed, in distances of the eyes
+CLOSED = 0.02  # largest opening that counts as closed, in eye distances
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
-# Limits of a person's own spread, in the same unit: who mumbles is still seen to speak, and who shouts is not torn.
+# Limits of a person's own spread, in the same unit: mumbling stays visible, and shouting does not tear the mouth.
 REACH = (0.55, 2.5)
 
 

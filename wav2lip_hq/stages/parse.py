@@ -118,7 +118,7 @@ class Parse(Stage):
                         found = [w[track] for w in window if track in w]
                         masks[n] = _mean(found)
                     past.append(rows.popleft())
-                if chunk.active is not None:  # the average must not reach into frames that nobody speaks in
+                if chunk.active is not None:  # the average must not reach into frames without speech
                     masks[~chunk.active[chunk.faces.frame]] = 0
                 yield chunk.with_faces(mask=masks)
 

@@ -35,7 +35,7 @@ def choose(survey: Survey, track: Track, runtime: Runtime) -> Survey:
     for frame in np.unique(faces.frame).tolist():
         rows = survey.rows(frame)
         numbers, boxes = faces.track[rows].tolist(), faces.box[rows]
-        if before and not before & set(numbers):  # nobody goes on: a cut
+        if before and not before & set(numbers):  # no track continues: a cut
             chooser.ranking.clear()
         before = set(numbers)
         now = [_value(survey, chooser, n, rows.start + i, boxes[i], values) for i, n in enumerate(numbers)]

@@ -45,7 +45,7 @@ def split_stages(stages: Sequence[Stage]) -> tuple[tuple[Stage, ...], tuple[Stag
 
 
 class Collector:
-    """Takes the survey's chunks in order; ``survey`` sums up what they said."""
+    """Collects the survey's chunks in order; ``survey`` returns the result."""
 
     def __init__(self) -> None:
         self.tracks: dict[int, FaceFacts] = {}
@@ -101,8 +101,7 @@ class Collector:
 
 
 class Column:
-    """Rows of one kind, added to in place. Thousands of small arrays would lie scattered between the pictures that
-    come and go, and keep their memory from being used again."""
+    """A growing array. Thousands of small arrays between short-lived pictures would fragment memory."""
 
     def __init__(self, like: Array) -> None:
         self._room = np.empty((4096, *like.shape[1:]), like.dtype)

@@ -11,20 +11,20 @@ from .. import geometry, mesh
 from ..types import Array, References
 from .shown import Shown, SurveyedTrack, packed
 
-# The window of the aligned 512 px face that shows the mouth with room to open: rows, columns.
+# The part of the aligned 512 px face that shows the mouth with room to open: rows, columns.
 WINDOW = (slice(272, 464), slice(144, 384))
-MOUTHS = 64  # kept of a face: 1 MB
+MOUTHS = 64  # kept per face: 1 MB
 NOVEL = 2.5  # px of the aligned face by which a mouth must differ (root mean square of its lips) to be kept
-DEGREES = 4.0  # of turning that count as much as one px of lips
-REFERENCES = 12
-BUCKET = 12.0  # degrees of yaw and pitch: of each such direction the most closed mouths are kept
-PER_BUCKET = 2
+DEGREES = 4.0  # difference in pose that counts as much as one px of lips
+REFERENCES = 12  # closed-mouth frames kept per face
+BUCKET = 12.0  # degrees of yaw and pitch: size of the bins of head poses that references are kept for
+PER_BUCKET = 2  # references kept per bin, the most closed mouths
 PORTRAIT = 256  # side of a reference picture in px
-VIEWS, VIEW = 5, 112
-CLEAR = 0.5  # visibility of a mouth worth keeping
+VIEWS, VIEW = 5, 112  # thumbnails kept per face, and their side in px
+CLEAR = 0.5  # lowest visibility of a mouth that is kept
 LEVELS = 4000  # openings kept per face for its percentiles, evenly thinned out beyond
 CALM = 250  # most closed meshes kept per face; their mean is its neutral mouth
-CLOSED, WIDE = 5, 95  # percentiles
+CLOSED, WIDE = 5, 95  # percentiles of the opening that count as closed and wide open
 
 
 def mouth_window(image: Array, to512: Array) -> Array:
@@ -93,7 +93,7 @@ class FaceFacts:
             self._calm = sorted(self._calm, key=lambda item: item[0])[:CALM]
 
     def _mouth(self, new: Shown) -> None:
-        """Keep a mouth that differs from all kept; when there are MANY, the two most alike make room."""
+        """Keep a mouth that differs from all kept; beyond MOUTHS, one of the two most alike is dropped."""
         gap = np.array([_difference(new, old) for old in self.mouths])
         if len(gap) and gap.min() < NOVEL:
             return

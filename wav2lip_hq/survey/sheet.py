@@ -1,4 +1,4 @@
-"""Surveys for people: a table of the faces, and a picture with a thumbnail of each."""
+"""Surveys for people to read: a table of the faces, and a picture with a thumbnail of each."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -52,3 +53,10 @@ def decode_clip(data: bytes) -> tuple[Array, Array]:
     parts += [p.to_ndarray()[0] for p in resampler.resample(None)]
     wav = np.concatenate([np.zeros(max(lead, 0), np.int16), np.concatenate(parts)[max(-lead, 0) :]])
     return np.stack(frames), wav.astype(np.int16)
+
+
+def crops_and_sound(arrays: Mapping[str, Array]) -> tuple[Array, Array]:
+    """(T, S, S, 3) uint8 RGB and (n,) int16 of a prepared clip's arrays, encoded or not."""
+    if "clip" in arrays:
+        return decode_clip(arrays["clip"].tobytes())
+    return arrays["crops"], arrays["wav"]

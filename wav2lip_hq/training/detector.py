@@ -192,7 +192,7 @@ def measure(
     task: DetectorTask, pictures: list[tuple[Array, Array, Array, Array]], device: torch.device
 ) -> dict[str, float]:
     """found: share of sure faces with a detection of IoU > 0.5; landmark_error: mean distance of landmarks over the
-    distance of the eyes (of found faces whose eyes are at least 4 px apart); false_per_picture: detections with an IoU
+    eye distance (of found faces whose eyes are at least 4 px apart); false_per_picture: detections with an IoU
     below 0.3 with every face."""
     total, found, wrong = 0, 0, 0
     errors: list[float] = []

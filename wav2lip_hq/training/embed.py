@@ -25,7 +25,7 @@ KINDS = {16: "float16 safetensors", 8: "safetensors in 8 bits (small tensors in 
 
 
 def tidy(value: Any) -> Any:
-    """Recipe values with absolute paths reduced to their last component: nobody else has the folder."""
+    """Recipe values with absolute paths reduced to their last component, as the folder is this machine's."""
     if isinstance(value, dict):
         return {k: tidy(v) for k, v in value.items()}
     if isinstance(value, list):

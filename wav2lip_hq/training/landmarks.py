@@ -34,7 +34,7 @@ _CORNERS = mesh.at(78, 308)
 
 class LandmarksTask(Task):
     """Trains the landmark network. ``score`` (lower is better): mean error of the lips plus error of the opening, in
-    distances of the eyes."""
+    eye distances."""
 
     Options: ClassVar[type[LandmarksOptions]] = LandmarksOptions
     options: LandmarksOptions
@@ -49,7 +49,7 @@ class LandmarksTask(Task):
             meshpack.build(folder, Path(o.data), o.photographs, Path(o.teacher), held=o.held)
         self.pack = pack = meshpack.load(folder)
         if not pack.held.any() or pack.held.all():
-            raise InputError(f"{folder}: no held-out people, or nobody else; check 'held'")
+            raise InputError(f"{folder}: needs both held-out people and others; check 'held'")
         train = np.flatnonzero(~pack.held)
         self.face = mean_face(pack.mesh[train])
         self.pose = head_pose(pack.mesh, self.face)

@@ -38,7 +38,7 @@ class Person:
 
 
 def face(meshes: Array) -> Array:
-    """(POINTS, 3) symmetric mean of meshes (N, POINTS, 3), in distances of the eyes, centered between them."""
+    """(POINTS, 3) symmetric mean of meshes (N, POINTS, 3), in eye distances, centered between them."""
     points = np.asarray(meshes, np.float64)
     points = points - points[:, _EYES].mean(1, keepdims=True)
     mean = (points / _apart(points)[:, None, None]).mean(0)

@@ -23,7 +23,7 @@ from ..errors import InputError, OptionError
 from ..geometry import GENERATOR_PADS, box_to_crop, eight_bits, pad_box, sample
 from ..runtime import Runtime
 from . import talking
-from .clipfile import decode_clip
+from .clipfile import crops_and_sound
 from .loop import Trainer
 from .options.prepare import PrepareOptions
 from .prepare import prepare
@@ -65,10 +65,7 @@ class Personalized:
 def split_clip(path: Path, folder: Path, name: str) -> None:
     """Cut a prepared clip into NAME__... (training) and NAME-held__... (its last seconds)."""
     with np.load(path, allow_pickle=False) as data:
-        if "clip" in data:
-            crops, wav = decode_clip(data["clip"].tobytes())
-        else:
-            crops, wav = data["crops"], data["wav"]
+        crops, wav = crops_and_sound(data)
         box, to_wide = data["box"], data["to_wide"]
     cut = int(len(crops) * (1 - HELD_BACK))
     for identity, part in ((name, slice(0, cut)), (f"{name}-held", slice(cut, None))):

@@ -19,16 +19,15 @@ import torch
 
 from .. import checkpoints
 from ..errors import InputError
-from ..metrics.offset import SHIFTS, peak
+from ..metrics.lipsync import SHIFTS
+from ..metrics.offset import peak
 from . import talking
 from .talking import Clip, Look
 
 FILE = "shifts.json"
 TRUSTED = 1  # frames: accuracy of the measurement; smaller shifts are not corrected
 LEAD = 3.0  # standard deviations by which the best shift must exceed the others to be believed
-LONG_ENOUGH = (
-    8 * talking.FPS
-)  # frames: in a clip this long without a clear shift, sound and mouth do not belong together
+LONG_ENOUGH = 8 * talking.FPS  # frames of a clip in which a mouth that fits the sound has a clear shift
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .. import audio, geometry
 from ..errors import InputError
 from ..metrics.lipsync import benchmark_box
 from ..types import Array
-from .clipfile import decode_clip
+from .clipfile import crops_and_sound
 
 FPS = 25  # frames a second of prepared clips
 SAMPLES = audio.RATE // FPS  # of the speech, in a frame
@@ -58,10 +58,7 @@ def load_clip(path: Path, shift: float = 0.0) -> Clip:
     """
     try:
         with np.load(path, allow_pickle=False) as data:
-            if "clip" in data:
-                crops, wav = decode_clip(data["clip"].tobytes())
-            else:
-                crops, wav = data["crops"], data["wav"]
+            crops, wav = crops_and_sound(data)
             box, to_wide = data["box"], data["to_wide"]
             identity = str(data["identity"])
     except (OSError, KeyError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Reading and writing footage. The only package that imports PyAV; no system ffmpeg is needed.
+"""Reading and writing footage. With PyAV; no system ffmpeg is needed.
 
 ``open_video`` gives a ``VideoReader`` for files, stills, image sequences, arrays and iterators; ``VideoWriter`` writes
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.

@@ -1,4 +1,4 @@
-"""Video files of the same kind, one after the other, without encoding anything again."""
+"""Concatenating video files of the same codec without encoding again."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ from av.video.reformatter import ColorRange
 from ..errors import InputError, OptionError
 from ..types import Array, VideoInfo
 from . import color
-from .sound import _short, open_input, origin
+from .sound import open_input, origin, short_reason
 
 Frame = tuple[Fraction, Array, Array | None]  # time in seconds, (H, W, 3) uint8 or uint16 RGB, (H, W) alpha or None
 STILLS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = Fraction(25)
-FASTEST = 1000  # frames a second
-MEGAPIXELS = 80.0  # of a frame: more than 8K's 33
+FASTEST = 1000  # frames per second, the highest accepted
+MEGAPIXELS = 80.0  # default limit of a frame's size; 8K has 33
 
 
 class VideoReader:
@@ -270,7 +270,7 @@ def load_image(path: Path, most: float = MEGAPIXELS) -> Array:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A picture as Pillow opens it, with Pillow's many errors as one."""
+    """An image opened by Pillow, whose various errors become InputError."""
     from PIL import Image
 
     try:
@@ -329,11 +329,11 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         context = stream.codec_context
         zero = origin(container)
         check_size(context.width, context.height, name, most)
-        context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may say something else
+        context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may have another size
         try:
             first = next(container.decode(stream), None)
         except (av.FFmpegError, ValueError) as error:
-            raise InputError(f"{name}: the video cannot be decoded, it is damaged ({_short(error)})") from error
+            raise InputError(f"{name}: the video cannot be decoded, it is damaged ({short_reason(error)})") from error
         if first is None:
             raise InputError(f"{name} holds no decodable video frame; it is truncated or damaged")
         turn = round(first.rotation / 90) * 90 % 360
@@ -455,10 +455,10 @@ def _frames(reader: VideoReader, container: Any, stream: Any, deinterlace: bool)
 def _bwdif(stream: Any) -> Any:
     graph = av.filter.Graph()
     source = graph.add_buffer(template=stream)
-    weave = graph.add("bwdif", "mode=send_frame:deint=all")
+    bwdif = graph.add("bwdif", "mode=send_frame:deint=all")
     sink = graph.add("buffersink")
-    source.link_to(weave)
-    weave.link_to(sink)
+    source.link_to(bwdif)
+    bwdif.link_to(sink)
     graph.configure()
     return graph
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array
 
-# container suffix -> codecs its players understand as they are
+# container suffix -> audio codecs copied into it without encoding
 COPYABLE = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
     ".m4v": {"aac", "mp3", "ac3", "eac3", "alac"},
@@ -31,7 +31,7 @@ LONGEST = 12 * 3600  # seconds of sound that are held in memory
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
-# Formats that read other files or devices than the one that is opened.
+# Formats that may read files or devices other than the one opened.
 POINTING = {
     "hls", "concat", "dash", "imf", "image2", "sdp", "rtsp", "rtp", "sap", "webm_dash_manifest", "vobsub", "avisynth",
     "vapoursynth", "lavfi", "dvdvideo", "tty", "v4l2", "fbdev", "alsa", "pulse", "jack", "oss", "sndio", "x11grab",
@@ -47,7 +47,7 @@ def _formats() -> str:
 
 
 def open_input(path: str | os.PathLike[str], playlists: bool = False) -> Any:
-    """av.open for reading, with errors a person understands. playlists: whether the file may name others to read; never
+    """av.open for reading, with readable errors. playlists: whether the file may name others to read; never
     from a network."""
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"a media file is given by its name, not as {path!r:.100}")
@@ -74,11 +74,12 @@ def open_input(path: str | os.PathLike[str], playlists: bool = False) -> Any:
         return av.open(f"file:{name}", options=options)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         raise InputError(
-            f"{name} is not a media file this build can read, or it is damaged ({_short(error)})"
+            f"{name} is not a media file this build can read, or it is damaged ({short_reason(error)})"
         ) from error
 
 
-def _short(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
+    """FFmpeg's message without error number and file name."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).split("; ")[0].split(":")[0].strip()
 
 
@@ -129,7 +130,7 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
             raise
         except (av.FFmpegError, ValueError) as error:
             if not parts:
-                raise InputError(f"{os.fspath(path)}: the audio cannot be decoded ({_short(error)})") from error
+                raise InputError(f"{os.fspath(path)}: the audio cannot be decoded ({short_reason(error)})") from error
         if first is None:
             raise InputError(f"{os.fspath(path)} has an audio stream of zero length; export the speech again")
         parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
@@ -267,7 +268,7 @@ class Track:
         try:
             self._next = next(self._packets, None)
         except av.FFmpegError:
-            self._next = None  # a damaged tail: what could be read is there
+            self._next = None  # a damaged end: keep what could be read
 
     def mux_until(self, output: Any, seconds: Fraction | None) -> None:
         """Write the packets due before ``seconds``, or all that remain."""

@@ -93,7 +93,7 @@ def pick_codec(name: str | None, path: Path) -> str:
 
 
 def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]], codec: str | None) -> str:
-    """Everything that can be known before work starts: returns the codec's name.
+    """Check an output before work starts; returns the codec's name.
 
     Raises OptionError (unknown codec, wrong ending) and OutputError (no such folder, read-only, disk full, equal to an
     input, a folder in the way).
@@ -235,7 +235,7 @@ class VideoWriter:
         self._stream = stream
         if sound is not None:
             self._track = Track(self._container, suffix, sound, until)
-        self._container.start_encoding()  # what the encoder refuses is known now, not at the first frame
+        self._container.start_encoding()  # an encoder's error comes here, not at the first frame
 
     @staticmethod
     def _clock(info: VideoInfo) -> Fraction:
@@ -341,7 +341,7 @@ class VideoWriter:
             if self._container is not None:
                 for packet in self._stream.encode(None):
                     if self.codec == "hevc" and self.written < 3:
-                        packet.dts = packet.pts  # x265 leaves it to chance until its reordering has begun
+                        packet.dts = packet.pts  # x265 leaves it undefined until its reordering has begun
                     self._container.mux(packet)
                 if self._track is not None:
                     self._track.mux_until(self._container, None)
