@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from wav2lip_hq import compat  # noqa: F401 - before torchvision
 from wav2lip_hq.errors import CheckpointError, InputError
 from wav2lip_hq.metrics.perceptual import SMALLEST, Lpips
 
