@@ -27,7 +27,6 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-import torchvision
 
 from wav2lip_hq import (
     audio,
@@ -41,6 +40,7 @@ from wav2lip_hq.stages.parse import REGIONS
 from wav2lip_hq.types import Array
 
 # isort: split
+import torchvision
 from facexlib.detection import retinaface
 from facexlib.utils import face_restoration_helper
 

@@ -15,6 +15,7 @@ import torch
 from skimage import data as images
 from torch import nn
 
+from wav2lip_hq import compat  # noqa: F401 - before facexlib
 from wav2lip_hq.boxes import box_voting, iou, nms
 from wav2lip_hq.errors import OptionError
 from wav2lip_hq.geometry import eight_bits, shrink

@@ -11,7 +11,7 @@ import torch
 from drawn_faces import COUNT, Labeled, drawn, labels, source, through
 from media import tiny_runtime
 
-from wav2lip_hq import audio
+from wav2lip_hq import audio, compat  # noqa: F401 - compat before spandrel
 from wav2lip_hq.errors import CheckpointError, OptionError
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import Blend, LipSync, Parse, Restore

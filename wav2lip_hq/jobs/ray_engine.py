@@ -37,7 +37,7 @@ def run_ray(
     try:
         import ray
     except ImportError as error:
-        raise OptionError("the Ray engine needs the extra: pip install 'wav2lip-hq[ray]'") from error
+        raise OptionError("the Ray engine needs the package ray: pip install ray") from error
     jobfile = Path(jobfile).resolve()
     jobs, store = chosen(read_jobs(jobfile), names), Store(jobfile)
     before = finished(store)

@@ -87,7 +87,7 @@ def inception_features(batch: int = 32) -> Features:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
-        raise CheckpointError("FID: needs the package torch-fidelity: pip install 'wav2lip-hq[fid]'") from error
+        raise CheckpointError("FID: needs the package torch-fidelity: pip install torch-fidelity") from error
     net: Any = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).eval()
 
     def features(pictures: Array) -> Array:

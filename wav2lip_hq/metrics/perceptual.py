@@ -58,7 +58,7 @@ def _network(path: Path) -> Any:
     """The package's network, in eval mode, with AlexNet's weights from ``path`` (torchvision's names)."""
     spec = importlib.util.find_spec("lpips")
     if spec is None or spec.origin is None:
-        raise CheckpointError("LPIPS: needs the package lpips: pip install 'wav2lip-hq[lpips]'")
+        raise CheckpointError("LPIPS: needs the package lpips: pip install lpips")
     from .. import compat  # noqa: F401 - before lpips, which imports torchvision
 
     # isort: split

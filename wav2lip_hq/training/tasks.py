@@ -143,7 +143,7 @@ def train(
     """
     options, folder = make(TASKS[recipe.task].options, recipe.options), Path(folder)
     if importlib.util.find_spec("lightning_fabric") is None:
-        raise OptionError("training needs the 'train' extra: pip install 'wav2lip-hq[train]'")
+        raise OptionError("training needs two more packages: pip install lightning-fabric tensorboard")
     if not (folder / "state.pt").exists():
         options.ready()  # before torch is imported
     from .loop import Trainer, finished
