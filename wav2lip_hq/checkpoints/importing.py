@@ -91,7 +91,7 @@ def _import_own(
         raise OptionError(
             f"no checkpoint is called '{name}'; did you mean {near[0]}? A name of your own has to be less like it"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or name.endswith(EXTENSIONS):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,100}", name) or name.endswith(EXTENSIONS):
         raise OptionError(f"'{name}' cannot be a checkpoint's name: use letters, digits, '-', '_', no ending")
     target = folder / f"{name}.safetensors"
     taken = next((folder / f"{name}{end}" for end in EXTENSIONS if (folder / f"{name}{end}").exists()), None)
