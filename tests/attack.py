@@ -3,13 +3,15 @@ people type by mistake. Says how each attempt ended; a foreign error, a crash or
 
     PYTHONPATH=. python tests/attack.py --files 1000 --whole 100 --seed 0 --out FOLDER
 
-Each attempt runs in a process that is watched from outside, under a limit of memory. What ended badly is kept in FOLDER.
+Each attempt runs in a process that is watched from outside, under a limit of memory. What ended badly is kept in
+FOLDER.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import select
 import shutil
@@ -17,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +37,14 @@ PATIENCE = 90.0  # seconds an attempt may take
 def material(folder: Path) -> dict[str, list[Path]]:
     """Good files of every kind that is read."""
     import av
+    import cv2
     import numpy as np
     import torch
     from containers import write_bare, write_old_format, write_script
     from media import clip, tiny_pipeline, write_video, write_wav
     from PIL import Image
 
-    from wav2lip_hq import checkpoints, config, models
+    from wav2lip_hq import checkpoints, config, models, survey
     from wav2lip_hq.training.tasks import RECIPES
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,15 +54,13 @@ def material(folder: Path) -> dict[str, list[Path]]:
         write_video(folder / "a.mp4", frames, sound=wav),
         write_video(folder / "a.mov", frames, codec="prores_ks", pix_fmt="yuv422p10le"),
         write_video(folder / "a.mkv", frames),
-        write_video(
-            folder / "v9.webm", frames, codec="libvpx-vp9", time_base=__import__("fractions").Fraction(1, 1000)
-        ),
+        write_video(folder / "v9.webm", frames, codec="libvpx-vp9", time_base=Fraction(1, 1000)),
         write_video(
             folder / "a.avi",
             frames,
             codec="mjpeg",
             pix_fmt="yuvj420p",
-            time_base=__import__("fractions").Fraction(1, 25),
+            time_base=Fraction(1, 25),
         ),
         write_video(folder / "a.ts", frames),
         write_video(folder / "f.mkv", frames, codec="ffv1", pix_fmt="bgr0"),
@@ -77,8 +80,6 @@ def material(folder: Path) -> dict[str, list[Path]]:
     for end in ("png", "jpg", "bmp", "tif", "webp"):
         pictures.append(folder / f"p.{end}")
         Image.fromarray(frames[0]).save(pictures[-1])
-    import cv2
-
     cv2.imwrite(str(folder / "deep.png"), frames[0].astype(np.uint16) * 257)
     pictures.append(folder / "deep.png")
 
@@ -91,16 +92,12 @@ def material(folder: Path) -> dict[str, list[Path]]:
     for path, old in ((folder / "small.pth", False), (folder / "smallold.pth", True)):
         torch.save({"params_ema": small.state_dict(), "step": 5}, path, _use_new_zipfile_serialization=not old)
         weights.append(path)
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write_script(network, weights[2])
     weights.append(
         checkpoints.save(folder / "w.safetensors", network, "wav2lip", {"width": 0.0625}, {"a": 1}, packed=True)
     )
-
-    from wav2lip_hq import survey
 
     made = tiny_pipeline().survey(videos[0])
     surveys = [survey.save(made, folder / "a.survey.npz")]
@@ -132,12 +129,15 @@ WEIGHTS = {
     "recipe": 3,
     "preset": 5,
 }
-SPICE = [b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"-1", b"1e999", b"[" * 200, b"*a", b"&a [*a]", b"!!int x", b"\xed\xa0\x80", b": ", b"9" * 400]  # fmt: skip
+SPICE = (
+    b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"-1", b"1e999", b"[" * 200, b"*a", b"&a [*a]",
+    b"!!int x", b"\xed\xa0\x80", b": ", b"9" * 400,
+)  # fmt: skip
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """A copy with something wrong: bits, bytes, numbers, pieces lost, repeated or moved; mostly near the beginning, where
-    the headers are."""
+    """A copy with something wrong: bits, bytes, numbers, pieces lost, repeated or moved; mostly near the beginning,
+    where the headers are."""
     out = bytearray(data)
 
     def place() -> int:
@@ -172,48 +172,6 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
             piece = out[there : there + 32]
             out[at : at + len(piece)] = piece
     return bytes(out)
-
-
-# ---- what people type by mistake
-
-
-def mistakes(face: str, wav: str, folder: str) -> list[list[str]]:
-    """Command lines that cannot work, or only just."""
-    run = ["run", face, wav, f"{folder}/o.mp4"]
-    values = (
-        "x=[1", "detect.threshold=!!int x", "detect.threshold=nan", "blend=1", ".=.", "=", "detect.=1", "track.faces=99999",
-        "track.faces=left-to-right:999", "detect.model=/dev/zero", "detect.model=" + "a" * 5000, "detect.model=\ud800",
-        "parse.model=embedded-detector", "articulate.expression=1e999", "track.reference=/nowhere.png", "detect.threshold=" + "[" * 3000,
-        "detect.model=a\nb", "admit.max_yaw={a: 1}", "blend.x=" + "9" * 6000,
-    )  # fmt: skip
-    options = (
-        ["--crf", "-7"], ["--crf", "9999"], ["--crf", "1.5"], ["--fps", "nan"], ["--fps", "inf"], ["--fps", "1e9"], ["--fps", "0"],
-        ["--sync-offset", "nan"], ["--sync-offset", "soon"], ["--encoder-preset", "warp"], ["--codec", "mpeg9"], ["--codec", "png"],
-        ["--pix-fmt", "yuv999"], ["--pix-fmt", "pal8"], ["--chunk-size", "0"], ["--chunk-size", "1e99"], ["--sound", "/nowhere.wav"],
-        ["--sound", folder], ["--survey", face], ["--survey", "/nowhere"], ["--device", "tpu"], ["--device", "cuda:99"],
-        ["--precision", "int1"], ["--batch-size", "0"], ["--batch-size", "a"], ["--batch-size", "9" * 5000], ["--preview", "-1"],
-        ["--preview", "999999999"], ["--explain", "-1"], ["--max-megapixels", "0"], ["--max-megapixels", "0.0001"],
-        ["--preset", "a" * 300], ["--preset", "a\ud800"], ["--preset", "../x.yaml"], ["--preset", folder], ["--preset", ""],
-        ["--replace", "parse=os:system"], ["--replace", "parse=no.such:Thing"], ["--replace", "parse"], ["--replace", "parse={"],
-        ["--insert-after", "=x"], ["--without", "nothing"], ["--without", "detect"], ["--audio", "left"], ["--extend", "bounce"],
-    )  # fmt: skip
-    whole = (
-        ["run", face, wav, f"{folder}/{'a' * 300}.mp4"], ["run", face, wav, f"{folder}/a\ud800.mp4"], ["run", face, wav, "/dev/null"],
-        ["run", face, wav, f"{folder}/none/o.mp4"], ["run", face, wav, face], ["run", face, wav, f"{folder}/o.xyz"],
-        ["run", face, wav, f"{folder}/link.mp4"], ["run", face, wav, f"{folder}/fifo.mp4"], ["run", f"{folder}/fifo.mp4", wav, f"{folder}/o.mp4"],
-        ["run", face, f"{folder}/fifo.mp4", f"{folder}/o.mp4"], ["run", folder, wav, f"{folder}/o.mp4"], ["run", "", "", ""], ["run", face],
-        ["run", "a\ud800", wav, f"{folder}/o.mp4"], ["run", "a" * 5000, wav, f"{folder}/o.mp4"], ["run", "%d" * 40, wav, f"{folder}/o.mp4"],
-        ["run", "/proc/self/mem", wav, f"{folder}/o.mp4"], ["run", "/dev/zero", wav, f"{folder}/o.mp4"], ["run", wav, wav, f"{folder}/o.mp4"],
-        ["run", face, face, f"{folder}/o.mp4", "--audio", "left=" + wav], ["survey", face, "--out", "/nowhere/x.npz"],
-        ["survey", face, "--sheet", f"{folder}/fifo.mp4"], ["survey", "nothing"], ["options", "nothing"], ["options", "train.nothing"], ["options", "\ud800"],
-        ["options", "os:system"], ["checkpoints", "fetch", "../../x"], ["checkpoints", "fetch", "a" * 300], ["checkpoints", "verify", "a" * 300],
-        ["checkpoints", "import", face], ["checkpoints", "import", face, "--name", "a" * 300], ["checkpoints", "import", folder],
-        ["checkpoints", "import", face, "--name", "../x"], ["checkpoints", "import", face, "--arch", "x"], ["train", "generator", "--set", "x"],
-        ["train", "generator", "--set", "steps=nan"], ["train", "generator", "/nowhere.yaml"], ["train", "detector", face],
-        ["train", "generator", "--minutes", "nan"], ["train", "evaluate", "nothing"], ["train", "prepare", "/nowhere", folder], ["personalize", "--video", "/nowhere", "--name", "a/b"],
-        ["train", "resync", "/nowhere"], ["train", "embed", "/nowhere", "x"], ["demo", "--out", face], ["batch", "plan", face], ["batch", "plan", "/nowhere"],
-    )  # fmt: skip
-    return [[*run, "--set", v] for v in values] + [[*run, *o] for o in options] + [list(w) for w in whole]
 
 
 # ---- the process that is attacked
@@ -301,7 +259,6 @@ def typed(argv: list[str]) -> str:
 
 def serve() -> None:
     """Take tasks as lines of JSON, and answer each with a line."""
-    import os
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -360,7 +317,7 @@ def attack(
     out: Path, files: int, runs: int, seed: int, say: Any = print, typed: bool = True
 ) -> dict[str, Counter[str]]:
     """The table: how attempts of each kind ended. What ended badly stays in ``out``."""
-    import os
+    from mistakes import mistakes
 
     rng = random.Random(seed)
     good = material(out / "good")

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .errors import OutOfMemory, OutputError, Wav2LipHQError, ran_out
+from .errors import InputError, OutOfMemory, OutputError, Wav2LipHQError, ran_out
 
 LONGEST = 4000  # characters of a message
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -54,6 +54,8 @@ def told(error: BaseException) -> tuple[str, int]:
         return f"out of memory ({text}); close other programs, or use smaller footage", OutOfMemory.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{str(error.filename)[:500]}: {error.strerror}", InputError.exit_code
     kind = type(error).__name__
     return f"something nobody foresaw went wrong ({kind}: {text[:500]}); add --debug to see where, and report it", 1
 

@@ -201,7 +201,7 @@ def cache_dir() -> Path:
 
 def own_dirs() -> list[Path]:
     """Folders named in the environment variable WAV2LIP_HQ_CHECKPOINTS (separated like PATH)."""
-    return [Path(p).expanduser() for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+    return [Path(os.path.expanduser(p)) for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
 
 
 def where() -> list[Path]:

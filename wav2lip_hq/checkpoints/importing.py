@@ -36,8 +36,8 @@ def import_file(
     """
     catalogue = catalogue or registry()
     say = say or (lambda text: None)
-    source = Path(source).expanduser()
-    if not source.is_file():
+    source = Path(os.path.expanduser(source))
+    if not os.path.isfile(source):
         raise CheckpointError(f"{source}: no such file")
     if arch is not None and arch not in ARCHS:
         raise OptionError(f"unknown architecture '{arch}'{suggestion(arch, ARCHS)}")

@@ -225,7 +225,7 @@ def _pattern(path: Path) -> list[Path]:
     assert match is not None
     digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
     expression = re.compile(re.escape(path.name[: match.start()]) + f"({digits})" + re.escape(path.name[match.end() :]))
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise InputError(f"{path.parent} does not exist")
     found = {int(m[1]): p for p in path.parent.iterdir() if (m := expression.fullmatch(p.name))}
     return [found[k] for k in sorted(found)]
@@ -328,6 +328,8 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         stream = container.streams.video[0]
         context = stream.codec_context
         zero = origin(container)
+        if context is None:
+            raise InputError(f"{name}: there is no decoder for its video here")
         check_size(context.width, context.height, name, most)
         context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may say something else
         try:
