@@ -331,7 +331,7 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         if context is None:
             raise InputError(f"{name}: there is no decoder for its video here")
         check_size(context.width, context.height, name, most)
-        context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may say something else
+        context.options = _bounds(most)
         try:
             first = next(container.decode(stream), None)
         except (av.FFmpegError, ValueError) as error:
@@ -382,6 +382,11 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
     return VideoReader(info, make, seek=seek if indexed else None)
 
 
+def _bounds(most: float) -> dict[str, str]:
+    """For decoders: later frames may say that they are larger. Decoders work in larger blocks than frames are."""
+    return {"max_pixels": str(round(most * 2e6) + 10**6)}
+
+
 def _decode(
     reader: VideoReader,
     name: str,
@@ -401,7 +406,7 @@ def _decode(
     size: tuple[int, int] | None = None
     with open_input(name, playlists) as container:
         stream = container.streams.video[0]
-        stream.codec_context.options = {"max_pixels": str(round(most * 1e6))}
+        stream.codec_context.options = _bounds(most)
         stream.thread_type = "AUTO"
         if start > 0:  # to the key frame before it
             container.seek(int((start + zero) / stream.time_base), stream=stream, backward=True)

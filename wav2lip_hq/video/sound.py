@@ -193,6 +193,9 @@ class Track:
         self._next: Any = None
         if sound.path:
             self.source = open_input(sound.path)
+            if not self.source.streams.audio:
+                self.source.close()
+                raise InputError(f"{sound.path} has no audio stream; give a file that has sound")
             stream = self.source.streams.audio[0]
             zero = origin(self.source)
             codec = _name(stream)
