@@ -202,10 +202,10 @@ def long_header(path: Path) -> None:
 
 
 BOMBS: tuple[Callable[[Path], None], ...] = (
-    memo_index, long_bytearray, long_text, long_frame, old_storage, stride_0, many_views, deflated, deflated_byteorder,
-    repeated_list, repeated_key, repeated_mapping, repeated_arguments, colliding_keys, deep_script, many_globals, endless,
-    shape_of_a_million, prefixes, overlapping, wide_by_description, long_by_description, wide_by_shape, long_by_name,
-    nested_card, long_header,
+    memo_index, long_bytearray, long_text, long_frame, old_storage, stride_0, many_views, deflated,
+    deflated_byteorder, repeated_list, repeated_key, repeated_mapping, repeated_arguments, colliding_keys, deep_script,
+    many_globals, endless, shape_of_a_million, prefixes, overlapping, wide_by_description, long_by_description,
+    wide_by_shape, long_by_name, nested_card, long_header,
 )  # fmt: skip
 
 

@@ -217,6 +217,57 @@ def test_resume_asks_only_for_the_rest(server: Server, own_folder: Path) -> None
     assert server.requests == [("/file.pth", "bytes=100000-")]
 
 
+def test_what_a_stalled_server_sent_is_kept(server: Server, own_folder: Path) -> None:
+    """Each attempt goes on where the last one stalled, whatever the block size."""
+    server.script = ["stall", "stall", "stall", "ok"]
+    assert get(Variant((server.url(),), len(BODY), DIGEST), timeout=0.3).read_bytes() == BODY
+    assert [r[1] for r in server.requests] == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]
+
+
+@pytest.mark.parametrize("file", ["../../../x.pth", "/etc/x.pth", "a/b.pth", "..", "", ".hidden", "a\0b", "a" * 300])
+def test_no_registry_leads_out_of_the_cache(file: str) -> None:
+    with pytest.raises(CheckpointError, match="no plain name of a file"):
+        Entry("thing", "A thing", file, None, "l", "o", "no", ())
+    with pytest.raises(CheckpointError, match="no plain name of a file"):
+        Entry("thing", "A thing", "thing.pth", None, "l", "o", "no", (), other_files=(file,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "5", "checkpoints: 5", "checkpoints: {a: 5}", "checkpoints: {a: {variants: 3}}", "checkpoints: !!int x",
+        "checkpoints: {a: {variants: [{urls: 5}], title: 1, file: a.pth, arch: null, licence: 1, licence_origin: 1}}",
+        "checkpoints: {a: {variants: [{size: big}], title: 1, file: a.pth, arch: null, licence: 1, licence_origin: 1}}",
+        "[" * 5000,
+    ],
+)  # fmt: skip
+def test_a_registry_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "registry.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match="registry.yaml"):
+        Registry.read(tmp_path / "registry.yaml")
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '{"accepted": 5, "trusted": []}', "[" * 100_000, '{"accepted', "\ud800"])
+def test_notes_that_are_none_are_as_if_there_were_none(text: str, server: Server, own_folder: Path) -> None:
+    own_folder.mkdir()
+    (own_folder / "notes.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    variant = Variant((server.url(),), len(BODY), DIGEST)
+    with pytest.raises(OptionError, match="licence was not accepted"):
+        get(variant, accept=False)
+    assert get(variant).read_bytes() == BODY
+    assert Notes().accepted(catalogue(variant).require("thing"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://", "http://[", "http://a b/c", "https://\n", "//x", "http://x:port/", "gdrive:../../x", "ftp://x/y"],
+)
+def test_addresses_that_are_none(url: str, own_folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="could not be downloaded"):
+        get(Variant((url,), None, DIGEST), drive="http://[{id}")
+    assert left_over(own_folder) == set()
+
+
 def test_part_of_another_version_is_not_continued(server: Server, own_folder: Path) -> None:
     server.script = ["truncate"]
     with pytest.raises(CheckpointError):
@@ -347,7 +398,7 @@ def test_trust_on_first_use(server: Server, own_folder: Path, generator: nn.Modu
     server.body = (tmp_path / "h").read_bytes()
     with pytest.raises(CheckpointError, match="differs from the one first installed"):
         get(variant, arch="wav2lip")
-    assert not path.exists()
+    assert left_over(own_folder) == set()  # complete, but not to be continued or mistaken for the file
 
 
 def test_two_downloads_of_one_file_do_not_mix(server: Server, own_folder: Path) -> None:

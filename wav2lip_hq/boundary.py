@@ -11,20 +11,21 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .errors import OutOfMemory, OutputError, Wav2LipHQError, ran_out
+from .errors import InputError, OutOfMemory, OutputError, Wav2LipHQError, ran_out
 
 LONGEST = 4000  # characters of a message
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
-def guarded(work: Callable[[], int], debug: bool = False) -> int:
+def guarded(work: Callable[[], int], debug: bool = False, last: bool = False) -> int:
     """The exit code of ``work``. Errors become one line on stderr; with ``debug`` they come through as they are.
 
-    The first Ctrl-C ends the work, a second one lets it tidy up, a third ends the process at once.
+    The first Ctrl-C ends the work, a second one lets it tidy up, a third ends the process at once. last: nothing
+    follows but the end of the process, so that Ctrl-C need not work again.
     """
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with _interrupts():
+    with _interrupts(last):
         try:
             code = work()
             sys.stdout.flush()
@@ -54,6 +55,8 @@ def told(error: BaseException) -> tuple[str, int]:
         return f"out of memory ({text}); close other programs, or use smaller footage", OutOfMemory.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{str(error.filename)[:500]}: {error.strerror}", InputError.exit_code
     kind = type(error).__name__
     return f"unexpected error ({kind}: {text[:500]}); add --debug to see where, and report it", 1
 
@@ -72,7 +75,7 @@ def _abandon_stdout() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
+def _interrupts(last: bool) -> Iterator[None]:
     """Ctrl-C that does not interrupt the tidying up it has caused."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,4 +99,4 @@ def _interrupts() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if last and presses else previous)

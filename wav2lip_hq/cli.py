@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }[args.command]
         return int(handler(args))
 
-    return boundary.guarded(work, args.debug)
+    return boundary.guarded(work, args.debug, last=argv is None)
 
 
 # ---- presets, checkpoints, doctor

@@ -76,6 +76,7 @@ _NO_MEMORY = (
     "not enough memory",
     "bad_alloc",
     "can't start new thread",
+    "failed to map segment",
 )
 
 

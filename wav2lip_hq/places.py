@@ -21,9 +21,9 @@ def check_target(path: Path) -> None:
         raise OutputError(f"{str(path)!r} holds a NUL, which no file's name can have")
     if size > LONGEST:
         raise OutputError(f"the output's name has {size} bytes, {LONGEST} are the most: {path.name[:60]}...")
-    if path.is_symlink():
+    if os.path.islink(path):
         raise OutputError(f"{path} is a link to {os.readlink(path)}; give that name, or remove the link first")
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OutputError(f"{path} is a pipe or a device, not a file; choose another name")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import options
-from .errors import OptionError
+from .errors import OptionError, OutputError
 from .places import check_target
 from .run_options import RunOptions
 
@@ -314,7 +314,10 @@ def demo(args: argparse.Namespace) -> int:
     from .video import write_png
 
     material = Path(__file__).parent / "_data" / "demo"
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {args.out} cannot be made ({error.strerror})") from error
     photograph = args.out / "astronaut.png"
     write_png(photograph, data.astronaut())
     pipe = pipeline(args)

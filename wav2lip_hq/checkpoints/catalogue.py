@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ EMBEDDED = (
     "embedded-syncnet",
     "embedded-articulation",
 )
+_NAME = re.compile(r"[A-Za-z0-9_][\w. +-]{0,200}")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -61,6 +63,11 @@ class Entry:
     aliases: tuple[str, ...] = ()
     other_files: tuple[str, ...] = ()  # other names the same file goes by
     note: str = ""
+
+    def __post_init__(self) -> None:
+        for file in (self.name, self.file, *self.other_files):
+            if not _NAME.fullmatch(file):  # it becomes a file in the cache, and must not leave it
+                raise CheckpointError(f"the registry names '{file[:100]}', which is no plain name of a file")
 
     @property
     def fetchable(self) -> bool:
@@ -122,28 +129,38 @@ class Registry:
 
 
 def _entry(name: str, facts: dict[str, Any]) -> Entry:
+    def texts(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise TypeError(f"a list of names, not {value!r:.100}")
+        return tuple(str(item) for item in value)
+
+    def size(value: Any) -> int | None:
+        if value is not None and (type(value) is not int or value < 0):
+            raise TypeError(f"a number of bytes, not {value!r:.100}")
+        return value
+
     variants = tuple(
         Variant(
-            urls=tuple(v.get("urls", ())),
-            size=v.get("size"),
+            urls=texts(v.get("urls", [])),
+            size=size(v.get("size")),
             sha256=str(v.get("sha256", "")).lower(),
-            hash_origin=v.get("hash_origin", ""),
-            note=v.get("note", ""),
+            hash_origin=str(v.get("hash_origin", "")),
+            note=str(v.get("note", "")),
         )
         for v in facts["variants"]
     )
     return Entry(
         name=name,
-        title=facts["title"],
-        file=facts["file"],
-        arch=facts["arch"],
-        licence=facts["licence"],
-        licence_origin=facts["licence_origin"],
+        title=str(facts["title"]),
+        file=str(facts["file"]),
+        arch=None if facts["arch"] is None else str(facts["arch"]),
+        licence=str(facts["licence"]),
+        licence_origin=str(facts["licence_origin"]),
         commercial=str(facts["commercial"]),
         variants=variants,
-        aliases=tuple(facts.get("aliases", ())),
-        other_files=tuple(facts.get("other_files", ())),
-        note=facts.get("note", ""),
+        aliases=texts(facts.get("aliases", [])),
+        other_files=texts(facts.get("other_files", [])),
+        note=str(facts.get("note", "")),
     )
 
 
@@ -184,7 +201,7 @@ def cache_dir() -> Path:
 
 def own_dirs() -> list[Path]:
     """Folders named in the environment variable WAV2LIP_HQ_CHECKPOINTS (separated like PATH)."""
-    return [Path(p).expanduser() for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+    return [Path(os.path.expanduser(p)) for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
 
 
 def where() -> list[Path]:
@@ -209,7 +226,7 @@ def locate(name: str) -> Path | None:
         candidates = tuple(f"{stem}{extension}" for stem in stems for extension in EXTENSIONS)
     for folder in where():
         for file in candidates:
-            if (folder / file).is_file():
+            if os.path.isfile(folder / file):  # also for names that no file can have
                 return folder / file
     return None
 
@@ -244,9 +261,10 @@ class Notes:
     def _read(self) -> dict[str, dict[str, str]]:
         try:
             value = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             value = {}
-        return value if isinstance(value, dict) else {}
+        sections = value.items() if isinstance(value, dict) else ()
+        return {name: kept for name, kept in sections if isinstance(kept, dict)}
 
     def _write(self, section: str, key: str, value: str) -> None:
         notes = self._read()

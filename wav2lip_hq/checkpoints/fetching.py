@@ -18,9 +18,9 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from ..errors import CheckpointError, OptionError, OutputError
+from ..errors import CheckpointError, OptionError, OutputError, Wav2LipHQError
 from ..models import ARCHS
 from .catalogue import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry
 from .files import load_state, sha256
@@ -126,7 +126,11 @@ def fetch(
                     digest = _download(address, part, variant, timeout, pause, progress, say)
                     _check_content(entry, variant, part, digest)
                     if not variant.sha256:
-                        first_use(entry, digest, say)
+                        try:
+                            first_use(entry, digest, say)
+                        except CheckpointError:
+                            _truncate(part)  # complete, and not what it should be
+                            raise
                     os.replace(part, target)
                     return target
             except _Dead as error:
@@ -218,7 +222,10 @@ def _part(folder: Path, entry: Entry, variant: Variant) -> Iterator[Path]:
     identity = {"sha256": variant.sha256, "urls": [] if len(variant.sha256) == 64 else list(variant.urls)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        before = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None
+        try:
+            before = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None
+        except (ValueError, RecursionError):
+            before = None
         if before != identity:
             part.unlink(missing_ok=True)
         origin.write_text(json.dumps(identity), encoding="utf-8")
@@ -249,7 +256,7 @@ def _lock(stream: Any, part: Path) -> None:
 
 def _address(url: str, catalogue: Registry) -> str:
     if url.startswith("gdrive:"):
-        return catalogue.drive.format(id=url.removeprefix("gdrive:"))
+        return catalogue.drive.replace("{id}", quote(url.removeprefix("gdrive:"), safe=""))
     return url
 
 
@@ -285,6 +292,12 @@ def _download(
             unusable = True
         except _Retry as error:
             reason = str(error)
+        except Wav2LipHQError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"the connection broke ({error or 'stalled'})"
+        except ValueError as error:  # numbers and addresses that are none, the server's or the registry's
+            raise _Dead(f"not a usable address or answer ({error})") from error
         say(f"{url}: {reason}; trying again")
     raise _Dead(reason)
 
@@ -327,7 +340,10 @@ def _transfer(
 
 
 def _open(opener: urllib.request.OpenerDirector, url: str, have: int, timeout: float) -> Any:
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise _Dead(f"not a usable address ({error})") from error
     if scheme not in ("http", "https"):
         raise _Dead(f"not a web address ({scheme or 'no scheme'})")
     headers = {"User-Agent": "wav2lip-hq", "Accept-Encoding": "identity"}
@@ -372,7 +388,7 @@ def _copy(
             out.seek(start)
             while True:
                 try:
-                    block = response.read(BLOCK)
+                    block = response.read1(BLOCK)  # what has come so far, so that a stall costs nothing
                 except (TimeoutError, OSError, http.client.HTTPException) as error:
                     if isinstance(error, http.client.IncompleteRead) and error.partial:
                         out.write(error.partial)

@@ -156,15 +156,15 @@ def _plain(value: Any) -> Any:
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CheckpointError(f"{path} is a folder, not a checkpoint file")
     try:
         with open(path, "rb") as stream:
             head = stream.read(512)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not head:
         raise CheckpointError(f"{path}: the file is empty; fetch or copy it again")
     return head

@@ -36,8 +36,8 @@ def import_file(
     """
     catalogue = catalogue or registry()
     say = say or (lambda text: None)
-    source = Path(source).expanduser()
-    if not source.is_file():
+    source = Path(os.path.expanduser(source))
+    if not os.path.isfile(source):
         raise CheckpointError(f"{source}: no such file")
     if arch is not None and arch not in ARCHS:
         raise OptionError(f"unknown architecture '{arch}'{suggestion(arch, ARCHS)}")
@@ -91,7 +91,7 @@ def _import_own(
         raise OptionError(
             f"no checkpoint is called '{name}'; did you mean {near[0]}? A name of your own has to be less like it"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or name.endswith(EXTENSIONS):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,100}", name) or name.endswith(EXTENSIONS):
         raise OptionError(f"'{name}' cannot be a checkpoint's name: use letters, digits, '-', '_', no ending")
     target = folder / f"{name}.safetensors"
     taken = next((folder / f"{name}{end}" for end in EXTENSIONS if (folder / f"{name}{end}").exists()), None)

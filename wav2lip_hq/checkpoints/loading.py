@@ -135,10 +135,10 @@ def _find(
         if path is not None:
             return registry().get(name), path
         looks_like_path = "/" in name or os.sep in name or name.endswith(EXTENSIONS)
-        if name in registry() or not (looks_like_path or Path(name).is_file()):
+        if name in registry() or not (looks_like_path or os.path.isfile(name)):
             raise missing(name, expect)
-    path = Path(name_or_path).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(name_or_path))
+    if not os.path.isfile(path):
         raise CheckpointError(f"{path}: no such checkpoint file")
     return None, path
 

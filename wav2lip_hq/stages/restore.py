@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -78,7 +78,7 @@ class Restore(Stage):
     @property
     def _own(self) -> bool:
         """Whether the model is the user's own code."""
-        return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not Path(self.model).exists())
+        return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not os.path.exists(self.model))
 
     def load(self, runtime: Runtime) -> None:
         """Load the network, through spandrel if need be. Raises CheckpointError."""

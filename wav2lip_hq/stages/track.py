@@ -236,7 +236,7 @@ class Chooser:
 
     def _reference(self, options: Track, runtime: Runtime) -> Array:
         """(D,) embedding of the largest face in the reference picture. Raises InputError."""
-        path = Path(options.reference).expanduser()
+        path = Path(os.path.expanduser(options.reference))
         if not os.path.isfile(path):
             raise InputError(f"{path}: no such reference picture (track.reference)")
         image = np.ascontiguousarray(geometry.eight_bits(load_image(path)[..., :3]))

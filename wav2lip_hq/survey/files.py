@@ -21,6 +21,7 @@ from .table import Survey
 
 FORMAT, VERSION = "wav2lip_hq survey", 1
 LARGEST = 4 << 30  # bytes unpacked: a day of footage
+SMALL, PACKED = 64 << 20, 50  # what is unpacked of any survey, and how many times smaller one may be packed
 _FIGURES = ("closed", "wide", "spread")
 
 
@@ -28,12 +29,12 @@ def footage_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of footage's content: of a file, or of the names and contents of a folder's files. "" for what is
     neither (a pattern, a pipe)."""
     place = Path(path)
-    if place.is_dir():
+    if os.path.isdir(place):
         inside = hashlib.sha256()
         for item in sorted(p for p in place.iterdir() if p.is_file()):
             inside.update(f"{item.name}\0{footage_hash(item)}\n".encode())
         return inside.hexdigest()
-    if not place.is_file():
+    if not os.path.isfile(place):
         return ""
     with place.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -104,12 +105,13 @@ def _blobs(name: str, blobs: Sequence[bytes]) -> dict[str, Array]:
 def load(path: str | os.PathLike[str]) -> Survey:
     """Read a survey. Raises InputError: no such file, no survey, damaged, or of a newer version."""
     source = Path(path)
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise InputError(f"there is no survey {source}; make one with 'wav2lip-hq survey FACE --out {source}'")
     try:
         with zipfile.ZipFile(source) as zipped:
-            if sum(item.file_size for item in zipped.infolist()) > LARGEST:
-                raise InputError(f"{source} would unpack to more than {LARGEST >> 30} GiB; that is no survey")
+            unpacked = sum(item.file_size for item in zipped.infolist())
+            if unpacked > min(LARGEST, SMALL + PACKED * os.path.getsize(source)):
+                raise InputError(f"{source} would unpack to {unpacked >> 20} MiB; that is no survey")
         with np.load(source, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(bytes(arrays["header"]))
@@ -120,8 +122,9 @@ def load(path: str | os.PathLike[str]) -> Survey:
         return _built(header, arrays)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        raise InputError(f"{source} is no survey, or it is damaged ({error}); make it again") from error
+    except Exception as error:  # a damaged archive raises nearly anything
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{source} is no survey, or it is damaged ({why}); make it again") from error
 
 
 def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         one.add_argument("recipe", nargs="?", default=task, help="recipe YAML or a packaged recipe's name")
         one.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE); an existing run continues")
-        one.add_argument("--minutes", type=float, help="stop after this long; run again to continue")
+        one.add_argument("--minutes", type=_minutes, help="stop after this long; run again to continue")
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe value")
     embed = commands.add_parser("embed", help="put a trained checkpoint among the embedded weights, with a model card")
     embed.add_argument("source", type=Path, help="a run's best.safetensors")
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judged.add_argument("--judge", default="embedded-syncnet", help="sync network (default embedded-syncnet)")
     table = commands.add_parser("ablation", help="the paper's Table 3: sync networks of 1, 3, 5 frames, frozen or not")
     table.add_argument("--out", type=Path, default=Path("runs/ablation"), help="default runs/ablation; continues")
-    table.add_argument("--minutes", type=float, help="stop each of the seven runs after this long")
+    table.add_argument("--minutes", type=_minutes, help="stop each of the seven runs after this long")
     table.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override in all recipes")
     resync = commands.add_parser("resync", help="find prepared clips whose own sound is late, and correct them")
     resync.add_argument("data", type=Path, help="a folder made by `prepare`")
@@ -65,8 +65,15 @@ def add_personalize(person: argparse.ArgumentParser) -> None:
     """Add the options of `wav2lip-hq personalize`, which is also a training task."""
     person.add_argument("--video", type=Path, required=True, help="one or two minutes of the person talking")
     person.add_argument("--name", required=True, help="name to use later: -p generated --set lipsync.model=NAME")
-    person.add_argument("--minutes", type=float, default=20, help="training time (default 20)")
+    person.add_argument("--minutes", type=_minutes, default=20, help="training time (default 20)")
     person.add_argument("--work", type=Path, help="folder for intermediate data (default runs/personal-NAME)")
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 10**7:
+        raise ValueError("no time")
+    return value
 
 
 def settings(pairs: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,10 @@ def option_classes() -> dict[str, type]:
 def recipe_path(name: str | Path) -> Path:
     """A recipe file, or one of the packaged recipes by name. Raises InputError."""
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     packaged = RECIPES / f"{name}.yaml"
-    if packaged.exists():
+    if os.path.isfile(packaged):
         return packaged
     known = [p.stem for p in RECIPES.glob("*.yaml")]
     raise InputError(f"no recipe file '{name}', and no packaged recipe of that name{suggestion(str(name), known)}")

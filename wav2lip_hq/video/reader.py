@@ -225,7 +225,7 @@ def _pattern(path: Path) -> list[Path]:
     assert match is not None
     digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
     expression = re.compile(re.escape(path.name[: match.start()]) + f"({digits})" + re.escape(path.name[match.end() :]))
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise InputError(f"{path.parent} does not exist")
     found = {int(m[1]): p for p in path.parent.iterdir() if (m := expression.fullmatch(p.name))}
     return [found[k] for k in sorted(found)]
@@ -328,8 +328,10 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         stream = container.streams.video[0]
         context = stream.codec_context
         zero = origin(container)
+        if context is None:
+            raise InputError(f"{name}: there is no decoder for its video here")
         check_size(context.width, context.height, name, most)
-        context.options = {"max_pixels": str(round(most * 1e6))}  # later frames may have another size
+        context.options = _bounds(most)
         try:
             first = next(container.decode(stream), None)
         except (av.FFmpegError, ValueError) as error:
@@ -380,6 +382,11 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
     return VideoReader(info, make, seek=seek if indexed else None)
 
 
+def _bounds(most: float) -> dict[str, str]:
+    """For decoders: later frames may say that they are larger. Decoders work in larger blocks than frames are."""
+    return {"max_pixels": str(round(most * 2e6) + 10**6)}
+
+
 def _decode(
     reader: VideoReader,
     name: str,
@@ -399,7 +406,7 @@ def _decode(
     size: tuple[int, int] | None = None
     with open_input(name, playlists) as container:
         stream = container.streams.video[0]
-        stream.codec_context.options = {"max_pixels": str(round(most * 1e6))}
+        stream.codec_context.options = _bounds(most)
         stream.thread_type = "AUTO"
         if start > 0:  # to the key frame before it
             container.seek(int((start + zero) / stream.time_base), stream=stream, backward=True)

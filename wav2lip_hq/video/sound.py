@@ -60,8 +60,11 @@ def open_input(path: str | os.PathLike[str], playlists: bool = False) -> Any:
         raise InputError(f"{name} cannot be read (permission denied)")
     if not os.path.isfile(name):
         raise InputError(f"{name} is a pipe or a device, not a file; save what comes out of it first")
-    with open(name, "rb") as file:
-        head = file.read(500).removeprefix(b"\xef\xbb\xbf").lstrip()
+    try:
+        with open(name, "rb") as file:
+            head = file.read(500).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror})") from error
     if not head and not os.path.getsize(name):
         raise InputError(f"{name} is empty (0 bytes)")
     if head.startswith(PLAYLISTS) and not playlists:
@@ -111,6 +114,8 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
             raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
         stream = container.streams.audio[0]
         zero = origin(container)
+        if stream.codec_context is None:
+            raise InputError(f"{os.fspath(path)}: there is no decoder for its sound here")
         check_rate(stream.codec_context.sample_rate, os.fspath(path))
         count = 0
         resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
@@ -173,6 +178,8 @@ def probe_sound(path: str | os.PathLike[str]) -> SoundFacts:
             raise InputError(f"{os.fspath(path)} has no audio stream; give a file that has sound")
         stream = container.streams.audio[0]
         context = stream.codec_context
+        if context is None:
+            raise InputError(f"{os.fspath(path)}: there is no decoder for its sound here")
         duration = stream.duration * stream.time_base if stream.duration else None
         return SoundFacts(_name(stream), context.sample_rate, context.channels, duration)
 
@@ -187,6 +194,9 @@ class Track:
         self._next: Any = None
         if sound.path:
             self.source = open_input(sound.path)
+            if not self.source.streams.audio:
+                self.source.close()
+                raise InputError(f"{sound.path} has no audio stream; give a file that has sound")
             stream = self.source.streams.audio[0]
             zero = origin(self.source)
             codec = _name(stream)

@@ -104,7 +104,7 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     name = pick_codec(codec, target)
     check_target(target)
     folder = target.absolute().parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise OutputError(f"{folder} does not exist; create the folder first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} is not writable; choose another folder for the output")
@@ -114,7 +114,7 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
         raise OutputError(f"{target} exists and is not an empty folder; choose another name")
     for given in inputs:
         source = Path(os.fspath(given))
-        if source.exists() and target.exists() and source.samefile(target):
+        if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
             raise OutputError(f"{target} is also an input; writing it would destroy the source, choose another name")
     if shutil.disk_usage(folder).free < 16 << 20:
         raise OutputError(f"the disk of {folder} is full (less than 16 MB free)")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from ...errors import InputError
@@ -40,7 +40,7 @@ class ArticulationOptions(TaskOptions):
     silence: float = option(0.25, "Share of the samples in which the sound stops.", low=0, high=1)
 
     def ready(self) -> None:
-        if not Path(self.data).is_dir():
+        if not os.path.isdir(self.data):
             raise InputError(
                 f"{self.name}: data={self.data} does not exist; make it with `wav2lip-hq train prepare FOOTAGE "
                 f"{self.data}`, or set data=FOLDER"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from ...errors import InputError, OptionError
@@ -39,7 +39,7 @@ class TaskOptions:
         come from another run."""
         for name in names:
             value = getattr(self, name)
-            if value and not Path(value).is_file():
+            if value and not os.path.isfile(value):
                 cure = f"train it first (see the recipe) or set {name}=FILE" if trained else f"set {name}=FILE"
                 raise InputError(f"{self.name}: {name}={value} does not exist; {cure}")
 
@@ -49,5 +49,5 @@ class TaskOptions:
         if not given:
             raise OptionError(f"{self.name} needs {what}: set {name}=FOLDER (--set {name}=FOLDER)")
         for folder in given:
-            if not Path(folder).exists():
+            if not os.path.exists(folder):
                 raise InputError(f"{self.name}: {name}={folder} does not exist; set {name}=FOLDER to {what}")

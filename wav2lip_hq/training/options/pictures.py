@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import OptionError
@@ -48,7 +48,7 @@ class DetectorOptions(TaskOptions):
         super().ready()
         if not self.sides:
             raise OptionError(f"{self.name}: sides is empty; give one side in px or more")
-        if Path(self.pack).exists():
+        if os.path.exists(self.pack):
             return
         self.folders("data", "folders of photographs", [*self.data, *self.footage])
         if not self.scrfd:

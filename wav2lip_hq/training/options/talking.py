@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -32,7 +33,7 @@ class TalkingOptions(TaskOptions):
             raise OptionError(
                 f"{self.name} needs clips: `wav2lip-hq train prepare FOOTAGE FOLDER`, then set data=FOLDER"
             )
-        if not Path(self.data).is_dir():
+        if not os.path.isdir(self.data):
             raise InputError(
                 f"{self.name}: data={self.data} does not exist; make it with `wav2lip-hq train prepare FOOTAGE "
                 f"{self.data}`, or set data=FOLDER"
