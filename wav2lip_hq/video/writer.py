@@ -163,11 +163,14 @@ class VideoWriter:
         self._ended = False
         self._track: Track | None = None
         self._container: Any = None
+        self._queue: queue.Queue[tuple[Array, Fraction, Array | None] | None] = queue.Queue(maxsize=8)
+        self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
         try:
             if self.codec == "png":
                 self._temporary.mkdir()
             else:
                 self._open(crf, preset, pix_fmt, sound, until, mark)
+            self._thread.start()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._remove()
             if isinstance(error, Wav2LipHQError):
@@ -176,9 +179,6 @@ class VideoWriter:
         except BaseException:
             self._remove()
             raise
-        self._queue: queue.Queue[tuple[Array, Fraction, Array | None] | None] = queue.Queue(maxsize=8)
-        self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
-        self._thread.start()
 
     def _open(
         self,
