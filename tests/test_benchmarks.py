@@ -100,7 +100,11 @@ def test_pair_lists_of_the_papers(footage, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("bert anna extra\n", "line 1: expected two names"), ("bert anna\nbert nobody\n", "line 2: there is no"), ("", "is empty")],
+    [
+        ("bert anna extra\n", "line 1: expected two names"),
+        ("bert anna\nbert nobody\n", "line 2: there is no"),
+        ("", "is empty"),
+    ],
 )
 def test_a_bad_pair_list_names_the_line(footage, tmp_path, text, said):
     (tmp_path / "list.txt").write_text(text)
