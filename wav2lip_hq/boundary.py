@@ -74,16 +74,24 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def terminated(*_: Any) -> None:
+    """Handler of SIGTERM: ends the work as an error would, so that nothing incomplete is left behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def _interrupts(last: bool) -> Iterator[None]:
     """Ctrl-C that does not interrupt the tidying up it has caused."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous, ending = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     if previous is not signal.default_int_handler:  # another handler is installed
         yield
         return
+    if ending is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminated)
     presses = 0
 
     def pressed(*_: Any) -> None:
@@ -100,3 +108,4 @@ def _interrupts(last: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN if last and presses else previous)
+        signal.signal(signal.SIGTERM, ending)

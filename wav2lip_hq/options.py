@@ -211,6 +211,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; there is {', '.join(names)}"
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 job", "2 jobs"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 # ---- checking
 
 

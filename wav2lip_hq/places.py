@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import platform
+import re
+import shutil
 from pathlib import Path
 
 from .errors import OutputError
 
 LONGEST = 255  # bytes of a file's name, nearly everywhere
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_PART = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)\.part(\.[^.]*)?", re.DOTALL)
+_ours: set[str] = set()  # names that this process has given
 
 
 def check_target(path: Path) -> None:
@@ -28,7 +36,52 @@ def check_target(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A hidden name beside ``path`` for what is not complete yet, with its ending, and no longer than a name may be."""
-    end = f".{os.getpid()}.part{path.suffix}"
+    """A hidden name beside ``path`` for what is not complete yet, with its ending, and no longer than a name may be.
+
+    It says whose it is, so that what died before it was done (a process of this machine) is removed here first."""
+    sweep(path.parent)
+    end = f".{_HOST}-{os.getpid()}.part{path.suffix}"
     stem = os.fsencode(path.stem)[: LONGEST - 1 - len(os.fsencode(end))]
-    return path.with_name(f".{stem.decode('utf-8', 'ignore') if stem else ''}{end}")
+    made = path.with_name(f".{stem.decode('utf-8', 'ignore') if stem else ''}{end}")
+    _ours.add(made.name)
+    return made
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine left in a folder when they died; not what is being written."""
+    if os.name != "posix":  # nothing else can ask after a process without touching it
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            match = _PART.fullmatch(entry.name)
+            if match is None or match[1] != _HOST or entry.name in _ours or _alive(int(match[2])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    """Whether somebody else is still at it."""
+    if pid == os.getpid():  # a number that somebody had before us
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, complete or not at all. Raises OutputError."""
+    temporary = beside(path)
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -258,8 +258,9 @@ def _print_report(report: Any, as_json: bool, explained: str | None = None) -> N
         return
     offset = "not measured" if report.offset_ms is None else f"{report.offset_ms:+.0f} ms"
     print(
-        f"{report.output}: {report.frames} frames ({float(report.duration):.2f} s), {report.faces} faces in "
-        f"{report.tracks} tracks, {report.frames_without_face} frames without one, {report.fps:.1f} frames/s, "
+        f"{report.output}: {options.counted(report.frames, 'frame')} ({float(report.duration):.2f} s), "
+        f"{options.counted(report.faces, 'face')} in {options.counted(report.tracks, 'track')}, "
+        f"{options.counted(report.frames_without_face, 'frame')} without one, {report.fps:.1f} frames/s, "
         f"audio-video offset {offset}, peak memory {report.peak_memory / 2**30:.2f} GiB"
     )
     if report.sync_offset:

@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the chosen sub-command; errors are for the caller to print."""
     from .. import jobs
+    from ..options import counted
 
     if args.what == "plan":
         made = jobs.plan(args.jobfile, device=(args.device or ["auto"])[0])
@@ -62,9 +63,10 @@ def main(args: argparse.Namespace) -> int:
     if args.what == "status":
         return _status(args)
     if args.what == "retry":
-        print(f"{jobs.retry(args.jobfile, args.outputs)} jobs are pending again")
+        again = jobs.retry(args.jobfile, args.outputs)
+        print(f"{counted(again, 'job')} pending again")
     elif args.what == "cancel":
-        print(f"{jobs.cancel(args.jobfile, args.outputs)} jobs cancelled")
+        print(f"{counted(jobs.cancel(args.jobfile, args.outputs), 'job')} cancelled")
     else:
         print(jobs.report(args.jobfile, args.out))
     return 0
@@ -105,9 +107,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from .. import jobs
+    from .runner import standing
 
-    rows = jobs.Store(args.jobfile).all()
-    listed = [rows.get(job.name) or jobs.Row(job.name) for job in jobs.read_jobs(args.jobfile)]
+    listed = standing(jobs.Store(args.jobfile), jobs.read_jobs(args.jobfile))
     if args.json:
         print(json.dumps([_plain(row) for row in listed]))
         return 0
@@ -142,7 +144,11 @@ class _Bars:
         self.whole.set_description(f"{ended}/{len(jobs)} jobs")
         self.whole.update(sum(r.frames for r in mine if r.status in ("done", "running")) - self.whole.n)
         for line, row in zip(self.lines, [*running, *[None] * len(self.lines)], strict=False):
-            text = "idle" if row is None else f"{row.worker}  {row.frames}/{row.total or '?'}  {row.name}"
+            text = (
+                "idle"
+                if row is None
+                else f"{row.worker.rpartition('>')[2]}  {row.frames}/{row.total or '?'}  {row.name}"
+            )
             line.set_description_str(text)
 
     def close(self) -> None:

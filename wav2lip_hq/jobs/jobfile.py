@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from .. import documents
 from ..errors import InputError, OptionError, Wav2LipHQError
 from ..options import option, suggestion
 from ..pipeline import PICTURES
@@ -131,10 +130,10 @@ def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
         if path.suffix.lower() in (".jsonl", ".ndjson"):
             lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
             return {}, [(f"{path.name}:{n}", _json(line)) for n, line in lines]
-        whole = yaml.safe_load(text)
+        whole = documents.parse(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file") from error
-    except (yaml.YAMLError, csv.Error, ValueError, RecursionError) as error:
+    except (csv.Error, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if isinstance(whole, list):
         whole = {"jobs": whole}
@@ -189,8 +188,8 @@ PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "s
 def _cell(text: str) -> Any:
     """The value of a table's cell: a number, a boolean, else its text."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return documents.parse(text)
+    except ValueError:
         return text
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
+from ..places import write_text
 from . import sidecar
 from .jobfile import Job, read_jobs
 from .runner import summary
@@ -43,9 +43,7 @@ def report(jobfile: Path | str, target: Path | None = None) -> Path:
 <table><thead><tr><th>output<th>before, above after<th>frames<th>faces<th>time<th>offset<th>notes</tr></thead>
 <tbody>{"".join(body)}</tbody></table></html>
 """
-    temporary = target.with_name(f".{target.name}.part")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, target)
+    write_text(target, page)
     return target
 
 

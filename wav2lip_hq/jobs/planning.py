@@ -15,6 +15,7 @@ import numpy as np
 from .. import audio, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
+from ..options import counted
 from ..pipeline import HQPipeline, load_speech
 from ..runtime import Runtime
 from ..types import VideoInfo
@@ -59,8 +60,8 @@ class Plan:
         lines = [f"{'problem' if p.fatal else 'note'}: {p.job}: {p.text}" for p in self.problems]
         took = "unknown" if self.seconds is None else _hours(self.seconds)
         lines.append(
-            f"{self.jobs} jobs, {self.pending} to do, {self.frames} frames to make; on one worker about {took}; "
-            f"about {self.bytes / 2**30:.2f} GiB of output; {len(self.fatal)} problems"
+            f"{counted(self.jobs, 'job')}, {self.pending} to do, {counted(self.frames, 'frame')} to make; on one "
+            f"worker about {took}; about {self.bytes / 2**30:.2f} GiB of output; {counted(len(self.fatal), 'problem')}"
         )
         return "\n".join(lines)
 

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+FULL = 4  # exit code: there is no room to go on
+
 
 def main(argv: list[str]) -> int:
     """Work until nothing is left. Dies with the runner that started it."""
@@ -18,6 +20,7 @@ def main(argv: list[str]) -> int:
     cores = facts.pop("cores", None)
     wait = facts.pop("wait", False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner says when to stop
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is incomplete is removed
     parent = os.getppid()
 
     def watch() -> None:
@@ -30,13 +33,18 @@ def main(argv: list[str]) -> int:
         os.sched_setaffinity(0, cores)
     import torch
 
+    from .store import DiskFull
     from .worker import Settings, Worker
 
     settings = Settings(**facts)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    worker = Worker(Path(jobfile), settings)
-    worker.work(again=lambda: wait)
+    try:
+        worker = Worker(Path(jobfile), settings)
+        worker.work(again=lambda: wait or worker.unfinished())
+    except DiskFull as error:
+        print(f"wav2lip-hq: {error}", file=sys.stderr)
+        return FULL
     return 0
 
 

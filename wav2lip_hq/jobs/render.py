@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from .. import video
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..pipeline import HQPipeline, no_face
+from ..places import write_text
 from ..session import Session, Voice, described
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
@@ -217,14 +217,8 @@ def _sync_offset(session: Session, job: Job, base: HQPipeline, folder: Path) -> 
     if note.exists():
         return float(json.loads(note.read_text(encoding="utf-8")))
     offset = base.trial(session)
-    _put(note, json.dumps(offset))
+    write_text(note, json.dumps(offset))
     return offset
-
-
-def _put(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _part(
@@ -295,5 +289,5 @@ def _part(
         not session.more,
         {k: round(v, 3) for k, v in clock.items()},
     )
-    _put(folder / f"part-{number:05d}.json", part.text())
+    write_text(folder / f"part-{number:05d}.json", part.text())
     return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -11,15 +12,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, OutputError
+from ..options import counted
 from ..pipeline import HQPipeline
 from ..runtime import Runtime
 from . import identity
 from .jobfile import MOVIES, Job, read_jobs, watched
+from .process import FULL
 from .store import Row, Store
 from .worker import Settings, Worker
 
@@ -39,23 +42,31 @@ class Summary:
     seconds: float
     stopped: bool = False
     left: int = 0  # neither done nor failed, because no worker could be kept alive
+    elsewhere: int = 0  # being rendered by another run
+    full: bool = False  # stopped because there was no room on a disk
     failures: list[Row] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 when everything is done, 130 when stopped, 9 when something failed."""
+        """0 when everything is done, 4 when a disk was full, 130 when stopped, 9 when something failed."""
+        if self.full:
+            return OutputError.exit_code
         if self.stopped:
             return STOPPED
-        return FAILED if self.kinds or self.left else 0
+        return FAILED if self.kinds or self.left or self.elsewhere else 0
 
     def text(self) -> str:
         """As text for a terminal."""
         states = ", ".join(f"{n} {name}" for name, n in self.status.items() if n)
-        lines = [f"{self.jobs} jobs: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
+        lines = [f"{counted(self.jobs, 'job')}: {states}; {self.rendered} rendered now, in {self.seconds:.0f} s"]
         for row in self.failures:
             lines.append(f"  {row.kind}: {row.name}: {row.message}")
-        if self.left and not self.stopped:
-            lines.append(f"{self.left} jobs were not reached: the workers died; run again to go on")
+        if self.full:
+            lines.append("stopped: a disk is full; make room and run again")
+        elif self.left and not self.stopped:
+            lines.append(f"{counted(self.left, 'job')} not reached: the workers died; run again to go on")
+        if self.elsewhere:
+            lines.append(f"{counted(self.elsewhere, 'job')} still being rendered by another run")
         if self.kinds:
             lines.append("failed: " + ", ".join(f"{n} {kind}" for kind, n in sorted(self.kinds.items())))
         return "\n".join(lines)
@@ -64,8 +75,7 @@ class Summary:
 def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: bool = False) -> Summary:
     """Where a job file stands."""
     store, jobs = Store(jobfile), read_jobs(jobfile)
-    rows = store.all()
-    mine = [rows.get(job.name, Row(job.name)) for job in jobs]
+    mine = standing(store, jobs)
     failed = [row for row in mine if row.status == "failed"]
     return Summary(
         len(jobs),
@@ -76,6 +86,16 @@ def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: boo
         stopped,
         failures=failed,
     )
+
+
+def standing(store: Store, jobs: list[Job]) -> list[Row]:
+    """The state of each job. One that nobody is at any more, because its worker was killed, waits to go on."""
+    rows = store.all()
+    mine = [rows.get(job.name, Row(job.name)) for job in jobs]
+    return [
+        replace(row, status="pending", worker="") if row.status == "running" and not store.held(row.name) else row
+        for row in mine
+    ]
 
 
 def retry(jobfile: Path, names: list[str] | None = None) -> int:
@@ -157,7 +177,8 @@ def run(
     shared out. names: only these outputs. watch: a folder whose clips with speech of the same name become jobs, until
     interrupted. log: JSON lines of what happens. on_progress: called about twice a second.
     Ctrl-C once finishes the parts being rendered, twice stops at once; either way the next run goes on from there.
-    Raises InputError and OptionError for the job file itself; a job's own faults are in the summary.
+    Raises InputError and OptionError for the job file itself, OutputError when its state cannot be kept (a full disk);
+    a job's own faults are in the summary.
     """
     jobfile = Path(jobfile)
     if workers < 1:
@@ -169,12 +190,15 @@ def run(
     before = finished(store)
     refresh(jobfile)
     began = time.time()
+    for word in ("stop", "stop-now"):  # of a runner that was killed and had the same number
+        store.forget(f"{word}:{me()}")
     pool = [
         _Process(jobfile, n, workers, devices, precision, names and [j.name for j in jobs], log, watch)
         for n in range(workers)
     ]
     flags = [f"{word}:{me()}" for word in ("stop", "stop-now")]
     presses = 0
+    full = False
 
     def pressed(*_: Any) -> None:
         nonlocal presses
@@ -193,6 +217,9 @@ def run(
                 break
             if watch is not None:
                 jobs = _look(watch, jobfile, seen)
+            full = any(process.full() for process in pool)
+            if full:
+                break
             for process in pool:
                 if process.crashed() and not process.given_up:
                     process.died(_count_crash(store, process))
@@ -206,10 +233,13 @@ def run(
             process.end()
         if previous is not None:
             signal.signal(signal.SIGINT, previous)
-        for flag in flags:
-            store.forget(flag)
+        with contextlib.suppress(OutputError):
+            for flag in flags:
+                store.forget(flag)
     on_progress(store.all(), jobs)
-    return ended(jobfile, jobs, before, began, bool(presses))
+    done = ended(jobfile, jobs, before, began, bool(presses))
+    done.full = full
+    return done
 
 
 def me() -> str:
@@ -219,10 +249,13 @@ def me() -> str:
 
 def ended(jobfile: Path, jobs: list[Job], before: dict[str, float | None], began: float, stopped: bool) -> Summary:
     """The summary of a run of ``jobs``. before: what was done when it ``began``."""
-    after, rows = finished(Store(jobfile)), Store(jobfile).all()
-    rendered = sum(1 for name, at in after.items() if before.get(name) != at)
+    store = Store(jobfile)
+    rows = standing(store, jobs)
+    mine = (row for row in rows if row.status == "done" and row.worker.startswith(f"{me()}>"))
+    rendered = sum(before.get(row.name) != row.finished for row in mine)
     done = summary(jobfile, rendered, time.time() - began, stopped)
-    done.left = sum(rows.get(job.name, Row(job.name)).status in ("pending", "running") for job in jobs)
+    done.left = sum(row.status == "pending" for row in rows)
+    done.elsewhere = sum(row.status == "running" for row in rows)
     return done
 
 
@@ -241,7 +274,7 @@ def _count_crash(store: Store, process: _Process) -> bool:
     """Add a crash to the job that a dead worker was rendering, so that a job that kills its workers is given up;
     returns whether there was one."""
     for row in store.all().values():
-        if row.status == "running" and row.worker == f"{platform.node()}:{process.pid}":
+        if row.status == "running" and row.worker == f"{me()}>{platform.node()}:{process.pid}":
             store.put(row.name, status="pending", crashes=row.crashes + 1)
             return True
     return False
@@ -286,6 +319,10 @@ class _Process:
     def crashed(self) -> bool:
         """Whether it ended before its work did."""
         return self.process.poll() not in (None, 0)
+
+    def full(self) -> bool:
+        """Whether it ended because there is no room on a disk."""
+        return self.process.poll() == FULL
 
     def died(self, at_work: bool) -> None:
         """Record that the process died; one that keeps dying without a job to blame is not started again."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import os
 import platform
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..pipeline import HQPipeline
+from ..places import write_text
 from . import identity
 from .jobfile import Job
 from .render import Rendered
@@ -57,9 +57,7 @@ def write(job: Job, done: Rendered, base: HQPipeline, store: Store, worker: str,
         },
     }
     target = path_of(job.output)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
-    os.replace(temporary, target)
+    write_text(target, json.dumps(facts, indent=1, default=str))
     return digest
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from ..errors import OutputError
 
 STATUSES = ("pending", "running", "done", "failed", "cancelled")
 _SCHEMA = """
@@ -53,6 +57,23 @@ class Row:
     output_sha: str | None = None
 
 
+class DiskFull(OutputError):
+    """There is no room for results or for the state: nothing can go on, and nothing is lost."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOSPC
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a full disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class Store:
     """The state of a job file: ``JOBFILE.state``. Opening it makes it."""
 
@@ -65,13 +86,28 @@ class Store:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        db.row_factory = sqlite3.Row
+        db = None
         try:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            db.row_factory = sqlite3.Row
             # A rollback journal, not WAL: it works on network shares too, and survives a kill at any instant.
             yield db
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         finally:
-            db.close()
+            if db is not None:
+                db.close()
+
+    def _unusable(self, error: sqlite3.Error) -> OutputError:
+        """SQLite's words as somebody can use them. Where there is no room for its journal it speaks of not being able
+        to open or write files."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return OutputError(f"{self.path} is damaged ({error}); move it away: finished outputs are made again")
+        room = shutil.disk_usage(self.path.parent).free if self.path.parent.is_dir() else 1 << 20
+        if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and room < 1 << 16):
+            return DiskFull(f"the disk of {self.path} is full; make room and run again: it goes on where it was")
+        return OutputError(f"{self.path} cannot be used ({error}); is its folder there and writable?")
 
     # ---- jobs
 
@@ -97,17 +133,34 @@ class Store:
                 (name, *values.values()),
             )
 
+    def held(self, name: str) -> bool:
+        """Whether somebody is at a job now."""
+        path = self.work / "locks" / key(name)
+        if not path.exists():  # nobody has ever held it
+            return False
+        try:
+            with FileLock(path).acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
+
     @contextmanager
     def hold(self, name: str) -> Iterator[bool]:
         """Try to hold a job; False if another worker does. The system releases the lock however its holder ends."""
         folder = self.work / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / key(name))
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / key(name))
             lock.acquire(blocking=False)
         except Timeout:
             yield False
             return
+        except OSError as error:
+            if is_full(error):
+                raise DiskFull(f"the disk of {folder} is full; make room and run again") from error
+            raise OutputError(f"{folder} cannot be written ({error.strerror})") from error
         try:
             yield True
         finally:

@@ -6,11 +6,13 @@ two workers at once, and none is left behind.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,13 +35,12 @@ from . import identity, sidecar
 from .jobfile import Job, read_jobs
 from .quality import quality
 from .render import Stopped, render
-from .store import Row, Store, key
+from .store import DiskFull, Row, Store, is_full, key
 
 TRIES = 4  # attempts at a job whose failure may be temporary
 CRASHES = 3  # workers that may die while rendering a job before it counts as failed
 PAUSE = 5.0  # seconds before the first retry, doubled each time
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EAGAIN}
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Exception class and name of the failure in the summary; the first match counts.
 KINDS: tuple[tuple[type[BaseException], str], ...] = (
@@ -75,7 +76,8 @@ class Worker:
         self.jobfile = Path(jobfile)
         self.settings = settings or Settings()
         self.store = Store(jobfile)
-        self.name = name or f"{platform.node()}:{os.getpid()}"
+        mine = f"{platform.node()}:{os.getpid()}"
+        self.name = name or (f"{self.settings.runner}>{mine}" if self.settings.runner else mine)
         self.runtime = Runtime(self.settings.device, self.settings.precision)
         self._pipelines: dict[str, HQPipeline] = {}
 
@@ -85,6 +87,7 @@ class Worker:
         """Do jobs until none is left; returns how many were rendered. again: asked when nothing is left to do; True
         waits for more."""
         done = 0
+        looked: dict[str, tuple[Job, Row]] = {}  # jobs that were found done; they are not looked into again and again
         while not self.store.asked(f"stop:{self.settings.runner}"):
             todo = read_jobs(self.jobfile)
             taken, wait = False, False
@@ -97,16 +100,26 @@ class Worker:
                 if row.status in ("failed", "cancelled") or row.due > time.time():
                     wait = wait or (row.status == "pending" and row.due > time.time())
                     continue
+                if looked.get(job.name) == (job, row):
+                    continue
                 with self.store.hold(job.name) as held:
                     if held and self.store.get(job.name) == row:
                         done += self.attempt(job)
                         after = self.store.get(job.name)
+                        if after.status == "done":
+                            looked[job.name] = (job, after)
                         taken = taken or (after != row and after.status in ("done", "pending"))
             if not taken:
                 if not wait and not again():
                     return done
                 time.sleep(0.5)
         return done
+
+    def unfinished(self) -> bool:
+        """Whether there are jobs that are neither done nor given up. Somebody else is at them, who may die."""
+        rows = self.store.all()
+        mine = (job for job in read_jobs(self.jobfile) if not self.settings.names or job.name in self.settings.names)
+        return any(rows.get(job.name, Row(job.name)).status in ("pending", "running") for job in mine)
 
     def pipeline(self, preset: str) -> HQPipeline:
         """The preset's pipeline; networks are loaded once a worker."""
@@ -165,7 +178,13 @@ class Worker:
             self.store.put(job.name, status="cancelled" if cancelled else "pending", worker="")
             self.log("cancelled" if cancelled else "paused", job)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            if is_full(error):  # the others could not be written either
+                raise self._let_go(job, error) from error
             self._failed(job, row, error)
+        except BaseException:  # told to end
+            with contextlib.suppress(OutputError):
+                self.store.put(job.name, status="pending", worker="")
+            raise
         finally:
             if row.batch:
                 self.fresh()
@@ -216,6 +235,16 @@ class Worker:
 
     # ---- failing
 
+    def _let_go(self, job: Job, error: Exception) -> DiskFull:
+        """What to raise when there is no room to go on; the job waits for the next run."""
+        with contextlib.suppress(OutputError):  # the state of a worker that is gone is put right by the next run
+            self.store.put(job.name, status="pending", kind="disk full", message=str(error), worker="")
+        self.log("disk full", job, message=str(error))
+        if isinstance(error, DiskFull):
+            return error
+        place = job.output.parent
+        return DiskFull(f"{job.name}: {error}; make room on the disk of {place} or {self.store.work} and run again")
+
     def _failed(self, job: Job, row: Row, error: Exception) -> None:
         kind = self.kind(error)
         message = str(error) or type(error).__name__
@@ -235,15 +264,13 @@ class Worker:
 
     def kind(self, error: BaseException) -> str:
         """What a failure is called; "passing" for those worth another try."""
+        if is_full(error):
+            return "disk full"
         seen: BaseException | None = error
         while seen is not None:
-            if isinstance(seen, OSError) and seen.errno in FULL:
-                return "disk full"
             if isinstance(seen, OSError) and seen.errno in PASSING:
                 return "passing"
             seen = seen.__cause__ or seen.__context__
-        if "No space left" in str(error) or "disk" in str(error) and "full" in str(error):
-            return "disk full"
         return next((name for kind, name in KINDS if isinstance(error, kind)), "unexpected")
 
     def log(self, event: str, job: Job, **facts: Any) -> None:
@@ -251,5 +278,11 @@ class Worker:
         if not self.settings.log:
             return
         row = {"time": round(time.time(), 3), "event": event, "job": job.name, "worker": self.name, **facts}
-        with open(self.settings.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        line = json.dumps(row).encode() + b"\n"
+        try:
+            with open(self.settings.log, "a+b", buffering=0) as file:
+                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                    line = b"\n" + line  # after half a line, of a disk that was full
+                file.write(line)
+        except OSError as error:  # the log is no reason to lose the work
+            print(f"wav2lip-hq: {self.settings.log} cannot be written: {error.strerror}", file=sys.stderr)

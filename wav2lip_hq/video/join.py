@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from ..errors import OutputError
+from ..places import beside
 from .sound import Sound, Track, open_input
 from .writer import NOTICE, check_output, container_options
 
@@ -42,7 +43,7 @@ def join_videos(
     of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
     """
     check_output(output, [], "png" if parts[0][0].is_dir() else None)
-    temporary = output.with_name(f".{output.stem}.{os.getpid()}.part{output.suffix}")
+    temporary = beside(output)
     try:
         if parts[0][0].is_dir():
             count = _folders([p for p, _ in parts], temporary)

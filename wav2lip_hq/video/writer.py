@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import shutil
@@ -117,7 +118,9 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
         if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
             raise OutputError(f"{target} is also an input; writing it would destroy the source, choose another name")
     if shutil.disk_usage(folder).free < 16 << 20:
-        raise OutputError(f"the disk of {folder} is full (less than 16 MB free)")
+        full = OutputError(f"the disk of {folder} is full (less than 16 MB free)")
+        full.errno = errno.ENOSPC
+        raise full
     return name
 
 
