@@ -43,8 +43,19 @@ def desk(tmp_path):
     return path
 
 
-def start(path, workers=1):
-    command = [sys.executable, "-m", "wav2lip_hq.cli", "batch", "run", str(path), "--workers", str(workers), "--quiet"]
+def start(path, workers=1, extra=()):
+    command = [
+        sys.executable,
+        "-m",
+        "wav2lip_hq.cli",
+        "batch",
+        "run",
+        str(path),
+        "--workers",
+        str(workers),
+        "--quiet",
+        *extra,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
 
@@ -194,3 +205,46 @@ def test_ray_survives_the_loss_of_a_worker_and_of_a_node(desk):
     assert lost["worker"] and lost["node"]
     assert done.status == {"done": 3} and len(results(desk)) == 3, done.text()
     assert all(row.status == "done" for row in store.all().values())
+
+
+def reported(process):
+    return json.loads(process.communicate(timeout=500)[0].splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_two_runners_on_one_file_count_what_they_did(desk):
+    both = [start(desk, extra=["--json"]) for _ in range(2)]
+    one, other = (reported(process) for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert one["rendered"] + other["rendered"] == 3 and len(results(desk)) == 3
+    assert one["status"] == other["status"] == {"done": 3} and not one["left"] + other["left"]
+
+
+@pytest.mark.slow
+def test_a_runner_takes_over_from_one_that_is_killed(desk):
+    desk.write_text(desk.read_text().replace("out/anna-anna.mkv", "out/x.mkv"))
+    first = start(desk)
+    deadline = time.time() + 200
+    while time.time() < deadline and not list(jobs.Store(desk).work.glob("*/part-*.json")):
+        time.sleep(0.05)
+    second = start(desk, extra=["--json"])
+    time.sleep(2)
+    first.kill()
+    first.wait()
+    done = reported(second)
+    assert second.returncode == 0 and done["status"] == {"done": 3} and done["rendered"] >= 2
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_batch_and_leaves_no_half_files(desk):
+    process = start(desk)
+    deadline = time.time() + 200
+    while time.time() < deadline and not list(jobs.Store(desk).work.glob("*/.*.part*")):
+        time.sleep(0.02)
+    workers = children(process.pid)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not list(desk.parent.glob("**/.*.part*"))
+    assert {row.status for row in jobs.Store(desk).all().values()} <= {"pending", "done"}
+    assert start(desk).wait() == 0 and len(results(desk)) == 3

@@ -313,3 +313,37 @@ def test_the_same_frames_give_the_same_file_whatever_lay_in_memory(tmp_path):
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
         made.add(done.stdout)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("mark", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_pictures_say_that_they_are_synthetic(tmp_path, mark, dtype):
+    frames = smooth(2, dtype=dtype)
+    with video.VideoWriter(tmp_path / "o", video.open_video(frames).info, codec="png", mark=mark) as writer:
+        for n, frame in enumerate(frames):
+            writer.write(frame, Fraction(n, 25))
+    with Image.open(tmp_path / "o" / "000002.png") as picture:
+        picture.load()
+        assert ("synthesised" in picture.text.get("Comment", "")) == mark
+    assert np.array_equal(read(tmp_path / "o")[1][1][1], frames[1])
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "kept"),
+    [
+        ("h264", None, False),
+        ("hevc", None, False),
+        ("prores_422hq", None, False),
+        ("prores_4444", None, True),
+        ("prores_4444", "yuv444p10le", False),
+        ("ffv1", None, True),
+        ("png", None, True),
+    ],
+)
+def test_lost_transparency_is_told(tmp_path, codec, pix_fmt, kept):
+    image = np.dstack([face_frame(0), np.full(face_frame(0).shape[:2], 128, np.uint8)])
+    Image.fromarray(image).save(tmp_path / "a.png")
+    info = video.open_video(tmp_path / "a.png").info
+    told = video.lost(info, codec, pix_fmt)
+    assert kept == (not told) and all("transparency" in text and "a.png" in text for text in told)
+    assert not video.lost(video.open_video(image[None, ..., :3]).info, codec, pix_fmt)

@@ -35,6 +35,25 @@ def check_target(path: Path) -> None:
         raise OutputError(f"{path} is a pipe or a device, not a file; choose another name")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results and those above it. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({error.strerror}); choose another") from error
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the first above it that there is: where ``make_folder`` would begin. Raises OutputError if that
+    is no folder."""
+    for place in (folder, *folder.parents):
+        if os.path.exists(place):
+            if not os.path.isdir(place):
+                raise OutputError(f"the folder {folder} cannot be made: {place} is a file")
+            return place
+    raise OutputError(f"the folder {folder} cannot be made")
+
+
 def beside(path: Path) -> Path:
     """A hidden name beside ``path`` for what is not complete yet, with its ending, and no longer than a name may be.
 

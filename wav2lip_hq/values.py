@@ -76,7 +76,12 @@ def _as_one(value: Any, kind: Any, parse: bool) -> Any:
         whole = isinstance(value, Integral) or (parse and isinstance(value, float) and value.is_integer())
         return int(value) if whole else NOTHING
     if kind is float:
-        return float(value) if isinstance(value, Real) and not isinstance(value, Fraction) else NOTHING
+        if not isinstance(value, Real) or isinstance(value, Fraction):
+            return NOTHING
+        try:
+            return float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            return NOTHING
     if kind is Path:
         return Path(value) if isinstance(value, (str, Path)) else NOTHING
     if kind is Fraction:

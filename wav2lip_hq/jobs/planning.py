@@ -17,6 +17,7 @@ from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
 from ..pipeline import HQPipeline, load_speech
+from ..places import existing
 from ..runtime import Runtime
 from ..types import VideoInfo
 from ..video import VideoReader
@@ -98,9 +99,10 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
             if row is not None and row.status == "done" and row.identity == made and job.output.exists():
                 out.pending -= 1
                 continue
-            codec = video.check_output(job.output, job.inputs, job.run.codec)
+            codec = video.check_output(job.output, job.inputs, job.run.codec, new_folder=True)
             with video.open_video(job.face, **job.run.reading) as reader:
                 spans = timeline.times(job, reader.info)
+                out.problems += [Problem(job.name, t, False) for t in video.lost(reader.info, codec, job.run.pix_fmt)]
                 frames = _speech(job, reader.info, spans, out)
                 out.frames += frames
                 _faces(job, base, reader, spans, out)
@@ -108,7 +110,7 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
                 if rate is None:
                     rate = _trial(job, base)
             out.bytes += round(size)
-            place = job.output.parent
+            place = existing(job.output.parent)
             device_number = place.stat().st_dev
             before = needed.get(device_number, (place, 0))[1]
             needed[device_number] = (place, before + round(size))

@@ -16,12 +16,16 @@ from .jobfile import Job
 LONGEST = 10 * FPS
 
 
-def quality(job: Job, base: HQPipeline) -> dict[str, float]:
-    """LSE-D and LSE-C of the output's first seconds by the best sync network installed; {} if they cannot be
-    measured."""
+def quality(job: Job, base: HQPipeline) -> tuple[dict[str, float | str], str]:
+    """LSE-D and LSE-C of the output's first seconds by the best sync network installed, and "". If they cannot be
+    measured: {} and why."""
     network = judge()
-    if network is None or job.output.suffix == "" or len(job.spans) > 1 or job.reel:
-        return {}
+    if network is None:
+        return {}, "no sync network is installed"
+    if job.output.suffix == "":
+        return {}, "the output is a sequence of pictures"
+    if len(job.spans) > 1 or job.reel:
+        return {}, "the speech is not that of one voice throughout"
     speech = load_speech(job.spans[0].audio)
     crops = []
     stages = [s for s in base.stages if s.name in ("detect", "track")]
@@ -41,6 +45,7 @@ def quality(job: Job, base: HQPipeline) -> dict[str, float]:
             model=base.runtime.model(network, "syncnet_v2"),
             centered=network in checkpoints.EMBEDDED,
         )
-    except (InputError, ValueError):
-        return {}
-    return {"lse_d": round(result.lse_d, 3), "lse_c": round(result.lse_c, 3), "judge": network}  # type: ignore[dict-item]
+    except (InputError, ValueError) as error:
+        return {}, f"the clip is too short, or no face was found in it ({error})"
+    figures = {"lse_d": round(result.lse_d, 3), "lse_c": round(result.lse_c, 3), "judge": network}
+    return figures, ""

@@ -20,7 +20,7 @@ from .. import video
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..pipeline import HQPipeline, no_face
-from ..places import write_text
+from ..places import make_folder, write_text
 from ..session import Session, Voice, described
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
@@ -115,6 +115,7 @@ def render(
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
         shutil.rmtree(left) if left.is_dir() else left.unlink()
+    make_folder(job.output.parent)
     codec = video.check_output(job.output, job.inputs, job.run.codec)
     with video.open_video(job.face, **job.run.reading) as reader:
         spans = timeline.place(job, reader)
@@ -130,6 +131,8 @@ def render(
 
         session.prepare(_survey(session, job, folder.parent / "surveys", check_stop))
         session.sync_offset = _sync_offset(session, job, base, folder)
+        for text in video.lost(reader.info, codec, job.run.pix_fmt):
+            session.runtime.warn(text)
         total = session.frames
         parts: list[Part] = []
         reused = done = 0
@@ -247,7 +250,7 @@ def _part(
         crf=options.crf,
         preset=options.encoder_preset,
         pix_fmt=options.pix_fmt,
-        mark=False,
+        mark=options.mark and codec == "png",  # files are marked when they are joined
     )
     zero: Fraction | None = None
     sheet = Sheet(180) if number == 0 else None

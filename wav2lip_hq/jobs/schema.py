@@ -86,14 +86,7 @@ class JobRow(BaseModel):
 
 def _converted(kind: type, name: str) -> Any:
     """A field that an options dataclass describes, and checks."""
-
-    def convert(value: Any) -> Any:
-        try:
-            return options.convert(kind, name, value, label="")
-        except OverflowError as error:
-            raise OptionError(f"{name} is out of range: {_short(value)}") from error
-
-    return Annotated[Any, AfterValidator(convert)]
+    return Annotated[Any, AfterValidator(lambda value: options.convert(kind, name, value, label=""))]
 
 
 def job_row(own: type) -> type[JobRow]:

@@ -26,7 +26,9 @@ def path_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.json")
 
 
-def write(job: Job, done: Rendered, base: HQPipeline, store: Store, worker: str, metrics: dict[str, float]) -> str:
+def write(
+    job: Job, done: Rendered, base: HQPipeline, store: Store, worker: str, metrics: dict[str, float | str]
+) -> str:
     """Write the sidecar, atomically; returns the output's SHA-256."""
     digest = store.sha256(job.output)
     facts: dict[str, Any] = {

@@ -155,7 +155,9 @@ class Worker:
             done = render(
                 job, base, folder, on_frames=self._watch(job), stop=self._stop(job), stop_now=self._stop_now(job)
             )
-            metrics = quality(job, base) if job.metrics else {}
+            metrics, why = quality(job, base) if job.metrics else ({}, "")
+            if why:
+                done.warnings.append(f"no figures: {why}")
             digest = sidecar.write(job, done, base, self.store, self.name, metrics)
             self._keep_sheet(job, folder)
             self.store.put(
@@ -284,5 +286,7 @@ class Worker:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
                     line = b"\n" + line  # after half a line, of a disk that was full
                 file.write(line)
-        except OSError as error:  # the log is no reason to lose the work
+        except OSError as error:  # the log is no reason to lose the work, and a full disk is said once
+            if is_full(error):
+                return
             print(f"wav2lip-hq: {self.settings.log} cannot be written: {error.strerror}", file=sys.stderr)

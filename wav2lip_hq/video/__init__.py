@@ -7,7 +7,7 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 from .join import clock_start, join_videos
 from .reader import VideoReader, load_image, open_video
 from .sound import Sound, check_rate, decode_audio, probe_sound
-from .writer import CODECS, VideoWriter, available, check_output, write_png
+from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
 __all__ = [
     "CODECS",
@@ -21,6 +21,7 @@ __all__ = [
     "decode_audio",
     "join_videos",
     "load_image",
+    "lost",
     "open_video",
     "probe_sound",
     "write_png",

@@ -6,7 +6,9 @@ import errno
 import os
 import queue
 import shutil
+import struct
 import threading
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,12 +21,13 @@ import numpy as np
 from av.video.reformatter import ColorRange
 
 from ..errors import OptionError, OutputError, Wav2LipHQError
-from ..places import beside, check_target
+from ..places import beside, check_target, existing
 from ..types import Array, VideoInfo
 from . import color
 from .sound import Sound, Track
 
 X264_THREADS = 8
+ALPHA = ("yuva", "bgra", "gbra")  # how names of pixel formats with transparency begin
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 
 
@@ -93,8 +96,14 @@ def pick_codec(name: str | None, path: Path) -> str:
     return name
 
 
-def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]], codec: str | None) -> str:
-    """Check an output before work starts; returns the codec's name.
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str]],
+    codec: str | None,
+    *,
+    new_folder: bool = False,
+) -> str:
+    """Check an output before work starts; returns the codec's name. new_folder: the folder will be made.
 
     Raises OptionError (unknown codec, wrong ending) and OutputError (no such folder, read-only, disk full, equal to an
     input, a folder in the way).
@@ -104,7 +113,7 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     target = Path(os.fspath(path))
     name = pick_codec(codec, target)
     check_target(target)
-    folder = target.absolute().parent
+    folder = existing(target.absolute().parent) if new_folder else target.absolute().parent
     if not os.path.isdir(folder):
         raise OutputError(f"{folder} does not exist; create the folder first")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -122,6 +131,24 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
         full.errno = errno.ENOSPC
         raise full
     return name
+
+
+def lost(info: VideoInfo, codec: str, pix_fmt: str | None = None) -> list[str]:
+    """What of the footage a codec cannot hold: one line each, for a person."""
+    chosen = pix_fmt or CODECS[codec].formats.get((info.bit_depth > 8, info.has_alpha), "")
+    if not info.has_alpha or codec == "png" or chosen.startswith(ALPHA):
+        return []
+    how = f"{codec} as {pix_fmt}" if pix_fmt else codec
+    return [
+        f"the transparency of {info.path or 'the footage'} is lost: {how} has none (prores_4444, ffv1 and png have)"
+    ]
+
+
+def commented(png: bytes) -> bytes:
+    """A PNG file with the notice that the lip movement is synthetic, as text behind its header."""
+    text = b"tEXtComment\0" + NOTICE.encode("latin-1")
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    return png[:33] + chunk + png[33:]
 
 
 def container_options(suffix: str) -> dict[str, str]:
@@ -158,6 +185,7 @@ class VideoWriter:
         self.path = Path(os.fspath(path))
         self.codec = check_output(self.path, [], codec)
         self.info = info
+        self._mark = mark
         self.width, self.height = size or (info.width, info.height)
         self._temporary = beside(self.path)
         self.written = 0
@@ -285,10 +313,7 @@ class VideoWriter:
             self._png(frame, alpha)
             return
         deep = frame.dtype == np.uint16
-        keep_alpha = alpha is not None and (
-            "a" in self.pix_fmt[:5] and self.pix_fmt.startswith(("yuva", "bgra", "gbra"))
-        )
-        if keep_alpha and alpha is not None:
+        if alpha is not None and self.pix_fmt.startswith(ALPHA):
             frame = np.concatenate([frame, alpha[..., None]], -1)
             layout = "rgba64le" if deep else "rgba"
         else:
@@ -314,7 +339,8 @@ class VideoWriter:
         done, data = cv2.imencode(".png", np.ascontiguousarray(image))
         if not done:
             raise OutputError(f"{self.path}: frame {self.written - 1} cannot be stored as PNG")
-        (self._temporary / f"{self.written:06d}.png").write_bytes(data.tobytes())
+        picture = data.tobytes()
+        (self._temporary / f"{self.written:06d}.png").write_bytes(commented(picture) if self._mark else picture)
 
     # ---- the end
 
