@@ -244,8 +244,7 @@ class Worker:
         self.log("disk full", job, message=str(error))
         if isinstance(error, DiskFull):
             return error
-        place = job.output.parent
-        return DiskFull(f"{job.name}: {error}; make room on the disk of {place} or {self.store.work} and run again")
+        return DiskFull(f"the disk is full ({error}); make room and run again: it goes on where it was")
 
     def _failed(self, job: Job, row: Row, error: Exception) -> None:
         kind = self.kind(error)
