@@ -252,7 +252,8 @@ def load_image(path: Path, most: float = MEGAPIXELS) -> Array:
     if not len(data):
         raise InputError(f"{path} is empty (0 bytes)")
     with _opened(path) as header:  # reads no pixels yet
-        check_size(*header.size, str(path), most)
+        width, height = header.size
+        check_size(width, height, str(path), most)
     try:
         raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

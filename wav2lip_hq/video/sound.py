@@ -100,7 +100,7 @@ def origin(container: Any) -> Fraction:
 def check_rate(rate: Any, name: str) -> int:
     """``rate`` as whole samples a second. Raises InputError for one that no sound has: at the rate of speech, a few of
     its samples would become hours."""
-    if isinstance(rate, bool) or not isinstance(rate, Integral) or not SLOWEST <= rate <= FASTEST:
+    if isinstance(rate, bool) or not isinstance(rate, Integral) or not SLOWEST <= int(rate) <= FASTEST:
         raise InputError(f"{name}: a rate of {rate!r:.100} samples a second; sound has {SLOWEST} to {FASTEST}")
     return int(rate)
 
