@@ -184,6 +184,12 @@ class Reader(pickle._Unpickler):
     so that they collide. ``kinds``: element types by storage.
     """
 
+    # What the unpickler works with while it loads; type checkers are not told.
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
+
     dispatch = _Instructions({c: pickle._Unpickler.dispatch[c] for c in (getattr(pickle, n)[0] for n in _PLAIN_CODES)})
 
     def __init__(self, stream: Bytes, path: Path, script: bool = False) -> None:
