@@ -282,8 +282,10 @@ class Worker:
         line = json.dumps(row).encode() + b"\n"
         try:
             with open(self.settings.log, "a+b", buffering=0) as file:
-                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-                    line = b"\n" + line  # after half a line, of a disk that was full
+                if end := file.seek(0, os.SEEK_END):
+                    file.seek(end - 1)
+                    if file.read(1) != b"\n":
+                        line = b"\n" + line  # after half a line, of a disk that was full
                 file.write(line)
         except OSError as error:  # the log is no reason to lose the work, and a full disk is said once
             if is_full(error):
