@@ -47,5 +47,5 @@ def quality(job: Job, base: HQPipeline) -> tuple[dict[str, float | str], str]:
         )
     except (InputError, ValueError) as error:
         return {}, f"the clip is too short, or no face was found in it ({error})"
-    figures: dict[str, float | str] = {"lse_d": round(result.lse_d, 3), "lse_c": round(result.lse_c, 3), "judge": network}
-    return figures, ""
+    lse = {"lse_d": round(result.lse_d, 3), "lse_c": round(result.lse_c, 3)}
+    return {**lse, "judge": network}, ""
