@@ -21,11 +21,11 @@ from test_training_loop import Line, recipe  # noqa: E402
 from wav2lip_hq import checkpoints  # noqa: E402
 from wav2lip_hq.cli import main  # noqa: E402
 from wav2lip_hq.errors import InputError, OptionError  # noqa: E402
+from wav2lip_hq.progress import Heartbeat, duration  # noqa: E402
 from wav2lip_hq.training import loop, prepare  # noqa: E402
 from wav2lip_hq.training.detector import held_names  # noqa: E402
 from wav2lip_hq.training.loop import Trainer  # noqa: E402
 from wav2lip_hq.training.options.pictures import DetectorOptions  # noqa: E402
-from wav2lip_hq.training.progress import Heartbeat, duration  # noqa: E402
 
 
 @pytest.fixture(scope="module")

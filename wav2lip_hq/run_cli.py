@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import options
+from . import options, progress
 from .errors import OptionError, OutputError
 from .places import check_target
 from .run_options import RunOptions
@@ -123,14 +123,17 @@ def add_demo(commands: Any) -> None:
 
 
 class _Bar:
-    """Progress with rate and remaining time."""
+    """Progress with rate and remaining time: a bar on a terminal, a line now and then in a log."""
 
-    def __init__(self, quiet: bool, label: str = "") -> None:
+    def __init__(self, quiet: bool, label: str) -> None:
         from tqdm import tqdm
 
-        self.bar: Any = tqdm(unit="frame", desc=label or None, disable=True if quiet else None, dynamic_ncols=True)
+        self.bar: Any = tqdm(unit="frame", desc=label, disable=True if quiet else None, dynamic_ncols=True)
+        self.lines = None if quiet or not self.bar.disable else progress.Lines(label)
 
     def __call__(self, done: int, total: int | None) -> None:
+        if self.lines is not None:
+            self.lines(done, total)
         self.bar.total = total
         self.bar.update(done - self.bar.n)
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import progress
+
 if TYPE_CHECKING:
     from .jobfile import Job
     from .store import Row
@@ -121,28 +123,34 @@ def _status(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """One line per worker and an overall bar with the remaining time; nothing if stderr is not a terminal."""
+    """One line per worker and an overall bar with the remaining time; lines now and then if stderr is no terminal."""
 
     def __init__(self, workers: int, quiet: bool) -> None:
         from tqdm import tqdm
 
-        self.off = quiet or not sys.stderr.isatty()
+        self.quiet, self.off = quiet, quiet or not sys.stderr.isatty()
+        self.log = progress.Lines("batch")
         self.lines: list[Any] = [
             tqdm(total=1, position=n + 1, bar_format="  {desc}", disable=self.off, leave=False) for n in range(workers)
         ]
         self.whole: Any = tqdm(unit="frame", position=0, disable=self.off, dynamic_ncols=True)
 
     def __call__(self, rows: dict[str, Row], jobs: list[Job]) -> None:
-        if self.off:
+        if self.quiet:
             return
         mine = [rows[j.name] for j in jobs if j.name in rows]
         running = [r for r in mine if r.status == "running"]
         known = [r.total for r in mine if r.total]
         typical = sum(known) / len(known) if known else 0
         ended = sum(r.status in ("done", "failed", "cancelled") for r in mine)
-        self.whole.total = round(sum(known) + typical * (len(jobs) - len(known))) or None
+        total = round(sum(known) + typical * (len(jobs) - len(known))) or None
+        frames = sum(r.frames for r in mine if r.status in ("done", "running"))
+        if self.off:
+            self.log(frames, total, f"{ended} of {len(jobs)} jobs, ")
+            return
+        self.whole.total = total
         self.whole.set_description(f"{ended}/{len(jobs)} jobs")
-        self.whole.update(sum(r.frames for r in mine if r.status in ("done", "running")) - self.whole.n)
+        self.whole.update(frames - self.whole.n)
         for line, row in zip(self.lines, [*running, *[None] * len(self.lines)], strict=False):
             text = (
                 "idle"

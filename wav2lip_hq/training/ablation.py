@@ -16,8 +16,8 @@ import torch
 from .. import checkpoints
 from ..errors import OptionError
 from ..options import suggestion
+from ..progress import Heartbeat
 from .expert import ExpertTask
-from .progress import Heartbeat
 from .recipe import Recipe
 from .tasks import TASKS, load_recipe, train
 

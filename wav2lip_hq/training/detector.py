@@ -24,6 +24,7 @@ from ..boxes import iou, nms
 from ..errors import InputError
 from ..geometry import shrink
 from ..models.anchors import MEAN_BGR, anchors, decode
+from ..progress import say
 from ..types import Array
 from . import facepack
 from .data_images import sheet
@@ -31,7 +32,6 @@ from .facepack import Picture
 from .loop import Batch, Optimize, Task
 from .matching import match
 from .options.pictures import DetectorOptions
-from .progress import say
 from .recipe import Recipe
 from .scenes import Painter
 

@@ -28,9 +28,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError, OptionError
 from ..options import make
+from ..progress import Heartbeat, duration, say
 from ..types import Array
 from .options.common import TaskOptions
-from .progress import Heartbeat, duration, say
 from .recipe import Recipe as Recipe
 
 Batch = dict[str, Array]

@@ -21,13 +21,13 @@ import torch
 from .. import checkpoints, video
 from ..errors import InputError, OptionError
 from ..geometry import GENERATOR_PADS, box_to_crop, eight_bits, pad_box, sample
+from ..progress import Heartbeat
 from ..runtime import Runtime
 from . import talking
 from .clipfile import crops_and_sound
 from .loop import Trainer
 from .options.prepare import PrepareOptions
 from .prepare import prepare
-from .progress import Heartbeat
 from .recipe import Recipe
 from .restorer import FACE, MARGIN
 from .tasks import build_task, load_recipe

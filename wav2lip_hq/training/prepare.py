@@ -26,6 +26,7 @@ import numpy as np
 from .. import audio, geometry, video
 from ..engine import run_stages
 from ..errors import InputError, Wav2LipHQError
+from ..progress import Heartbeat, duration
 from ..runtime import Runtime
 from ..stages import STAGES
 from ..types import Array, Chunk
@@ -33,7 +34,6 @@ from . import footage
 from .clipfile import encode_clip
 from .footage import Footage
 from .options.prepare import PrepareOptions as Options
-from .progress import Heartbeat, duration
 from .talking import FPS, SAMPLES
 from .ticks import Ticks
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from .. import documents
 from ..errors import InputError, OptionError
 from ..options import convert, make, suggestion
+from ..progress import Heartbeat, say
 from .options.articulation import ArticulationOptions
 from .options.common import TaskOptions
 from .options.landmarks import LandmarksOptions
 from .options.pictures import DetectorOptions, ParserOptions, RestorerOptions
 from .options.prepare import PrepareOptions
 from .options.talking import ExpertOptions, GeneratorOptions, JudgeOptions, LipGanOptions
-from .progress import Heartbeat, say
 from .recipe import Recipe
 
 if TYPE_CHECKING:

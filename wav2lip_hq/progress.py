@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -55,6 +56,30 @@ class Heartbeat:
     ) -> None:
         self._over.set()
         self._thread.join()
+
+
+class Lines:
+    """Counted work told in lines on stderr, one every ``every`` seconds: "render 1200 of 15000 frames, 17.8 frames/s,
+    about 13 min left". For a terminal there are bars."""
+
+    def __init__(self, label: str, *, every: float = EVERY, on_log: Callable[[str], None] | None = None) -> None:
+        self.label, self.every = label, every
+        self._on_log = on_log or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._began = self._spoke = time.monotonic()
+        self._first: int | None = None  # done before, by another run
+
+    def __call__(self, done: int, total: int | None, more: str = "") -> None:
+        """Tell it when it is time. more: is put before the frames."""
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if now - self._spoke < self.every:
+            return
+        self._spoke = now
+        rate = (done - self._first) / (now - self._began)
+        text = f"{self.label} {more}{done}{f' of {total}' if total else ''} frames, {rate:.1f} frames/s"
+        if total and rate > 0:
+            text += f", about {duration(max(0, total - done) / rate)} left"
+        self._on_log(text)
 
 
 def duration(seconds: float) -> str:
