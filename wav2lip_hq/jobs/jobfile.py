@@ -68,12 +68,14 @@ class Job:
 
     @property
     def inputs(self) -> list[Path]:
-        """Files read: footage, speech, a sound mix."""
+        """Files read: footage, speech, a sound mix, what is known of the person."""
         if self.fault:
             return []
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
+        if self.run.person:
+            paths.append(Path(self.run.person))
         return list(dict.fromkeys(paths))
 
 
@@ -182,7 +184,7 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 
 
 SPAN = ("in", "out", "audio", "who")
-PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound"}
+PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person"}
 
 
 def _cell(text: str) -> Any:
@@ -216,6 +218,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
     run = RunOptions(**{name: value for name, value in options.items() if name in schema.RUN_FIELDS})
     if run.sound not in ("dub", "source"):
         run = replace(run, sound=str(base / run.sound))
+    if run.person:
+        run = replace(run, person=str(base / run.person))
     own = {name: options[name] for name in ("preset", "set", "timecode", "part_seconds", "metrics") if name in options}
     jobs = []
     for number, face in enumerate(_faces(given.face, base)):
