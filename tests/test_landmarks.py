@@ -157,6 +157,7 @@ def test_pose_is_that_of_a_head_turned_on_purpose() -> None:
 def test_training_learns_where_the_points_are_and_exports_a_network_that_loads(tmp_path) -> None:
     pytest.importorskip("lightning_fabric")
     from wav2lip_hq.training import meshpack
+    from wav2lip_hq.training.embed import measure
     from wav2lip_hq.training.tasks import load_recipe, train
 
     rng = np.random.default_rng(1)
@@ -177,6 +178,10 @@ def test_training_learns_where_the_points_are_and_exports_a_network_that_loads(t
     assert figures["lips"] < 0.3  # it begins with the mean shape
     found = checkpoints.load(tmp_path / "run" / "last.safetensors", "landmarks")
     assert found.options == {"width": 16} and found.card["figures"]["score"] == pytest.approx(figures["score"])
+    # What `train embed --mean` writes into the card is measured on the weights it embeds.
+    again = tmp_path / "again.yaml"
+    again.write_text(f"task: landmarks\nsteps: 3\nbatch_size: 8\noptions: {{pack: {pack}, width: 16}}\n")
+    assert measure(again, found.module)["score"] == pytest.approx(figures["score"], rel=0.02)
 
 
 def test_measuring_needs_five_points() -> None:

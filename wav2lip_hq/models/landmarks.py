@@ -93,7 +93,9 @@ class Landmarks(nn.Module):
         """(regressed points, refined lips (N, 40, 2), pose, logit of visibility); to be run in float32."""
         points = self.shape(deep).view(-1, mesh.POINTS, 2) * _SCALE + (SIZE - 1) / 2
         facts = self.facts(deep)
-        return points, self._place(points[:, mesh.LIPS], heat), facts[:, :3] * 30.0, facts[:, 3]
+        # Twice, the second time around the first: the regressed opening is too small for people it was not trained on.
+        lips = self._place(self._place(points[:, mesh.LIPS], heat), heat)
+        return points, lips, facts[:, :3] * 30.0, facts[:, 3]
 
     def _place(self, points: Tensor, heat: Tensor) -> Tensor:
         """(N, 40, 2) means of the heat maps, each times a normal distribution around its regressed point."""

@@ -68,7 +68,9 @@ def average(module: nn.Module, others: Sequence[nn.Module]) -> None:
 def measure(recipe: Path, module: nn.Module) -> dict[str, float]:
     """Held-out figures of a network by the task of a recipe."""
     task = build_task(load_recipe(recipe, {"start": None}))
-    task.modules[task.product] = module.eval()
+    # Into the task's own network: tasks hold it under names of their own, too.
+    task.modules[task.product].load_state_dict(module.state_dict())
+    task.modules[task.product].eval()
     with torch.no_grad():
         return task.validate(torch.device("cpu"))
 

@@ -20,7 +20,7 @@ from . import meshpack
 from .data_images import sheet
 from .headpose import head_pose, mean_face
 from .loop import Batch, Optimize, Task
-from .meshviews import cover, placed, view, weather
+from .meshviews import View, cover, placed, view, weather
 from .options.landmarks import LandmarksOptions
 from .recipe import Recipe
 
@@ -57,11 +57,14 @@ class LandmarksTask(Task):
         # A person's weight is the square root of the number of pictures, so that neither long nor short clips dominate.
         people, which, counts = np.unique(pack.identity[train], return_inverse=True, return_counts=True)
         # Wide open mouths are rare and are drawn more often: else predictions are too closed.
-        gap = mesh.opening(pack.mesh[train][..., :2])
+        self.gap = mesh.opening(pack.mesh[..., :2])
+        gap = self.gap[train]
         weight = (0.5 + np.minimum(gap / gap.mean(), 2)) / np.sqrt(counts[which])
         for part, share in ((photo, o.photos), (~photo, 1 - o.photos)):
             weight[part] *= share / max(weight[part].sum(), 1e-12)
         self.train, self.chances = train, np.cumsum(weight / weight.sum())
+        order = np.argsort(which, kind="stable")
+        self.people = dict(zip(people, np.split(train[order], np.cumsum(counts)[:-1]), strict=True))
         self.net: Any = models.build("landmarks", width=o.width)
         if o.start:
             self.net.load_state_dict(checkpoints.load_state(Path(o.start))[0])
@@ -103,15 +106,7 @@ class LandmarksTask(Task):
     # ---- training
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        chosen = self.train[
-            np.searchsorted(self.chances, rng.random(self.recipe.batch_size)).clip(0, len(self.train) - 1)
-        ]
-        pack = self.pack
-        views = [
-            view(np.array(pack.crops[n]), pack.mesh[n, :, :2], pack.five[n], self.pose[n],
-                 np.array(pack.crops[int(self.train[rng.integers(len(self.train))])]), rng)
-            for n in chosen
-        ]  # fmt: skip
+        views = [v for _ in range(-(-self.recipe.batch_size // 2)) for v in self._pair(rng)][: self.recipe.batch_size]
         return {
             "image": np.stack([v.image for v in views]),
             "mesh": np.stack([v.mesh for v in views]).astype(np.float32),
@@ -119,6 +114,22 @@ class LandmarksTask(Task):
             "visible": np.array([v.visible for v in views], np.float32),
             "face": np.array([v.face for v in views], np.float32),
         }
+
+    def _pair(self, rng: np.random.Generator) -> list[View]:
+        """Two views of one person, of one photograph or two frames, that differ in opening."""
+        pack, views = self.pack, []
+        n = self.train[min(int(np.searchsorted(self.chances, rng.random())), len(self.train) - 1)]
+        same = self.people[pack.identity[n]]
+        some = same[rng.integers(len(same), size=3)]
+        partner = some[np.argmax(np.abs(self.gap[some] - self.gap[n]))]
+        for at in (n, partner):
+            remade = rng.random() < (0.4 if len(same) == 1 else 0.12)
+            opening = max(0.0, rng.uniform(-0.08, 0.4)) if remade else None
+            other = np.array(pack.crops[int(self.train[rng.integers(len(self.train))])])
+            views.append(
+                view(np.array(pack.crops[at]), pack.mesh[at, :, :2], pack.five[at], self.pose[at], other, rng, opening)
+            )
+        return views
 
     def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
         parts = self.net.features(network_input(batch["image"]).contiguous(memory_format=torch.channels_last))
@@ -147,11 +158,13 @@ class LandmarksTask(Task):
         fine = mean(((final - truth).norm(dim=-1) * self.weights.to(truth.device)).sum(1))
         coarse = mean((points[:, LIPS] - truth[:, LIPS]).norm(dim=-1).mean(1))
         gap, wide = (_mouth(final) - _mouth(truth)).abs().unbind(-1)
-        shape = mean(gap + 0.5 * wide)
+        shape = mean(gap + 0.5 * wide + 0.3 * (_mouth(points) - _mouth(truth)).abs()[:, 0])
+        pair = _pairs(_mouth(final)[:, 0] / eyes, _mouth(truth)[:, 0] / eyes, batch["face"] * batch["visible"])
         turn = ((pose - batch["pose"]).abs().mean(1) / 30 * sure).sum() / count
         seen = F.binary_cross_entropy_with_logits(logit, batch["visible"])
         loss = fine + 0.3 * coarse + self.options.shape * shape + 0.2 * turn + 0.15 * seen
-        return {"loss": loss, "fine": fine, "coarse": coarse, "shape": shape, "turn": turn, "seen": seen}
+        loss = loss + self.options.pairs * pair
+        return {"loss": loss, "fine": fine, "coarse": coarse, "shape": shape, "pair": pair, "turn": turn, "seen": seen}
 
     # ---- held-out figures
 
@@ -195,11 +208,13 @@ class LandmarksTask(Task):
         figures["width"] = float(np.abs(mesh.width(points) - mesh.width(v["mesh"])).mean())
         figures["pose_degrees"] = float(np.abs(pose - v["pose"]).mean())
         clip = self.pack.clip[v["index"]]
-        found = [
-            np.corrcoef(mine[clip == c], theirs[clip == c])[0, 1] for c in np.unique(clip) if (clip == c).sum() >= 25
-        ]
-        if found:
+        long = [clip == c for c in np.unique(clip) if (clip == c).sum() >= 25]
+        if long:
+            found = [np.corrcoef(mine[part], theirs[part])[0, 1] for part in long]
             figures["correlation"], figures["correlation_least"] = float(np.mean(found)), float(np.min(found))
+            # Of the opening regressed on the teacher's: 0.5 means that half of a movement is seen.
+            slopes = [np.polyfit(theirs[part], mine[part], 1)[0] for part in long]
+            figures["slope"], figures["slope_least"] = float(np.mean(slopes)), float(np.min(slopes))
         figures.update(self._covered(device))
         figures["score"] = figures.get("lips", float(off[:, LIPS].mean())) + figures["opening"]
         return figures
@@ -244,6 +259,18 @@ def _mouth(points: Tensor) -> Tensor:
     gap = (points[:, _UPPER] - points[:, _LOWER]).norm(dim=-1).mean(1)
     wide = (points[:, _CORNERS[0]] - points[:, _CORNERS[1]]).norm(dim=-1)
     return torch.stack([gap, wide], -1)
+
+
+def _pairs(opening: Tensor, truth: Tensor, clear: Tensor) -> Tensor:
+    """Relative error of the difference between two openings of the same person, which no constant feature of a face
+    (a mustache) can explain, plus the deviation of the batch's regression slope from one, against shrinkage towards
+    the mean. opening and truth (N,) in eye distances, clear (N,) weights; 2k and 2k + 1 are the same person."""
+    even = len(truth) // 2 * 2
+    mine, theirs = (x[:even].view(-1, 2).diff(dim=1)[:, 0] for x in (opening, truth))
+    share = clear[:even].view(-1, 2).min(1)[0]
+    each = ((mine - theirs).abs() / (theirs.abs() + 0.08) * share).sum() / share.sum().clamp(min=1)
+    slope = (mine * theirs * share).sum() / (theirs.square() * share).sum().clamp(min=1e-3)
+    return each + (1 - slope).abs()
 
 
 def draw(image: Array, points: Array, seen: float, zoom: int = 2) -> Array:

@@ -10,8 +10,10 @@ import numpy as np
 from .. import geometry, mesh
 from ..stages.landmarks import FIVE, SIDE
 from ..types import Array
+from .beards import bearded
 from .data_images import spoil, tone
 from .meshpack import SIZE
+from .newfaces import opened, patch, reshaped
 from .turning import turned
 
 SWAP = [1, 0, 2, 4, 3]  # order of the five landmarks in a mirrored picture
@@ -30,9 +32,27 @@ class View:
     face: float = 1.0
 
 
-def view(crop: Array, points: Array, five: Array, pose: Array, others: Array, rng: np.random.Generator) -> View:
+def view(
+    crop: Array,
+    points: Array,
+    five: Array,
+    pose: Array,
+    others: Array,
+    rng: np.random.Generator,
+    opening: float | None = None,
+) -> View:
     """A random view of one stored face: crop (SIZE, SIZE, 3), points (POINTS, 2), five (5, 2), pose (3,) in degrees,
-    all in the crop; others (SIZE, SIZE, 3): another picture, for occluders and for views without a face."""
+    all in the crop; others (SIZE, SIZE, 3): another picture, for occluders and for views without a face.
+    opening: opening to give the mouth (see ``opened``), None: leave it."""
+    if opening is not None:
+        crop, points, five = _mouth(crop, points, five, opening, rng)
+    if rng.random() < 0.15:
+        crop, moved = reshaped(crop, np.concatenate([points, five]), rng)
+        points, five = moved[: mesh.POINTS], moved[mesh.POINTS :]
+    if rng.random() < 0.2:
+        face = patch(points, crop.shape)
+        crop = crop.copy()
+        crop[face] = bearded(crop[face], points - (face[1].start, face[0].start), rng)
     if rng.random() < 0.5:
         crop = np.ascontiguousarray(crop[:, ::-1])
         points, five = ((SIZE - 1, 0) + p * (-1, 1) for p in (points, five))
@@ -42,6 +62,8 @@ def view(crop: Array, points: Array, five: Array, pose: Array, others: Array, rn
         box = np.concatenate([points.min(0), points.max(0)]).astype(np.float64)
         crop, moved = turned(crop, box, np.concatenate([points, five]), yaw)
         points, five, pose = moved[: mesh.POINTS], moved[mesh.POINTS :], pose + np.array([np.degrees(yaw), 0, 0])
+    if rng.random() < 0.1:
+        crop = lit(crop, rng)
     visible = 1.0
     chance = rng.random()
     if chance < 0.2:
@@ -53,6 +75,31 @@ def view(crop: Array, points: Array, five: Array, pose: Array, others: Array, rn
     image, clear = weather(image, rng)
     moved = geometry.apply(matrix[None], points[None])[0]
     return View(image, moved, pose + np.array([0, 0, turn]), visible * clear)
+
+
+def _mouth(
+    crop: Array, points: Array, five: Array, opening: float, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Crop, points and five landmarks with the mouth open that far; unchanged where ``opened`` cannot."""
+    face = patch(points, crop.shape)
+    corner = np.array([face[1].start, face[0].start])
+    found = opened(np.ascontiguousarray(crop[face]), np.concatenate([points, five]) - corner, opening, rng)
+    if found is None:
+        return crop, points, five
+    crop, moved = crop.copy(), found[1] + corner
+    crop[face] = found[0]
+    return crop, moved[: mesh.POINTS], moved[mesh.POINTS :]
+
+
+def lit(image: Array, rng: np.random.Generator) -> Array:
+    """The picture with random, sometimes tinted light from one side."""
+    height, width = image.shape[:2]
+    angle, steep = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.0)
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None] * np.float32(np.cos(angle))
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(np.sin(angle))
+    ramp = np.exp(np.float32(steep) * (np.tanh(2 * (x + y)) - 0.3))[..., None]
+    color = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
+    return np.asarray(np.clip(image * (ramp**color if rng.random() < 0.5 else ramp), 0, 255).astype(np.uint8))
 
 
 def placed(five: Array, rng: np.random.Generator | None = None) -> tuple[Array, float]:

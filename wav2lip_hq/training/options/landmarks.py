@@ -26,6 +26,7 @@ class LandmarksOptions(TaskOptions):
     width: int = option(48, "Channels at a quarter of the input's side; 48 makes 0.3 M parameters.", low=8, high=512)
     lips: float = option(3.0, "Weight of points of the lips; others have 1.", low=0)
     shape: float = option(3.0, "Weight of the opening and width of the mouth, in the same unit.", low=0)
+    pairs: float = option(0.3, "Weight of the difference between two openings of one person, relative to it.", low=0)
 
     def ready(self) -> None:
         super().ready()
