@@ -254,7 +254,7 @@ def test_networks_of_other_kinds_open_through_spandrel(tmp_path, runtime):
 
 
 def test_a_network_that_restores_nothing_is_refused(runtime):
-    with pytest.raises(OptionError, match="no restorer"):
+    with pytest.raises(CheckpointError, match="a BiSeNet parser, expected"):
         through(runtime, LipSync("tiny-generator"), Restore("tiny-parser"))
 
 

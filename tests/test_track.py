@@ -442,10 +442,10 @@ def test_reference_needs_a_readable_picture(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nobody\.png"):
         list(Track(faces="reference", reference=str(tmp_path / "nobody.png")).run(chunks([stack()]), RUNTIME))
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="not an image"):
         list(Track(faces="reference", reference=str(tmp_path / "text.png")).run(chunks([stack()]), RUNTIME))
     (tmp_path / "empty.png").write_bytes(b"")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="empty"):
         list(Track(faces="reference", reference=str(tmp_path / "empty.png")).run(chunks([stack()]), RUNTIME))
     assert Track(faces="reference", reference="a.png", detector="d").models == ("d",)
     assert Track().models == ()

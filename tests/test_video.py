@@ -324,7 +324,7 @@ def test_png_pictures_say_that_they_are_synthetic(tmp_path, mark, dtype):
             writer.write(frame, Fraction(n, 25))
     with Image.open(tmp_path / "o" / "000002.png") as picture:
         picture.load()
-        assert ("synthesised" in picture.text.get("Comment", "")) == mark
+        assert ("synthesized" in picture.text.get("Comment", "")) == mark
     assert np.array_equal(read(tmp_path / "o")[1][1][1], frames[1])
 
 
