@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import struct
@@ -317,7 +318,10 @@ def test_debug_is_taken_at_the_end_and_shows_where(tmp_path: Path) -> None:
 
 def start(*args: str, **more: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "ignore", "-m", "wav2lip_hq.cli", *args]
-    return subprocess.Popen(command, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, **more)
+    # A shell lets what it starts in the background ignore Ctrl-C, and so do the children of that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, text=True, env=env, preexec_fn=heard, **more)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

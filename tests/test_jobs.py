@@ -444,7 +444,7 @@ def test_png_sequences_are_joined_too(desk):
     names = sorted(p.name for p in (desk / "out" / "frames").iterdir())
     assert len(names) == 50 and names[0] == "000001.png" and names[-1] == "000050.png"
     assert cv2.imread(str(desk / "out" / "frames" / names[7])).shape == (260, 260, 3)
-    assert "synthesised" in Image.open(desk / "out" / "frames" / names[49]).text["Comment"]
+    assert "synthesized" in Image.open(desk / "out" / "frames" / names[49]).text["Comment"]
 
 
 def test_workers_are_processes_and_interrupts_are_heard(desk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -56,7 +57,10 @@ def start(path, workers=1, extra=()):
         "--quiet",
         *extra,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    # A shell lets what it starts in the background ignore Ctrl-C, and so do the children of that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    sinks = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=heard, **sinks)
 
 
 def results(path):

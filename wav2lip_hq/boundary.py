@@ -82,14 +82,11 @@ def terminated(*_: Any) -> None:
 
 @contextlib.contextmanager
 def _interrupts(last: bool) -> Iterator[None]:
-    """Ctrl-C that does not interrupt the tidying up it has caused."""
+    """SIGTERM that tidies up, and Ctrl-C that does not interrupt the tidying up it has caused."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     previous, ending = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    if previous is not signal.default_int_handler:  # another handler is installed
-        yield
-        return
     if ending is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, terminated)
     presses = 0
@@ -103,9 +100,12 @@ def _interrupts(last: bool) -> Iterator[None]:
             os._exit(130)
         _say("tidying up; press Ctrl-C once more to end at once")
 
-    signal.signal(signal.SIGINT, pressed)
+    mine = previous is signal.default_int_handler  # in the background the shell has Ctrl-C ignored: so it stays
+    if mine:
+        signal.signal(signal.SIGINT, pressed)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN if last and presses else previous)
+        if mine:
+            signal.signal(signal.SIGINT, signal.SIG_IGN if last and presses else previous)
         signal.signal(signal.SIGTERM, ending)
