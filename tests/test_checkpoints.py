@@ -15,7 +15,7 @@ from containers import same, write_bare
 from torch import nn
 
 from wav2lip_hq import checkpoints, models
-from wav2lip_hq.checkpoints import catalogue as catalogue_file
+from wav2lip_hq.checkpoints import catalog as catalog_file
 from wav2lip_hq.errors import CheckpointError, OutputError
 
 Shared = Callable[[str], Path]
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_save_and_load_by_name(generator: nn.Module, own_folder: Path) -> None:
-    card = {"task": "generator", "figures": {"psnr": np.float32(30.5)}, "licence": "research only"}
+    card = {"task": "generator", "figures": {"psnr": np.float32(30.5)}, "license": "research only"}
     path = checkpoints.save(own_folder / "mine.safetensors", generator, "wav2lip", {"width": 0.25}, card)
     loaded = checkpoints.load("mine", "wav2lip")
     assert loaded.path == path and same(loaded.module.state_dict(), generator)
-    assert loaded.card["figures"]["psnr"] == 30.5 and loaded.licence == "research only"
+    assert loaded.card["figures"]["psnr"] == 30.5 and loaded.license == "research only"
     assert [p.name for p in own_folder.iterdir()] == ["mine.safetensors"]  # nothing left over
     assert path.stat().st_mode & 0o444 == 0o444
 
@@ -68,23 +68,23 @@ def test_failed_save_leaves_the_old_file(generator: nn.Module, tmp_path: Path, m
 
 
 def test_registry_is_complete_and_consistent() -> None:
-    catalogue = checkpoints.registry()
+    catalog = checkpoints.registry()
     names = """wav2lip wav2lip_gan lipsync_expert visual_quality_disc syncnet_v2 bisenet parsenet s3fd
         retinaface_mobilenet0.25 retinaface_resnet50 realesrgan_x4plus realesrgan_x2plus realesr_general_x4v3 esrgan_hq
         gfpgan_v1.3 gfpgan_v1.4 codeformer inception-fid lpips_vgg lpips_alex""".split()
     for name in names:
-        assert name in catalogue, name
-    for entry in catalogue:
+        assert name in catalog, name
+    for entry in catalog:
         assert entry.arch is None or entry.arch in models.ARCHS, entry.name
         assert entry.commercial in ("yes", "no", "unclear"), entry.name
-        assert entry.licence and entry.licence_origin and entry.title and entry.variants, entry.name
+        assert entry.license and entry.license_origin and entry.title and entry.variants, entry.name
         for v in entry.variants:
             assert re.fullmatch(r"|[0-9a-f]{8,63}|[0-9a-f]{64}", v.sha256), entry.name
             assert bool(v.sha256) == bool(v.hash_origin), f"{entry.name}: say where the hash comes from"
             assert all(u.startswith(("https://", "http://", "gdrive:")) for u in v.urls)
-    hashes = [v.sha256 for e in catalogue for v in e.variants if v.sha256]
+    hashes = [v.sha256 for e in catalog for v in e.variants if v.sha256]
     assert len(hashes) == len(set(hashes))
-    files = [f for e in catalogue for f in e.files]
+    files = [f for e in catalog for f in e.files]
     assert len(files) == len(set(files))
 
 
@@ -138,16 +138,16 @@ def test_embedded_names(
         (tmp_path / "checkout" / "wav2lip_hq", tmp_path / "checkout" / "checkpoints"),
         (tmp_path / "wheel" / "wav2lip_hq", tmp_path / "wheel" / "wav2lip_hq" / "_data" / "checkpoints"),
     ):
-        monkeypatch.setattr(catalogue_file, "_PACKAGE", package)
+        monkeypatch.setattr(catalog_file, "_PACKAGE", package)
         with pytest.raises(CheckpointError, match="'embedded-generator' are missing from this installation"):
             checkpoints.load("embedded-generator")
-        card = {"licence": "research only"}
+        card = {"license": "research only"}
         for file in ("embedded-generator", "generator"):
             path = checkpoints.save(
                 folder / "embedded" / f"{file}.safetensors", generator, "wav2lip", {"width": 0.25}, card, half=True
             )
             loaded = checkpoints.load("embedded-generator", "wav2lip")
-            assert loaded.path == path and loaded.name == "embedded-generator" and loaded.licence == "research only"
+            assert loaded.path == path and loaded.name == "embedded-generator" and loaded.license == "research only"
             path.unlink()
 
 

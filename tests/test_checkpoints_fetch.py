@@ -1,4 +1,4 @@
-"""How weights come here: downloads from a bad server, mirrors, licences, import of files at hand."""
+"""How weights come here: downloads from a bad server, mirrors, licenses, import of files at hand."""
 
 from __future__ import annotations
 
@@ -158,15 +158,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made.close()
 
 
-def catalogue(*variants: Variant, arch: str | None = None, drive: str = "") -> Registry:
-    entry = Entry("thing", "A thing", "thing.pth", arch, "Some licence 1.0", "its README", "no", variants)
+def catalog(*variants: Variant, arch: str | None = None, drive: str = "") -> Registry:
+    entry = Entry("thing", "A thing", "thing.pth", arch, "Some license 1.0", "its README", "no", variants)
     return Registry({"thing": entry}, drive)
 
 
 def get(*variants: Variant, arch: str | None = None, drive: str = "", **options: Any) -> Path:
     return checkpoints.fetch(
         "thing",
-        catalogue=catalogue(*variants, arch=arch, drive=drive),
+        catalog=catalog(*variants, arch=arch, drive=drive),
         **{"accept": True, "pause": 0.0, "timeout": 0.4, **options},
     )
 
@@ -236,8 +236,8 @@ def test_no_registry_leads_out_of_the_cache(file: str) -> None:
     "text",
     [
         "", "5", "checkpoints: 5", "checkpoints: {a: 5}", "checkpoints: {a: {variants: 3}}", "checkpoints: !!int x",
-        "checkpoints: {a: {variants: [{urls: 5}], title: 1, file: a.pth, arch: null, licence: 1, licence_origin: 1}}",
-        "checkpoints: {a: {variants: [{size: big}], title: 1, file: a.pth, arch: null, licence: 1, licence_origin: 1}}",
+        "checkpoints: {a: {variants: [{urls: 5}], title: 1, file: a.pth, arch: null, license: 1, license_origin: 1}}",
+        "checkpoints: {a: {variants: [{size: big}], title: 1, file: a.pth, arch: null, license: 1, license_origin: 1}}",
         "[" * 5000,
     ],
 )  # fmt: skip
@@ -252,10 +252,10 @@ def test_notes_that_are_none_are_as_if_there_were_none(text: str, server: Server
     own_folder.mkdir()
     (own_folder / "notes.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     variant = Variant((server.url(),), len(BODY), DIGEST)
-    with pytest.raises(OptionError, match="licence was not accepted"):
+    with pytest.raises(OptionError, match="license was not accepted"):
         get(variant, accept=False)
     assert get(variant).read_bytes() == BODY
-    assert Notes().accepted(catalogue(variant).require("thing"))
+    assert Notes().accepted(catalog(variant).require("thing"))
 
 
 @pytest.mark.parametrize(
@@ -350,23 +350,23 @@ def test_drive_link_with_confirmation_page(server: Server, own_folder: Path) -> 
     assert [r[0] for r in server.requests] == ["/uc?id=abc", "/download?id=abc&confirm=t"]
 
 
-def test_licence_is_shown_and_accepted_once(server: Server, own_folder: Path) -> None:
+def test_license_is_shown_and_accepted_once(server: Server, own_folder: Path) -> None:
     variant = Variant((server.url(),), len(BODY), DIGEST)
-    with pytest.raises(OptionError, match="(?s)Some licence 1.0.*commercial use: NOT allowed.*--accept"):
+    with pytest.raises(OptionError, match="(?s)Some license 1.0.*commercial use: NOT allowed.*--accept"):
         get(variant, accept=False)
     shown: list[str] = []
 
     def ask(entry: Entry) -> bool:
-        shown.append(entry.licence)
+        shown.append(entry.license)
         return len(shown) > 1
 
     with pytest.raises(OptionError):
         get(variant, accept=ask)
-    assert server.requests == []  # no licence, no download
+    assert server.requests == []  # no license, no download
     path = get(variant, accept=ask)
     path.unlink()
     get(variant, accept=False)  # asked once, remembered
-    assert shown == ["Some licence 1.0"] * 2
+    assert shown == ["Some license 1.0"] * 2
     server.requests.clear()
     get(variant, accept=False)  # installed: nothing to fetch
     assert server.requests == []
@@ -390,7 +390,7 @@ def test_trust_on_first_use(server: Server, own_folder: Path, generator: nn.Modu
     said: list[str] = []
     path = get(variant, arch="wav2lip", say=said.append)
     assert "trusted because it came first" in said[-1] and hashlib.sha256(server.body).hexdigest() in said[-1]
-    (check,) = checkpoints.verify("thing", catalogue=catalogue(variant))
+    (check,) = checkpoints.verify("thing", catalog=catalog(variant))
     assert check.state == "trusted" and check.path == path
     path.unlink()
     state = {k: v + 1 for k, v in generator.state_dict().items()}
@@ -405,7 +405,7 @@ def test_two_downloads_of_one_file_do_not_mix(server: Server, own_folder: Path) 
     pytest.importorskip("fcntl")
     own_folder.mkdir()
     variant = Variant((server.url(),), len(BODY), DIGEST)
-    entry = catalogue(variant).require("thing")
+    entry = catalog(variant).require("thing")
     with fetching._part(own_folder, entry, variant):
         with pytest.raises(CheckpointError, match="another download"):
             get(variant)
@@ -427,19 +427,19 @@ def test_full_disk_and_unwritable_folder(server: Server, tmp_path: Path, monkeyp
 def test_import(own_folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "whatever I called it.pth"
     source.write_bytes(BODY)
-    listed = catalogue(Variant((), len(BODY), DIGEST))
-    entry, path = checkpoints.import_file(source, catalogue=listed)  # recognized by its hash
+    listed = catalog(Variant((), len(BODY), DIGEST))
+    entry, path = checkpoints.import_file(source, catalog=listed)  # recognized by its hash
     assert entry.name == "thing" and path == own_folder / "thing.pth" and path.read_bytes() == BODY
     assert source.exists()
     source.write_bytes(BODY + b"x")
     with pytest.raises(OptionError, match="--name"):
-        checkpoints.import_file(source, catalogue=listed)
+        checkpoints.import_file(source, catalog=listed)
     with pytest.raises(CheckpointError, match="not the published 'thing'"):
-        checkpoints.import_file(source, "thing", catalogue=listed)
+        checkpoints.import_file(source, "thing", catalog=listed)
     with pytest.raises(CheckpointError, match="no such file"):
-        checkpoints.import_file(tmp_path / "nothing", "thing", catalogue=listed)
+        checkpoints.import_file(tmp_path / "nothing", "thing", catalog=listed)
     with pytest.raises(OptionError, match="did you mean thing"):
-        checkpoints.import_file(source, "thng", catalogue=listed)
+        checkpoints.import_file(source, "thng", catalog=listed)
     assert path.read_bytes() == BODY
 
 
@@ -466,4 +466,4 @@ def test_import_names_another_known_file(tmp_path: Path) -> None:
     first = Entry("first", "The first", "first.pth", None, "l", "o", "no", (Variant((), None, DIGEST),))
     other = Entry("other", "The other", "other.pth", None, "l", "o", "no", (Variant((), None, "0" * 64),))
     with pytest.raises(CheckpointError, match=r"this is 'first' \(The first\), not 'other'"):
-        checkpoints.import_file(source, "other", catalogue=Registry({"first": first, "other": other}))
+        checkpoints.import_file(source, "other", catalog=Registry({"first": first, "other": other}))

@@ -321,7 +321,7 @@ def test_counters_of_old_files_may_be_absent(generator: nn.Module, tmp_path: Pat
 
 
 def test_weights_in_8_bits_come_back_near_and_keep_their_card(generator: nn.Module, tmp_path: Path) -> None:
-    card = {"licence": "research only", "mel_offset_ms": -40.0}
+    card = {"license": "research only", "mel_offset_ms": -40.0}
     half, packed = (
         checkpoints.save(tmp_path / name, generator, "wav2lip", {"width": 0.25}, card, half=True, packed=name == "b")
         for name in ("a", "b")

@@ -62,9 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     what = points.add_subparsers(dest="what", required=True, metavar="WHAT")
     listing = what.add_parser("list", help="what there is and what is installed")
     listing.add_argument("--json", action="store_true")
-    fetch = what.add_parser("fetch", help="download, after showing the licence; verified and resumable")
+    fetch = what.add_parser("fetch", help="download, after showing the license; verified and resumable")
     fetch.add_argument("names", nargs="+")
-    fetch.add_argument("--accept", action="store_true", help="accept the licence without being asked")
+    fetch.add_argument("--accept", action="store_true", help="accept the license without being asked")
     verify = what.add_parser("verify", help="compare installed files with the known hashes")
     verify.add_argument("name", nargs="?")
     take = what.add_parser("import", help="install a file you already have")
@@ -202,14 +202,14 @@ def _checkpoints(args: argparse.Namespace) -> int:
 
 
 def _ask(entry: Any) -> bool:
-    from .checkpoints import licence_text
+    from .checkpoints import license_text
 
-    print(licence_text(entry))
+    print(license_text(entry))
     if not sys.stdin.isatty():
-        print("not a terminal: add --accept to accept the licence", file=sys.stderr)
+        print("not a terminal: add --accept to accept the license", file=sys.stderr)
         return False
     try:
-        return input("accept this licence? [y/N] ").strip().lower() in ("y", "yes")
+        return input("accept this license? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
@@ -221,7 +221,7 @@ def _list_checkpoints(as_json: bool) -> None:
         {
             "name": name,
             "title": entry.title,
-            "licence": entry.licence,
+            "license": entry.license,
             "commercial": entry.commercial,
             "installed": str(checkpoints.locate(name) or ""),
         }
@@ -231,7 +231,7 @@ def _list_checkpoints(as_json: bool) -> None:
         {
             "name": name,
             "title": "this project's own, shipped with it",
-            "licence": "see checkpoints/embedded",
+            "license": "see checkpoints/embedded",
             "commercial": "see its card",
             "installed": str(checkpoints.locate(name) or ""),
         }
@@ -241,7 +241,7 @@ def _list_checkpoints(as_json: bool) -> None:
         {
             "name": name,
             "title": f"your own {checkpoints.stated_arch(path)}".rstrip(),
-            "licence": "yours to know",
+            "license": "yours to know",
             "commercial": "unclear",
             "installed": str(path),
         }
@@ -251,7 +251,7 @@ def _list_checkpoints(as_json: bool) -> None:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['name']:28} {'installed' if row['installed'] else '-':10} {row['title']}; {row['licence']}")
+        print(f"{row['name']:28} {'installed' if row['installed'] else '-':10} {row['title']}; {row['license']}")
 
 
 def _doctor(args: argparse.Namespace) -> int:

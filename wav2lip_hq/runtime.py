@@ -51,7 +51,7 @@ class Model:
     """A loaded network as a callable on tensors: casts inputs to its own precision and returns float32.
 
     Attributes: ``module``, ``arch`` (its facts), ``options`` (width, ...), ``card`` (the checkpoint's own metadata),
-    ``name``, ``sha256``, ``licence``.
+    ``name``, ``sha256``, ``license``.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Model:
         options: dict[str, Any] | None = None,
         card: dict[str, Any] | None = None,
         sha256: str = "",
-        licence: str = "",
+        license: str = "",
     ) -> None:
         import torch
 
         self.device = device or torch.device("cpu")
         self.dtype = dtype or torch.float32
-        self.arch, self.name, self.sha256, self.licence = arch, name, sha256, licence
+        self.arch, self.name, self.sha256, self.license = arch, name, sha256, license
         self.options, self.card = dict(options or {}), dict(card or {})
         module = module.eval().requires_grad_(False)
         self.module = module.to(device=self.device, dtype=self.dtype)
@@ -226,7 +226,7 @@ class Runtime:
                     options=found.options,
                     card=getattr(found, "card", None),
                     sha256=found.sha256,
-                    licence=found.licence,
+                    license=found.license,
                 )
             return self._models[key]
 

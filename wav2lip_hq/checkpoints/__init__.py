@@ -6,7 +6,7 @@ weights packed into the wheel. ``load`` takes a name or a path; nothing here rea
 
 from __future__ import annotations
 
-from .catalogue import (
+from .catalog import (
     EMBEDDED,
     Entry,
     Notes,
@@ -19,7 +19,7 @@ from .catalogue import (
     registry,
     where,
 )
-from .fetching import Check, agree, fetch, licence_text, verify
+from .fetching import Check, agree, fetch, license_text, verify
 from .files import load_state, save, sha256, stated_arch
 from .importing import import_file
 from .loading import LoadedModel, describe, load, missing
@@ -38,7 +38,7 @@ __all__ = [
     "fetch",
     "fitting",
     "import_file",
-    "licence_text",
+    "license_text",
     "load",
     "load_state",
     "locate",

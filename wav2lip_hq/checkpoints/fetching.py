@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from ..errors import CheckpointError, OptionError, OutputError, Wav2LipHQError
 from ..models import ARCHS
-from .catalogue import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry
+from .catalog import EMBEDDED, Entry, Notes, Registry, Variant, cache_dir, locate, registry
 from .files import load_state, sha256
 from .loading import check_hash, describe, missing
 
@@ -58,7 +58,7 @@ class Check:
     detail: str = ""
 
 
-def licence_text(entry: Entry) -> str:
+def license_text(entry: Entry) -> str:
     """What a user has to know before accepting, as a few lines."""
     use = {
         "yes": "allowed",
@@ -66,7 +66,7 @@ def licence_text(entry: Entry) -> str:
     }.get(entry.commercial, "unclear: ask the authors before using it commercially")
     return (
         f"{entry.title} ({entry.name})\n"
-        f"  licence: {entry.licence}\n  stated by: {entry.licence_origin}\n  commercial use: {use}"
+        f"  license: {entry.license}\n  stated by: {entry.license_origin}\n  commercial use: {use}"
     )
 
 
@@ -77,7 +77,7 @@ def fetch(
     progress: Progress | None = None,
     directory: Path | None = None,
     force: bool = False,
-    catalogue: Registry | None = None,
+    catalog: Registry | None = None,
     timeout: float = TIMEOUT,
     pause: float = 1.0,
     say: Callable[[str], None] | None = None,
@@ -86,19 +86,19 @@ def fetch(
 
     Embedded weights are part of the installation and are never downloaded.
 
-    accept: True, or a function shown the entry that returns whether the user accepts its licence; asked once for each
-    licence. A broken download of a file with a known hash is kept as FILE.part and continued by the next call.
+    accept: True, or a function shown the entry that returns whether the user accepts its license; asked once for each
+    license. A broken download of a file with a known hash is kept as FILE.part and continued by the next call.
     ``pause`` seconds (doubling) pass between attempts at one mirror. ``say`` gets one-line remarks. Raises OptionError
-    (unknown name, licence not accepted), CheckpointError (no mirror gave the right file), OutputError (cannot write,
+    (unknown name, license not accepted), CheckpointError (no mirror gave the right file), OutputError (cannot write,
     disk full).
     """
-    catalogue = catalogue or registry()
+    catalog = catalog or registry()
     say = say or (lambda text: None)
-    if name in EMBEDDED and catalogue.get(name) is None:  # part of the installation: there is nothing to download
+    if name in EMBEDDED and catalog.get(name) is None:  # part of the installation: there is nothing to download
         if (present := locate(name)) is None:
             raise missing(name)
         return present
-    entry = catalogue.require(name)
+    entry = catalog.require(name)
     folder = directory or cache_dir()
     present = folder / entry.file if directory else locate(entry.name) or folder / entry.file
     if present.is_file() and not force:
@@ -120,7 +120,7 @@ def fetch(
     problems: list[str] = []
     for variant in entry.variants:
         for url in variant.urls:
-            address = _address(url, catalogue)
+            address = _address(url, catalog)
             try:
                 with _part(folder, entry, variant) as part:
                     digest = _download(address, part, variant, timeout, pause, progress, say)
@@ -144,22 +144,22 @@ def fetch(
 
 
 def agree(entry: Entry, accept: Accept) -> None:
-    """Make sure the licence is accepted, now or earlier; raises OptionError if it is not."""
+    """Make sure the license is accepted, now or earlier; raises OptionError if it is not."""
     notes = Notes()
     if notes.accepted(entry):
         return
     if not (accept(entry) if callable(accept) else accept):
         raise OptionError(
-            f"the licence was not accepted, nothing was downloaded:\n{licence_text(entry)}\n"
+            f"the license was not accepted, nothing was downloaded:\n{license_text(entry)}\n"
             f"To accept it: wav2lip-hq checkpoints fetch {entry.name} --accept"
         )
     notes.accept(entry)
 
 
-def verify(name: str | None = None, *, catalogue: Registry | None = None) -> list[Check]:
+def verify(name: str | None = None, *, catalog: Registry | None = None) -> list[Check]:
     """Compare installed files with the known hashes: one checkpoint (OptionError if unknown), or all of them."""
-    catalogue = catalogue or registry()
-    return [_verify(entry) for entry in ([catalogue.require(name)] if name else catalogue)]
+    catalog = catalog or registry()
+    return [_verify(entry) for entry in ([catalog.require(name)] if name else catalog)]
 
 
 def _verify(entry: Entry) -> Check:
@@ -254,9 +254,9 @@ def _lock(stream: Any, part: Path) -> None:
         raise CheckpointError(f"{part}: another download of this file is running") from error
 
 
-def _address(url: str, catalogue: Registry) -> str:
+def _address(url: str, catalog: Registry) -> str:
     if url.startswith("gdrive:"):
-        return catalogue.drive.replace("{id}", quote(url.removeprefix("gdrive:"), safe=""))
+        return catalog.drive.replace("{id}", quote(url.removeprefix("gdrive:"), safe=""))
     return url
 
 

@@ -92,7 +92,7 @@ def save(
 ) -> Path:
     """Write weights as safetensors with what is needed to build the network again. Complete or not at all.
 
-    options: the builder's; card: anything JSON can hold (recipe, metrics, licence). half: store matrices and kernels
+    options: the builder's; card: anything JSON can hold (recipe, metrics, license). half: store matrices and kernels
     as float16; vectors (norm statistics, biases) and anything float16 cannot hold stay as they are. packed: store
     large matrices and kernels in 8 bits (see ``packing``). Raises OutputError.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS
 from ..options import suggestion
-from .catalogue import EMBEDDED, EXTENSIONS, Entry, Registry, Variant, cache_dir, registry
+from .catalog import EMBEDDED, EXTENSIONS, Entry, Registry, Variant, cache_dir, registry
 from .fetching import check_arch, first_use
 from .files import atomic, load_state, save, sha256
 from .loading import describe
@@ -22,7 +22,7 @@ def import_file(
     source: str | os.PathLike[str],
     name: str | None = None,
     *,
-    catalogue: Registry | None = None,
+    catalog: Registry | None = None,
     directory: Path | None = None,
     say: Callable[[str], None] | None = None,
     arch: str | None = None,
@@ -34,7 +34,7 @@ def import_file(
     a checkpoint of the user's own, stored as safetensors and usable wherever a checkpoint is named. arch: key of
     models.ARCHS that it has to be. Returns (entry, path). Raises CheckpointError and OptionError.
     """
-    catalogue = catalogue or registry()
+    catalog = catalog or registry()
     say = say or (lambda text: None)
     source = Path(os.path.expanduser(source))
     if not os.path.isfile(source):
@@ -42,20 +42,20 @@ def import_file(
     if arch is not None and arch not in ARCHS:
         raise OptionError(f"unknown architecture '{arch}'{suggestion(arch, ARCHS)}")
     digest = sha256(source)
-    known = catalogue.by_hash(digest)
-    if name is not None and catalogue.get(name) is None:
+    known = catalog.by_hash(digest)
+    if name is not None and catalog.get(name) is None:
         if known:
             raise CheckpointError(f"{source}: this is '{known[0].name}' ({known[0].title}); import it without --name")
-        return _import_own(source, name, digest, arch, catalogue, directory or cache_dir(), say)
+        return _import_own(source, name, digest, arch, catalog, directory or cache_dir(), say)
     if name is None:
-        entry = known[0] if known else next((e for e in catalogue if source.name in e.files), None)
+        entry = known[0] if known else next((e for e in catalog if source.name in e.files), None)
         if entry is None:
             raise OptionError(
                 f"{source}: neither its SHA-256 ({digest}) nor its name is in the registry; say which checkpoint it is "
                 "with --name"
             )
     else:
-        entry = catalogue.require(name)
+        entry = catalog.require(name)
     if known and known[0].name != entry.name:
         raise CheckpointError(f"{source}: this is '{known[0].name}' ({known[0].title}), not '{entry.name}'")
     matched = any(v.matches(digest) for v in entry.variants)
@@ -81,12 +81,12 @@ def _import_own(
     name: str,
     digest: str,
     arch: str | None,
-    catalogue: Registry,
+    catalog: Registry,
     folder: Path,
     say: Callable[[str], None],
 ) -> tuple[Entry, Path]:
     """Install weights under a name that the registry does not have."""
-    near = difflib.get_close_matches(name, (*(e.name for e in catalogue), *EMBEDDED), n=1, cutoff=0.85)
+    near = difflib.get_close_matches(name, (*(e.name for e in catalog), *EMBEDDED), n=1, cutoff=0.85)
     if near:
         raise OptionError(
             f"no checkpoint is called '{name}'; did you mean {near[0]}? A name of your own has to be less like it"
@@ -108,7 +108,7 @@ def _import_own(
         say("Not a network this project knows: only restore.model can use it, through the package spandrel.")
     card = {**card, "imported": {"file": source.name, "sha256": digest}}
     save(target, state, kind, options, card)
-    licence = str(card.get("licence", card.get("license", "unknown")))
-    entry = Entry(name, title, target.name, kind or None, licence, "its own card", "unclear", (Variant((), None, ""),))
+    license = str(card.get("license", card.get("licence", "unknown")))
+    entry = Entry(name, title, target.name, kind or None, license, "its own card", "unclear", (Variant((), None, ""),))
     say(f"a {title}: use it as --set STAGE.model={name}")
     return entry, target

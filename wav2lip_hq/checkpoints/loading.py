@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS, Arch, build, identify
 from ..options import suggestion
-from .catalogue import EMBEDDED, EXTENSIONS, Entry, Notes, fitting, locate, registry
+from .catalog import EMBEDDED, EXTENSIONS, Entry, Notes, fitting, locate, registry
 from .files import LARGEST, load_state, sha256
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LoadedModel:
     path: Path
     sha256: str
     options: dict[str, Any]
-    licence: str
+    license: str
     card: dict[str, Any] = field(default_factory=dict)  # the file's own metadata (recipe, metrics)
 
 
@@ -48,8 +48,8 @@ def load(name_or_path: str | os.PathLike[str], expect: str | tuple[str, ...] | N
     module = _built(arch, options, state, path)
     _fill(module, state, path, arch)
     name = entry.name if entry is not None else str(name_or_path)
-    licence = entry.licence if entry is not None else str(card.get("licence", card.get("license", "")))
-    return LoadedModel(module.eval(), arch, name, path, digest, options, licence, card)
+    license = entry.license if entry is not None else str(card.get("license", card.get("licence", "")))
+    return LoadedModel(module.eval(), arch, name, path, digest, options, license, card)
 
 
 def missing(name: str, expect: str | tuple[str, ...] | None = None) -> CheckpointError:

@@ -45,7 +45,7 @@ def pipelines(job: Job, base: HQPipeline) -> list[HQPipeline]:
 
 
 def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str]]:
-    """Checkpoints a job uses: name -> sha256 and licence. Raises CheckpointError when one is missing."""
+    """Checkpoints a job uses: name -> sha256 and license. Raises CheckpointError when one is missing."""
     found: dict[str, dict[str, str]] = {}
     for pipe in pipelines(job, base):
         for stage in pipe.stages:
@@ -56,10 +56,10 @@ def weights(job: Job, base: HQPipeline, store: Store) -> dict[str, dict[str, str
                 if path is None:
                     raise checkpoints.missing(name)
                 entry = checkpoints.registry().get(name)
-                licence = (
-                    entry.licence if entry else "see the model card" if name in checkpoints.EMBEDDED else "unknown"
+                license = (
+                    entry.license if entry else "see the model card" if name in checkpoints.EMBEDDED else "unknown"
                 )
-                found[name] = {"sha256": store.sha256(path), "licence": licence}
+                found[name] = {"sha256": store.sha256(path), "license": license}
     return found
 
 

@@ -26,7 +26,7 @@ from ..models.articulation import KNOTS, PHRASE
 from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking
-from .embed import LICENCE
+from .embed import LICENSE
 from .loop import Batch, Optimize, Task
 from .mouthspace import Person, Space
 from .options.articulation import ArticulationOptions
@@ -192,7 +192,7 @@ class ArticulationTask(Task):
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
         o = self.options
-        card = {"task": "articulation", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        card = {"task": "articulation", "figures": figures, "recipe": self.recipe.options, "license": LICENSE}
         options = {"width": o.width, "coefficients": o.coefficients}
         checkpoints.save(path, self.modules["articulation"], "articulation", options, card, half=False)
 

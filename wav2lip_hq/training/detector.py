@@ -35,7 +35,7 @@ from .options.pictures import DetectorOptions
 from .recipe import Recipe
 from .scenes import Painter
 
-LICENCE = "research only: taught on CelebAMask-HQ / CelebA-HQ (non-commercial) and footage for research"
+LICENSE = "research only: taught on CelebAMask-HQ / CelebA-HQ (non-commercial) and footage for research"
 
 
 def network_input(images: Array) -> Array:
@@ -171,7 +171,7 @@ class DetectorTask(Task):
         return sheet([tiles[i : i + 6] for i in range(0, len(tiles), 6)])
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
-        card = {"task": "detector", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        card = {"task": "detector", "figures": figures, "recipe": self.recipe.options, "license": LICENSE}
         checkpoints.save(path, self.modules["detector"], "retinaface_mobilenet0.25", {}, card, half=True)
 
 

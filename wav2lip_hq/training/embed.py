@@ -17,7 +17,7 @@ from .. import checkpoints, documents
 from ..errors import InputError
 from .tasks import build_task, load_recipe
 
-LICENCE = (
+LICENSE = (
     "research only: taught by footage and photographs released for research (GRID, public demo clips, CelebAMask-HQ)"
 )
 
@@ -50,7 +50,7 @@ def embed(source: Path, name: str, folder: Path, mean: Sequence[Path] = (), bits
     if mean:
         average(model.module, [checkpoints.load(str(other), model.arch.name).module for other in mean])
         card["figures"] = {**card.get("figures", {}), **measure(recipe, model.module)}
-    card["recipe"], card["licence"] = tidy(card.get("recipe", {})), LICENCE
+    card["recipe"], card["license"] = tidy(card.get("recipe", {})), LICENSE
     target = folder / f"{name}.safetensors"
     checkpoints.save(target, model.module, model.arch.name, model.options, card, half=True, packed=bits == 8)
     (folder / f"{name}.md").write_text(describe(name, target, recipe.read_text(), model.module, model.arch, card, bits))
@@ -95,7 +95,7 @@ def describe(name: str, path: Path, recipe: str, module: Any, arch: Any, card: d
             f"- file: {path.stat().st_size / 1e6:.1f} MB as {KINDS[bits]}",
             f"- made by `wav2lip-hq train {task} checkpoints/embedded/{name}.yaml` on two CPU cores, then "
             f"`wav2lip-hq train embed RUN/best.safetensors {name}{'' if bits == 16 else f' --bits {bits}'}`",
-            f"- licence: {card['licence']}",
+            f"- license: {card['license']}",
             "",
             "Held-out figures (people and clips that were not trained on), and how long the last run took:",
             "",

@@ -24,7 +24,7 @@ from .meshviews import View, cover, placed, view, weather
 from .options.landmarks import LandmarksOptions
 from .recipe import Recipe
 
-LICENCE = (
+LICENSE = (
     "research only: taught on footage and photographs released for research, by MediaPipe's face mesh (Apache-2.0)"
 )
 LIPS = mesh.LIPS
@@ -250,7 +250,7 @@ class LandmarksTask(Task):
         return sheet([tiles[:8], tiles[8:]])
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
-        card = {"task": "landmarks", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        card = {"task": "landmarks", "figures": figures, "recipe": self.recipe.options, "license": LICENSE}
         checkpoints.save(path, self.net, "landmarks", {"width": self.options.width}, card, half=True)
 
 

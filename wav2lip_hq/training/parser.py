@@ -30,7 +30,7 @@ from .recipe import Recipe
 
 MEAN, STD = (np.array(v, np.float32) * 255 for v in (imagenet.MEAN, imagenet.STD))
 MOUTH = [CLASSES.index(n) for n in ("mouth", "u_lip", "l_lip")]
-LICENCE = "non-commercial research: trained on CelebAMask-HQ"
+LICENSE = "non-commercial research: trained on CelebAMask-HQ"
 
 # Colors of the sample pictures, one per class.
 PALETTE: Array = cv2.cvtColor(
@@ -215,7 +215,7 @@ class ParserTask(Task):
         return sheet(rows)
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
-        card = {"task": "parser", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        card = {"task": "parser", "figures": figures, "recipe": self.recipe.options, "license": LICENSE}
         checkpoints.save(path, self.net, "bisenet_79999_iter", {"width": self.width}, card, half=True)
 
 

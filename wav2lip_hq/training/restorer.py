@@ -38,7 +38,7 @@ SCALE = 4
 FACE = 384  # side of a face crop at full size; the generator's 96 px times four
 MARGIN = 32  # px kept around it, for random crops
 MOST_DB = 100.0
-LICENCE = "non-commercial research: trained on CelebA-HQ / CelebAMask-HQ pictures"
+LICENSE = "non-commercial research: trained on CelebA-HQ / CelebAMask-HQ pictures"
 
 
 class Perceptual(nn.Module):
@@ -205,7 +205,7 @@ class RestorerTask(Task):
         return sheet(rows)
 
     def export(self, path: Path, figures: dict[str, float]) -> None:
-        card = {"task": "restorer", "figures": figures, "recipe": self.recipe.options, "licence": LICENCE}
+        card = {"task": "restorer", "figures": figures, "recipe": self.recipe.options, "license": LICENSE}
         checkpoints.save(path, self.modules["restorer"], self.arch, self.arch_options, card, half=True)
 
 

@@ -56,8 +56,8 @@ class Entry:
     title: str
     file: str
     arch: str | None  # key of models.ARCHS; None = a file other packages read
-    licence: str
-    licence_origin: str
+    license: str
+    license_origin: str
     commercial: str  # "yes" | "no" | "unclear"
     variants: tuple[Variant, ...]
     aliases: tuple[str, ...] = ()
@@ -154,8 +154,8 @@ def _entry(name: str, facts: dict[str, Any]) -> Entry:
         title=str(facts["title"]),
         file=str(facts["file"]),
         arch=None if facts["arch"] is None else str(facts["arch"]),
-        licence=str(facts["licence"]),
-        licence_origin=str(facts["licence_origin"]),
+        license=str(facts["license"]),
+        license_origin=str(facts["license_origin"]),
         commercial=str(facts["commercial"]),
         variants=variants,
         aliases=texts(facts.get("aliases", [])),
@@ -273,12 +273,12 @@ class Notes:
             temporary.write_text(json.dumps(notes, indent=1, sort_keys=True), encoding="utf-8")
 
     def accepted(self, entry: Entry) -> bool:
-        """Whether this licence, as it is stated now, has been accepted for this checkpoint."""
-        return self._read().get("accepted", {}).get(entry.name) == entry.licence
+        """Whether this license, as it is stated now, has been accepted for this checkpoint."""
+        return self._read().get("accepted", {}).get(entry.name) == entry.license
 
     def accept(self, entry: Entry) -> None:
-        """Remember that the licence was accepted."""
-        self._write("accepted", entry.name, entry.licence)
+        """Remember that the license was accepted."""
+        self._write("accepted", entry.name, entry.license)
 
     def trusted(self, name: str) -> str:
         """SHA-256 recorded when a checkpoint without a published one was first installed; "" if never."""
