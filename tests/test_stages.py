@@ -130,10 +130,10 @@ def test_regions_are_nested():
     assert 0 < (mouth > 128).sum() < (lower > 128).sum() <= (face > 128).sum()
 
 
-def test_without_a_parser_a_shape_serves_and_says_so():
+def test_without_a_parser_a_shape_serves():
     runtime = tiny_runtime()
     done = through(runtime, LipSync("tiny-generator"), Parse(""))
-    assert any("no face parser" in text for text in runtime.warnings)
+    assert not runtime.warnings  # it was asked for, as by the preset fast
     assert done.faces.mask.max() == 255 and not done.faces.mask[:, default_shape() == 0].any()
 
 

@@ -64,7 +64,7 @@ class Parse(Stage):
 
     model: str = option(
         "embedded-parser",
-        'The face parser, a BiSeNet checkpoint; "" uses none, and a fixed lower-face shape as the mask.',
+        'The face parser, a BiSeNet checkpoint; "" uses none, and the plain shape of the lower face as the mask, hair and hands over it included.',
     )
     region: str = option(
         "lower-face",
@@ -139,8 +139,6 @@ class Parse(Stage):
         if not len(faces):
             return np.zeros((0, CANVAS, CANVAS), np.uint8), lips
         before = classes(faces.aligned, runtime, self.model, self.size) if self.model else None
-        if before is None:
-            runtime.warn("no face parser: the mask is a plain lower-face shape and does not avoid hair or hands")
         if faces.mesh is not None and faces.target is not None:
             return self._outlines(faces, before), lips
         if faces.synced is None or faces.synced96 is None or faces.to96 is None:
