@@ -64,7 +64,8 @@ class Parse(Stage):
 
     model: str = option(
         "embedded-parser",
-        'The face parser, a BiSeNet checkpoint; "" uses none, and the plain shape of the lower face as the mask, hair and hands over it included.',
+        'The face parser, a BiSeNet checkpoint; "" uses none, and the plain shape of the lower face as the mask, hair '
+        "and hands over it included.",
     )
     region: str = option(
         "lower-face",
