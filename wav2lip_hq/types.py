@@ -133,8 +133,11 @@ class Faces:
 class Mouths:
     """Mouths of a face from all over its footage: K pictures and their measurements, in order of time."""
 
+    # Rows and columns of the aligned 512 px face that the pictures show: a mouth, with room to open.
+    WINDOW: ClassVar[tuple[slice, slice]] = (slice(272, 464), slice(144, 384))
+
     number: Array  # (K,) int64, frame of the footage
-    picture: Array  # (K, 192, 240, 3) uint8: rows 272 to 464, columns 144 to 384 of the aligned 512 px face
+    picture: Array  # (K, 192, 240, 3) uint8
     mesh: Array  # (K, POINTS, 2) float32, in pixels of the aligned 512 px face
     pose: Array  # (K, 3) float32, degrees as in ``Faces.pose``
     light: Array  # (K,) float32, mean brightness of the picture in 8-bit steps

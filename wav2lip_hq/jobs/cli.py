@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .jobfile import Job
     from .store import Row
 
-FAILED = 9
+FAILED = 9  # exit code: some jobs failed, see runner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

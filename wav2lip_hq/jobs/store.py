@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from ..errors import OutputError
 
-STATUSES = ("pending", "running", "done", "failed", "cancelled")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     name TEXT PRIMARY KEY, identity TEXT, status TEXT NOT NULL DEFAULT 'pending', kind TEXT DEFAULT '',

@@ -13,7 +13,6 @@ from ._paste import Area
 from ._spline import spread
 from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, outlined
 
-WINDOW: Area = (slice(272, 464), slice(144, 384))  # of the canvas: a mouth, with room to open, see ``types.Mouths``
 STRETCH = 1.3  # largest factor by which teeth are stretched or squeezed; beyond, lips cover them or show the dark below
 RING, REACH = (5, 13), 5.0  # coarse pixels: ring of skin around the lips whose light is matched; its Gaussian
 # Limits of the factor that matches the light: overall, of one side against the other, of one color channel against the

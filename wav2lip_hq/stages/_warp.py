@@ -42,7 +42,6 @@ _LOWER_ONLY = [
 _STILL = points.at(168, 5, 33, 133, 362, 263, 129, 358, 234, 454)
 UPPER = sorted({*_UPPER_ONLY, *_CORNERS, *_CHEEKS, *_SIDES})
 LOWER = sorted({*_LOWER_ONLY, *_CORNERS, *_CHEEKS, *_SIDES})
-MOVED = sorted({*UPPER, *LOWER})
 
 
 def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:

@@ -14,11 +14,11 @@ from .. import mesh as points
 from ..engine import Stage
 from ..errors import StageError
 from ..options import described, option
-from ..types import Array, Chunk, Faces
+from ..types import Array, Chunk, Faces, Mouths
 from ._choice import Library, Wanted, shapes
 from ._coarse import weighted
 from ._generated import Picture, bands, change, look_at, transfer
-from ._interior import WINDOW, Mouth
+from ._interior import Mouth
 from ._outline import lower_face, on_canvas
 from ._paste import CANVAS, painted
 from ._spoken import Face, speak
@@ -211,7 +211,7 @@ class Blend(Stage):
             # The library of footage that is read only once grows: costs are then computed anew with the present one.
             costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
             chosen = library.chosen([c for c in costs if c is not None], at)
-            mouth = Mouth(library.mouths.picture[chosen], WINDOW, library.mouths.mesh[chosen])
+            mouth = Mouth(library.mouths.picture[chosen], Mouths.WINDOW, library.mouths.mesh[chosen])
         target = mesh + strength * (target - mesh)
         face = Face(faces.aligned[n], mask[n], mesh, target, faces.to512[n], frame.dtype == np.uint16)
         speak(frame, face, mouth, self.recall, strength)
@@ -222,7 +222,10 @@ def _wanted(faces: Faces, n: int, target: Array) -> Wanted:
     assert faces.aligned is not None
     pose = np.zeros(3) if faces.pose is None else faces.pose[n].astype(np.float64)
     return Wanted(
-        shapes(target[None])[0], float(points.opening(target)), pose, sum(cv2.mean(faces.aligned[n][WINDOW])) / 3
+        shapes(target[None])[0],
+        float(points.opening(target)),
+        pose,
+        sum(cv2.mean(faces.aligned[n][Mouths.WINDOW])) / 3,
     )
 
 

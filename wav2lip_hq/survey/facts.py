@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 
 from .. import geometry, mesh
-from ..types import Array, References
+from ..types import Array, Mouths, References
 from .shown import Shown, SurveyedTrack, packed
 
-# The part of the aligned 512 px face that shows the mouth with room to open: rows, columns.
-WINDOW = (slice(272, 464), slice(144, 384))
 MOUTHS = 64  # kept per face: 1 MB
 NOVEL = 2.5  # px of the aligned face by which a mouth must differ (root mean square of its lips) to be kept
 DEGREES = 4.0  # difference in pose that counts as much as one px of lips
@@ -28,8 +26,8 @@ CLOSED, WIDE = 5, 95  # percentiles of the opening that count as closed and wide
 
 
 def mouth_window(image: Array, to512: Array) -> Array:
-    """(192, 240, 3) uint8: WINDOW of the aligned face, sampled straight from the frame (H, W, 3)."""
-    rows, columns = WINDOW
+    """(192, 240, 3) uint8: ``Mouths.WINDOW`` of the aligned face, sampled straight from the frame (H, W, 3)."""
+    rows, columns = Mouths.WINDOW
     side = columns.stop - columns.start
     top = rows.stop - side
     moved = to512 - np.array([[0, 0, columns.start], [0, 0, top]])
