@@ -32,6 +32,9 @@ def lower_face(mesh: Array, target: Array) -> Array:
         grown = jaw + BELOW * down[:, None] * (jaw - middle)
         outline = np.concatenate([grown, shape[_TOP]])
         cv2.fillPoly(out, [np.round(cv2.convexHull(outline.astype(np.float32))[:, 0]).astype(np.int32)], 1)
+    # It ends with the canvas, and fades there: a long chin may reach beyond.
+    out[[0, -1]] = 0
+    out[:, [0, -1]] = 0
     return out
 
 

@@ -37,14 +37,13 @@ class Place:
         (x, y), (width, height) = self.corner, self.size
         return Place(area, self.to_canvas, (y + height, x + width), (x, y))
 
-    def placed(self, image: Array, unit: int) -> Array:
-        """An image of the area, whose pixels are ``unit`` canvas px wide, resampled to the frame."""
+    def placed(self, image: Array, unit: int, border: int = cv2.BORDER_REPLICATE) -> Array:
+        """An image of the area, whose pixels are ``unit`` canvas px wide, as the frame sees it. border: what is beyond
+        the area; a mask is nothing there."""
         shift = np.array([[1.0, 0, self.area[1].start], [0, 1, self.area[0].start]])
         matrix = geometry.compose(self.to_frame, geometry.compose(shift, geometry.scaling(unit)))
         matrix[:, 2] -= self.corner
-        return np.asarray(
-            cv2.warpAffine(image, matrix, self.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        )
+        return np.asarray(cv2.warpAffine(image, matrix, self.size, flags=cv2.INTER_LINEAR, borderMode=border))
 
     def turned(self, field: Array) -> Array:
         """A coarse displacement field on the canvas (h, w, 2) as displacements in the frame (H, W, 2)."""
@@ -57,7 +56,7 @@ class Place:
 
     def pictured(self, picture: Array, covers: Area, field: Array) -> Array:
         """(H, W, 3) uint8: a picture of the part ``covers`` of the canvas, displaced by ``field`` (h, w, 2) in canvas
-        px and resampled to the frame."""
+        px and as the frame sees it."""
         shrunk = 1
         while self.scale * shrunk <= 0.5:  # shrinking: average first
             shrunk *= 2

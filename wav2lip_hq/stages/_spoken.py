@@ -57,7 +57,9 @@ def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, st
     under = cv2.resize(_share(below), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)[..., None]
     _fill(made, place, face, upper + under * (lower - upper), mouth, recall, strength)
     part = frame[place.slices]
-    change = weighted(cv2.subtract(made, part, dtype=cv2.CV_32F), cv2.min(place.placed(soft, 1) / EDGE, 1))
+    change = weighted(
+        cv2.subtract(made, part, dtype=cv2.CV_32F), cv2.min(place.placed(soft, 1, cv2.BORDER_CONSTANT) / EDGE, 1)
+    )
     part[:] = cv2.add(part, change, dtype=cv2.CV_16U if face.deep else cv2.CV_8U)  # rounds and clips
 
 
