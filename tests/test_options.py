@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 
 from wav2lip_hq.errors import OptionError
@@ -128,7 +129,6 @@ def test_python_values_are_kept_as_the_fields_type():
 
 
 def test_numpy_numbers_are_numbers():
-    np = pytest.importorskip("numpy")
     assert Fade(seconds=np.float32(0.5), times=np.int64(2)) == Fade(seconds=0.5, times=2)
 
 

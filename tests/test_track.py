@@ -15,10 +15,10 @@ from skimage import data as images
 from wav2lip_hq.engine import run_stages
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.runtime import Runtime
-from wav2lip_hq.stages._appearance import appearance, similarity
 from wav2lip_hq.stages._cuts import LOOKAHEAD, CutFinder, thumbnail
 from wav2lip_hq.stages._ranking import HOLD, Ranking
 from wav2lip_hq.stages._tracker import frames_of, smooth
+from wav2lip_hq.stages.appearance import appearance, similarity
 from wav2lip_hq.stages.detect import Detect
 from wav2lip_hq.stages.track import Track
 from wav2lip_hq.types import Array, Chunk, Faces, Reason

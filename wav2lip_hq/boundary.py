@@ -87,7 +87,8 @@ def _interrupts(last: bool) -> Iterator[None]:
         yield
         return
     previous, ending = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    if ending is signal.SIG_DFL:
+    ends = ending is signal.SIG_DFL
+    if ends:
         signal.signal(signal.SIGTERM, terminated)
     presses = 0
 
@@ -108,4 +109,5 @@ def _interrupts(last: bool) -> Iterator[None]:
     finally:
         if mine:
             signal.signal(signal.SIGINT, signal.SIG_IGN if last and presses else previous)
-        signal.signal(signal.SIGTERM, ending)
+        if ends:
+            signal.signal(signal.SIGTERM, ending)

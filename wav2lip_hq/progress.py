@@ -16,6 +16,11 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def complain(text: str) -> None:
+    """Print a line to stderr at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Heartbeat:
     """Within its ``with`` block, logs ``text()`` whenever nothing has been logged for ``every`` seconds, whatever the
     run is doing."""
@@ -59,27 +64,33 @@ class Heartbeat:
 
 
 class Lines:
-    """Counted work told in lines on stderr, one every ``every`` seconds: "render 1200 of 15000 frames, 17.8 frames/s,
-    about 13 min left". For a terminal there are bars."""
+    """Counted frames in a log, through a Heartbeat: "render 1200 of 15000 frames, 17.8 frames/s, about 13 min left".
+    For a terminal there are bars. Close it."""
 
-    def __init__(self, label: str, *, every: float = EVERY, on_log: Callable[[str], None] | None = None) -> None:
-        self.label, self.every = label, every
-        self._on_log = on_log or (lambda text: print(text, file=sys.stderr, flush=True))
-        self._began = self._spoke = time.monotonic()
+    def __init__(self, label: str, *, every: float = EVERY, on_log: Callable[[str], None] = complain) -> None:
+        self.label = label
+        self._began = time.monotonic()
         self._first: int | None = None  # done before, by another run
+        self._done, self._more = 0, ""
+        self._total: int | None = None
+        self._pulse = Heartbeat(self.text, on_log, every)
+        self._pulse.__enter__()
 
     def __call__(self, done: int, total: int | None, more: str = "") -> None:
-        """Tell it when it is time. more: is put before the frames."""
-        now = time.monotonic()
+        """What has been done. more: is put before the frames."""
         self._first = done if self._first is None else self._first
-        if now - self._spoke < self.every:
-            return
-        self._spoke = now
-        rate = (done - self._first) / (now - self._began)
-        text = f"{self.label} {more}{done}{f' of {total}' if total else ''} frames, {rate:.1f} frames/s"
-        if total and rate > 0:
-            text += f", about {duration(max(0, total - done) / rate)} left"
-        self._on_log(text)
+        self._done, self._total, self._more = done, total, more
+
+    def text(self) -> str:
+        """The line."""
+        done, total = self._done, self._total
+        rate = (done - (self._first or 0)) / max(time.monotonic() - self._began, 1e-3)
+        text = f"{self.label} {self._more}{done}{f' of {total}' if total else ''} frames, {rate:.1f} frames/s"
+        return text + (f", about {duration((total - done) / rate)} left" if total and rate > 0 and done < total else "")
+
+    def close(self) -> None:
+        """No more lines."""
+        self._pulse.__exit__(None, None, None)
 
 
 def duration(seconds: float) -> str:

@@ -138,6 +138,8 @@ class _Bar:
         self.bar.update(done - self.bar.n)
 
     def close(self) -> None:
+        if self.lines is not None:
+            self.lines.close()
         self.bar.close()
 
 

@@ -128,15 +128,15 @@ class _Bars:
     def __init__(self, workers: int, quiet: bool) -> None:
         from tqdm import tqdm
 
-        self.quiet, self.off = quiet, quiet or not sys.stderr.isatty()
-        self.log = progress.Lines("batch")
+        self.off = quiet or not sys.stderr.isatty()
+        self.log = progress.Lines("batch") if self.off and not quiet else None
         self.lines: list[Any] = [
             tqdm(total=1, position=n + 1, bar_format="  {desc}", disable=self.off, leave=False) for n in range(workers)
         ]
         self.whole: Any = tqdm(unit="frame", position=0, disable=self.off, dynamic_ncols=True)
 
     def __call__(self, rows: dict[str, Row], jobs: list[Job]) -> None:
-        if self.quiet:
+        if self.off and self.log is None:
             return
         mine = [rows[j.name] for j in jobs if j.name in rows]
         running = [r for r in mine if r.status == "running"]
@@ -145,7 +145,7 @@ class _Bars:
         ended = sum(r.status in ("done", "failed", "cancelled") for r in mine)
         total = round(sum(known) + typical * (len(jobs) - len(known))) or None
         frames = sum(r.frames for r in mine if r.status in ("done", "running"))
-        if self.off:
+        if self.log is not None:
             self.log(frames, total, f"{ended} of {len(jobs)} jobs, ")
             return
         self.whole.total = total
@@ -161,5 +161,7 @@ class _Bars:
 
     def close(self) -> None:
         """Clear the lines."""
+        if self.log is not None:
+            self.log.close()
         for line in [*self.lines, self.whole]:
             line.close()

@@ -89,9 +89,7 @@ class Articulate(Stage):
             out: Tensor = model(phrase)
             return out
 
-        # Always as many at a time: a frame's result must not depend on the others, not even in its last bit.
-        filled = np.resize(frames, -(-len(frames) // TOGETHER) * TOGETHER)
-        out = runtime.map(run, chunk.phrase[filled].astype(np.float32), batch=TOGETHER)[: len(frames)]
+        out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=TOGETHER)
         out = out.astype(np.float64) * self.expression
         if self.silence and chunk.speech is not None:
             speaks = chunk.speech[frames].astype(np.float64)

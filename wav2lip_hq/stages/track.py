@@ -17,10 +17,10 @@ from ..errors import InputError, OptionError
 from ..options import described, option
 from ..types import Array, Chunk, Faces, Reason
 from ..video import load_image
-from ._appearance import Embedding, appearance, crops, similarity
 from ._cuts import thumbnail
 from ._ranking import SETTLE, Ranking
 from ._tracker import Moment, Seen, Tracker
+from .appearance import Embedding, appearance, crops, similarity
 from .detect import detect_faces
 
 if TYPE_CHECKING:
@@ -227,12 +227,16 @@ class Chooser:
         return face.track.value
 
     def _similarity(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
-        assert self.wanted is not None
         near = tracker.nearby(face.track, moment, REFERENCE_DETECTIONS)
         if not near:
             return -1.0
-        views = np.concatenate([crops(image, marks[None]) for image, marks in near])
-        return float(np.median([similarity(v, self.wanted) for v in self.embed(views)]))
+        return self.likeness(np.concatenate([crops(image, marks[None]) for image, marks in near]))
+
+    def likeness(self, views: Array) -> float:
+        """Median similarity of views (N, 112, 112, 3) uint8 of a face to the reference picture; -1 without views."""
+        assert self.wanted is not None
+        alike = [similarity(v, self.wanted) for v in self.embed(views)] if len(views) else [-1.0]
+        return float(np.median(alike))
 
     def _reference(self, options: Track, runtime: Runtime) -> Array:
         """(D,) embedding of the largest face in the reference picture. Raises InputError."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import OptionError
 from ..runtime import Runtime
-from ..stages._appearance import similarity
 from ..stages.track import Chooser, Track
 from ..types import Array, Reason
 from .shown import unpacked
@@ -54,6 +53,5 @@ def _value(survey: Survey, chooser: Chooser, number: int, row: int, box: Array, 
             fixed[number] = chooser.place(box)
         else:
             views = [unpacked(v) for v in survey.tracks[number].views] if number in survey.tracks else []
-            alike = [similarity(v, chooser.wanted) for v in chooser.embed(np.stack(views))] if views else [-1.0]
-            fixed[number] = float(np.median(alike))
+            fixed[number] = chooser.likeness(np.asarray(views))
     return fixed[number]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from .. import geometry, mesh
+from ..stages.appearance import crops
 from ..types import Array, Mouths, References
 from .shown import Shown, SurveyedTrack, packed
 
@@ -18,7 +19,7 @@ REFERENCES = 12  # closed-mouth frames kept per face
 BUCKET = 12.0  # degrees of yaw and pitch: size of the bins of head poses that references are kept for
 PER_BUCKET = 2  # references kept per bin, the most closed mouths
 PORTRAIT = 256  # side of a reference picture in px
-VIEWS, VIEW = 5, 112  # thumbnails kept per face, and their side in px
+VIEWS = 5  # thumbnails kept per face
 CLEAR = 0.5  # lowest visibility of a mouth that is kept
 LEVELS = 4000  # openings kept per face for its percentiles, evenly thinned out beyond
 CALM = 250  # most closed meshes kept per face; their mean is its neutral mouth
@@ -64,7 +65,7 @@ class FaceFacts:
     def add(self, seen: Sighting) -> tuple[float, float]:
         """Take a frame; returns (sharpness, light) of the mouth."""
         if len(self.views) < VIEWS:
-            self.views.append(packed(_view(seen)))
+            self.views.append(packed(crops(seen.image, seen.landmarks[None])[0]))
         to512 = geometry.fit_similarity(seen.landmarks[None], geometry.FFHQ_512)[0]
         window = mouth_window(seen.image, to512)
         gray = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
@@ -151,8 +152,3 @@ def portrait(image: Array, box: Array) -> Array:
     """(256, 256, 3) uint8: the face's box (4,) with room around it, stretched."""
     matrix = geometry.box_to_crop(geometry.pad_box(box[None], (References.ROOM,) * 4), PORTRAIT)[0]
     return geometry.eight_bits(geometry.sample(image, matrix, PORTRAIT))
-
-
-def _view(seen: Sighting) -> Array:
-    matrix = geometry.fit_similarity(seen.landmarks[None], (geometry.FFHQ_512 - 96) * (VIEW / 320))[0]
-    return geometry.eight_bits(geometry.sample(seen.image, matrix, VIEW))
