@@ -279,7 +279,8 @@ def test_workers_give_the_same_figures(footage, tmp_path):
             figures.pop("fps", None), figures.pop("peak_mb", None)
         assert a.keys() == b.keys()
         for name, value in a.items():
-            assert b[name] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value), name
+            # Workers share the cores, and sums over other numbers of threads round differently: figures have four decimals.
+            assert b[name] == (pytest.approx(value, rel=2e-3, abs=2e-4) if isinstance(value, float) else value), name
 
 
 def test_the_page_says_when_there_is_nothing_to_show(tmp_path):
