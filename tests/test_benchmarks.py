@@ -279,7 +279,7 @@ def test_workers_give_the_same_figures(footage, tmp_path):
             figures.pop("fps", None), figures.pop("peak_mb", None)
         assert a.keys() == b.keys()
         for name, value in a.items():
-            # Workers share the cores, and sums over other numbers of threads round differently: figures have four decimals.
+            # Workers share the cores, and sums over other numbers of threads round differently: figures have four.
             assert b[name] == (pytest.approx(value, rel=2e-3, abs=2e-4) if isinstance(value, float) else value), name
 
 
