@@ -163,17 +163,16 @@ def swaying(count):
 
 
 def test_chunks_and_spans_do_not_change_a_bit(known):
-    chunk = talk(*swaying(30), known)
+    chunk = talk(*swaying(24), known)
     stages = (PARSE, Blend())
     whole = through(chunk, *stages)
-    for size in (1, 4, 7):
+    for size in (1, 7):
         np.testing.assert_array_equal(through(chunk, *stages, size=size), whole)
     before, after = sum(s.context for s in stages), sum(s.lookahead for s in stages)
-    for start, end in ((10, 14), (13, 20), (22, 30)):
-        first, last = max(0, start - before), min(30, end + after)
-        for size in (0, 3):
-            part = through(cut(chunk, first, last), *stages, size=size)
-            np.testing.assert_array_equal(part[start - first : end - first], whole[start:end])
+    for start, end, size in ((10, 14, 0), (13, 18, 3), (20, 24, 3)):
+        first, last = max(0, start - before), min(24, end + after)
+        part = through(cut(chunk, first, last), *stages, size=size)
+        np.testing.assert_array_equal(part[start - first : end - first], whole[start:end])
 
 
 def test_generated_faces_depend_on_no_more_than_their_context(known):
