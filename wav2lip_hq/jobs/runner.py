@@ -222,7 +222,7 @@ def run(
                 break
             for process in pool:
                 if process.crashed() and not process.given_up:
-                    process.died(_count_crash(store, process))
+                    process.died(_at_work(store, process))
                     if not presses and not process.given_up:
                         process.start()
             on_progress(store.all(), jobs)
@@ -270,14 +270,10 @@ def finished(store: Store) -> dict[str, float | None]:
     return {name: row.finished for name, row in store.all().items() if row.status == "done"}
 
 
-def _count_crash(store: Store, process: _Process) -> bool:
-    """Add a crash to the job that a dead worker was rendering, so that a job that kills its workers is given up;
-    returns whether there was one."""
-    for row in store.all().values():
-        if row.status == "running" and row.worker == f"{me()}>{platform.node()}:{process.pid}":
-            store.put(row.name, status="pending", crashes=row.crashes + 1)
-            return True
-    return False
+def _at_work(store: Store, process: _Process) -> bool:
+    """Whether a dead worker was rendering a job. Whoever takes that job next counts it (``Worker.attempt``)."""
+    mine = f"{me()}>{platform.node()}:{process.pid}"
+    return any(row.status == "running" and row.worker == mine for row in store.all().values())
 
 
 class _Process:
