@@ -24,10 +24,10 @@ from ..errors import (
     InputError,
     NoFaceError,
     OptionError,
-    OutOfMemory,
     OutputError,
     StageError,
     Wav2LipHQError,
+    ran_out,
 )
 from ..pipeline import HQPipeline
 from ..runtime import Runtime
@@ -48,10 +48,8 @@ KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (InputError, "input"),
     (CheckpointError, "checkpoint"),
     (OutputError, "output"),
-    (OutOfMemory, "memory"),
     (StageError, "stage"),
     (OptionError, "option"),
-    (MemoryError, "memory"),
     (OSError, "file system"),
 )
 
@@ -281,6 +279,8 @@ class Worker:
             if isinstance(seen, OSError) and seen.errno in PASSING:
                 return "passing"
             seen = seen.__cause__ or seen.__context__
+        if ran_out(error):
+            return "memory"
         return next((name for kind, name in KINDS if isinstance(error, kind)), "unexpected")
 
     def log(self, event: str, job: Job, **facts: Any) -> None:
