@@ -131,7 +131,7 @@ def _check_memory(args: argparse.Namespace) -> None:
         return
     if args.command != "batch" or args.what in ("plan", "run"):
         raise OutOfMemory(
-            f"this process may have {limit / 10**9:.1f} GB of address space (ulimit -v), and the smallest footage takes "
+            f"this process may have {limit / 10**9:.1f} GB of address space (ulimit -v); the smallest footage takes "
             f"more than {LEAST / 10**9:.1f} GB: raise the limit"
         )
 
