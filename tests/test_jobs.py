@@ -389,6 +389,38 @@ def test_out_of_memory_halves_the_batch(short, monkeypatch):
     assert sizes[:3] == [8, 4, 2]
 
 
+class Died(BaseException):
+    """Stands for SIGKILL: the worker is gone, and what it was at is left as it was."""
+
+
+def die(worker, monkeypatch, at, parts=0):
+    """A worker that dies at a job after it has made some more parts of it."""
+    made, original = [], rendering._part
+
+    def deadly(*args):
+        if len(made) == parts:
+            raise Died
+        made.append(original(*args))
+        return made[-1]
+
+    with monkeypatch.context() as here:
+        here.setattr(rendering, "_part", deadly)
+        with pytest.raises(Died):
+            worker.work()
+    worker.store.put(at, status="running", worker="one that died")
+
+
+def test_a_job_at_which_three_workers_die_is_given_up_unless_they_got_on_with_it(desk, monkeypatch):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    (job,), worker = jobs.read_jobs(path), Worker(path)
+    for parts in (0, 0, 1, 0, 0):  # the third died too, but after it had finished a part
+        die(worker, monkeypatch, job.name, parts)
+    assert worker.work() == 0
+    given_up = worker.store.get(job.name)
+    assert (given_up.status, given_up.kind) == ("failed", "stage") and "3 workers died" in given_up.message
+    assert jobs.retry(path) == 1 and worker.work() == 1
+
+
 def test_a_lost_share_is_tried_again(short, monkeypatch):
     path = write_jobs(short, {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/b.mp4"})
 
@@ -401,6 +433,21 @@ def test_a_lost_share_is_tried_again(short, monkeypatch):
     assert not list((short / "out").iterdir())
     monkeypatch.undo()
     assert jobs.retry(path) == 1 and jobs.work_here(path).exit_code == 0
+
+
+def test_tries_count_anew_after_a_part(desk, monkeypatch):
+    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    original, calls = rendering._part, []
+
+    def shaky(*args):
+        calls.append(1)
+        if len(calls) % 4:  # three of four
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return original(*args)
+
+    monkeypatch.setattr(rendering, "_part", shaky)
+    worker = Worker(path, Settings(retry_pause=0.01))
+    assert worker.work() == 1 and len(calls) == 8
 
 
 def test_a_job_is_held_by_one_worker(short):

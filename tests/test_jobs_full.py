@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -96,54 +96,100 @@ def test_a_log_goes_on_after_half_a_line(footage, tmp_path):
     assert lines[1] == '{"time": 2, "ev' and json.loads(lines[2])["event"] == json.loads(lines[3])["event"] == "started"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
+@contextlib.contextmanager
+def mounted(place):
+    """A file system of 48 MB."""
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place)], capture_output=True).returncode:
         pytest.skip("a small file system can be mounted by root alone")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-WHEN = {
-    "before": lambda place: True,
-    "loading": lambda place: (place / "jobs.yaml.state").exists(),
-    "surveying": lambda place: any(r.status == "running" for r in jobs.Store(place / "jobs.yaml").all().values()),
-    "rendering": lambda place: any(place.glob("jobs.yaml.work/*/part-00000.json")),
-    "joining": lambda place: any(place.glob("jobs.yaml.work/*/part-00001.json")),
+def command(path):
+    return [sys.executable, "-m", "wav2lip_hq.cli", "batch", "run", str(path), "--quiet", "--log", f"{path}.log"]
+
+
+def lossless(footage, folder):
+    """The job in large files, so that what else is written hardly counts; figures keep it busy after joining."""
+    path = desk(footage, folder)
+    made = json.loads(path.read_text().replace("out/a.mp4", "out/a.mkv"))
+    made["defaults"] |= {"codec": "ffv1", "metrics": True}
+    path.write_text(json.dumps(made))
+    return path
+
+
+def fill(place, leave=0):
+    """Leave no more than some bytes of room."""
+    left = shutil.disk_usage(place).free - leave
+    with (place / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 16)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(footage, tmp_path_factory):
+    """(the result, bytes that the rest takes)."""
+    with mounted(tmp_path_factory.mktemp("whole") / "disk") as place:
+        path = lossless(footage, place)
+        before = shutil.disk_usage(place).used
+        assert subprocess.run(command(path), capture_output=True).returncode == 9, (
+            "the wrong job fails, the other is done"
+        )
+        result = (place / "out" / "a.mkv").read_bytes()
+        return result, shutil.disk_usage(place).used - before - len(result)
+
+
+def kept(place):
+    return len(list(place.glob("jobs.yaml.work/*/part-*.json")))
+
+
+def running(place):
+    return any(row.status == "running" for row in jobs.Store(place / "jobs.yaml").all().values())
+
+
+# Name: (when to fill, or how many times the result's size there is room for from the start; parts kept, result there).
+MOMENTS_OF_A_DISK = {
+    "before the start": (0.0, 0, False),
+    "while networks load": (lambda place: (place / "jobs.yaml.state").exists(), 0, False),
+    "surveying": (running, 0, False),
+    "first frames": (0.04, 0, False),
+    "middle of a part": (0.75, 1, False),
+    "joining": (1.4, 2, False),
+    "last of pictures and sound": (1.985, 2, False),
+    "figures, report and state": (lambda place: (place / "out" / "a.mkv").exists(), 2, True),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", WHEN)
-def test_a_disk_filled_while_jobs_run(footage, small_disk, moment):
-    path = desk(footage, small_disk)
-    command = [sys.executable, "-m", "wav2lip_hq.cli", "batch", "run", str(path), "--quiet", "--log", f"{path}.log"]
-    ballast = small_disk / "ballast"
-
-    def fill():
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                return
-
-    if moment == "before":
-        fill()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not ballast.exists():
-        if WHEN[moment](small_disk):
-            fill()
-        time.sleep(0.005)
-    said, complained = process.communicate(timeout=300)
-    assert ballast.exists(), "it was over before the disk could be filled"
-    print(moment, process.returncode, complained, said)
-    assert process.returncode == 4 and "Traceback" not in complained
-    assert len(complained.splitlines()) == 1 and "full" in complained
-    assert not (small_disk / "out" / "a.mp4").exists() and not list(small_disk.glob("**/.*.part*"))
-    os.unlink(ballast)
-    assert subprocess.run(command, capture_output=True).returncode == 9, "the wrong job fails, the other is done"
-    assert jobs.summary(path).status == {"done": 1, "failed": 1}
-    assert all(json.loads(line) for line in (small_disk / "jobs.yaml.log").read_text().splitlines() if line[-1] == "}")
+@pytest.mark.parametrize("moment", MOMENTS_OF_A_DISK)
+def test_a_disk_full_while_jobs_run(footage, undisturbed, tmp_path, capsys, moment):
+    result, rest = undisturbed
+    when, parts, there = MOMENTS_OF_A_DISK[moment]
+    with mounted(tmp_path / "disk") as place:
+        path, output = lossless(footage, place), place / "out" / "a.mkv"
+        if not callable(when):
+            fill(place, leave=round(when * len(result)) + (rest if when else 0))
+        process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (place / "ballast").exists():
+            if when(place):
+                fill(place)
+            time.sleep(0.002)
+        said, complained = process.communicate(timeout=600)
+        assert (place / "ballast").exists(), "it was over before the disk could be filled"
+        with capsys.disabled():
+            print(f"\n{moment}: exit code {process.returncode}, {kept(place)} parts kept: {complained.strip()}")
+        assert process.returncode == 4 and len(complained.splitlines()) == 1 and "full" in complained, said
+        assert (kept(place), output.exists()) == (parts, there)
+        assert not there or output.read_bytes() == result
+        assert not list(place.glob("**/.*.part*")), "nothing half done is left"
+        (place / "ballast").unlink()
+        states = {row.status for row in jobs.Store(path).all().values()}
+        assert states <= {"pending", "running"}, "nothing failed of it"
+        again = subprocess.run(command(path), capture_output=True, text=True)
+        assert again.returncode == 9 and jobs.summary(path).status == {"done": 1, "failed": 1}, again
+        assert output.read_bytes() == result
+        lines = (place / "jobs.yaml.log").read_text().splitlines()
+        assert {"done", "failed"} <= {json.loads(line)["event"] for line in lines if line.endswith("}")}

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, run_cli
+from . import __version__, boundary, machine, run_cli
+from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
 
@@ -31,6 +32,7 @@ PACKAGES = (
     "scikit-image",
     "safetensors",
 )
+LEAST = 17 * 10**8  # bytes of address space: with less no run was seen to come to its first frame
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -100,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
+        _check_memory(args)
         handler = {
             "run": run_cli.run,
             "survey": run_cli.survey,
@@ -115,6 +118,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(handler(args))
 
     return boundary.guarded(work, args.debug, last=argv is None)
+
+
+def _check_memory(args: argparse.Namespace) -> None:
+    """Refuse to begin what cannot get anywhere under ``ulimit -v``. Raises OutOfMemory."""
+    limit = machine.address_space()
+    if (
+        limit is None
+        or limit >= LEAST
+        or args.command not in ("run", "survey", "demo", "batch", "train", "personalize")
+    ):
+        return
+    if args.command != "batch" or args.what in ("plan", "run"):
+        raise OutOfMemory(
+            f"this process may have {limit / 10**9:.1f} GB of address space (ulimit -v); the smallest footage takes "
+            f"more than {LEAST / 10**9:.1f} GB: raise the limit"
+        )
 
 
 # ---- presets, checkpoints, doctor

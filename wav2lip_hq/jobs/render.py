@@ -103,14 +103,16 @@ def render(
     folder: Path,
     *,
     on_frames: Callable[[int, int | None], None] = lambda done, total: None,
+    on_kept: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
     stop_now: Callable[[], bool] = lambda: False,
 ) -> Rendered:
     """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used, and
     surveys of footage are kept beside it, for other jobs with the same footage.
 
-    on_frames(done, total): called from time to time. stop: polled before each part; stop_now: polled while frames are
-    made. Raises Stopped, and what ``HQPipeline.run`` raises.
+    on_frames(done, total): called from time to time. on_kept(): called when a part was made that need not be made
+    again. stop: polled before each part; stop_now: polled while frames are made. Raises Stopped, and what
+    ``HQPipeline.run`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
@@ -153,6 +155,7 @@ def render(
 
                 bounds = (number * step, (number + 1) * step)
                 part = _part(session, job, codec, bounds, number, folder, not measured, report)
+                on_kept()
             parts.append(part)
             done += part.frames
             on_frames(done, total)
