@@ -18,6 +18,7 @@ from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter
+from .places import PICTURES
 from .run_options import RunOptions
 from .runtime import Runtime
 from .session import Session, Voice, described
@@ -32,7 +33,6 @@ from .types import Array, Chunk, Reason, Report
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
 Progress = Callable[[int, int | None], None]
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # endings by which a face is chosen by a picture of the person
 TRIAL = 8  # seconds of the output in which the offset is measured for sync_offset = "auto"
 
 

@@ -19,11 +19,9 @@ from typing import Any
 from .. import documents
 from ..errors import InputError, OptionError, Wav2LipHQError
 from ..options import option, suggestion
-from ..pipeline import PICTURES
+from ..places import MOVIES, PICTURES
 from ..run_options import RunOptions
 from . import schema
-
-MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"}
 
 
 @dataclass(frozen=True)

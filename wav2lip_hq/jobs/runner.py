@@ -20,9 +20,10 @@ from ..errors import InputError, OptionError, OutputError
 from ..options import counted
 from ..pipeline import HQPipeline
 from ..progress import complain
+from ..places import MOVIES
 from ..runtime import Runtime
 from . import identity
-from .jobfile import MOVIES, Job, read_jobs, watched
+from .jobfile import Job, read_jobs, watched
 from .process import FULL
 from .store import Row, Store
 from .worker import Settings, Worker
