@@ -19,7 +19,7 @@ from wav2lip_hq.cli import main
 from wav2lip_hq.errors import OutputError
 from wav2lip_hq.jobs import render, sidecar
 from wav2lip_hq.jobs.worker import Settings
-from wav2lip_hq.video import VideoWriter
+from wav2lip_hq.video import VideoWriter, join
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def command(path):
 
 
 def lossless(footage, folder):
-    """The job in large files, so that what else is written hardly counts; figures keep it busy after joining."""
+    """The job in large files, which are written as frames come."""
     path = desk(footage, folder)
     made = json.loads(path.read_text().replace("out/a.mp4", "out/a.mkv"))
-    made["defaults"] |= {"codec": "ffv1", "metrics": True}
+    made["defaults"]["codec"] = "ffv1"
     path.write_text(json.dumps(made))
     return path
 
@@ -131,65 +131,103 @@ def fill(place, leave=0):
 
 @pytest.fixture(scope="module")
 def undisturbed(footage, tmp_path_factory):
-    """(the result, bytes that the rest takes)."""
-    with mounted(tmp_path_factory.mktemp("whole") / "disk") as place:
-        path = lossless(footage, place)
-        before = shutil.disk_usage(place).used
-        assert subprocess.run(command(path), capture_output=True).returncode == 9, (
-            "the wrong job fails, the other is done"
-        )
-        result = (place / "out" / "a.mkv").read_bytes()
-        return result, shutil.disk_usage(place).used - before - len(result)
+    """The result where nothing is full."""
+    folder = tmp_path_factory.mktemp("whole")
+    jobs.work_here(lossless(footage, folder))
+    return (folder / "out" / "a.mkv").read_bytes()
 
 
 def kept(place):
     return len(list(place.glob("jobs.yaml.work/*/part-*.json")))
 
 
+def intact(place):
+    """State and log are there, nothing has failed that will not fail again, nothing half done is left."""
+    (place / "ballast").unlink()
+    assert {row.status for row in jobs.Store(place / "jobs.yaml").all().values()} <= {"pending", "running"}
+    assert not list(place.glob("**/.*.part*"))
+    if (log := place / "jobs.yaml.log").exists():
+        assert all(json.loads(line) for line in log.read_text().splitlines() if line.endswith("}"))
+
+
+def finished(place, result):
+    """The next run made what an undisturbed one makes."""
+    assert jobs.summary(place / "jobs.yaml").status == {"done": 1, "failed": 1}
+    assert (place / "out" / "a.mkv").read_bytes() == result
+    assert (place / "out" / "a.mkv.json").exists() and not list(place.glob("**/.*.part*"))
+
+
 def running(place):
     return any(row.status == "running" for row in jobs.Store(place / "jobs.yaml").all().values())
 
 
-# Name: (when to fill, or how many times the result's size there is room for from the start; parts kept, result there).
-MOMENTS_OF_A_DISK = {
-    "before the start": (0.0, 0, False),
-    "while networks load": (lambda place: (place / "jobs.yaml.state").exists(), 0, False),
-    "surveying": (running, 0, False),
-    "first frames": (0.04, 0, False),
-    "middle of a part": (0.75, 1, False),
-    "joining": (1.4, 2, False),
-    "last of pictures and sound": (1.985, 2, False),
-    "figures, report and state": (lambda place: (place / "out" / "a.mkv").exists(), 2, True),
+# What is seen when the disk fills, room left then, parts kept.
+WHEN = {
+    "before the start": (lambda place: True, 0, 0),
+    "while networks load": (lambda place: (place / "jobs.yaml.state").exists(), 0, 0),
+    "surveying": (running, 0, 0),
+    "first frames": (lambda place: any(place.glob("jobs.yaml.work/*/.part-00000*")), 1 << 16, 0),
+    "middle of a part": (lambda place: any(place.glob("jobs.yaml.work/*/part-00000.json")), 1 << 19, 1),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS_OF_A_DISK)
-def test_a_disk_full_while_jobs_run(footage, undisturbed, tmp_path, capsys, moment):
-    result, rest = undisturbed
-    when, parts, there = MOMENTS_OF_A_DISK[moment]
+@pytest.mark.parametrize("moment", WHEN)
+def test_a_disk_filled_while_jobs_run(footage, undisturbed, tmp_path, capsys, moment):
+    seen, leave, parts = WHEN[moment]
     with mounted(tmp_path / "disk") as place:
-        path, output = lossless(footage, place), place / "out" / "a.mkv"
-        if not callable(when):
-            fill(place, leave=round(when * len(result)) + (rest if when else 0))
+        path, ballast = lossless(footage, place), place / "ballast"
+        if moment == "before the start":
+            fill(place)
         process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not (place / "ballast").exists():
-            if when(place):
-                fill(place)
+        while process.poll() is None and not ballast.exists():
+            if seen(place):
+                fill(place, leave)
             time.sleep(0.002)
         said, complained = process.communicate(timeout=600)
-        assert (place / "ballast").exists(), "it was over before the disk could be filled"
+        assert ballast.exists(), "it was over before the disk could be filled"
         with capsys.disabled():
             print(f"\n{moment}: exit code {process.returncode}, {kept(place)} parts kept: {complained.strip()}")
         assert process.returncode == 4 and len(complained.splitlines()) == 1 and "full" in complained, said
-        assert (kept(place), output.exists()) == (parts, there)
-        assert not there or output.read_bytes() == result
-        assert not list(place.glob("**/.*.part*")), "nothing half done is left"
-        (place / "ballast").unlink()
-        states = {row.status for row in jobs.Store(path).all().values()}
-        assert states <= {"pending", "running"}, "nothing failed of it"
+        assert kept(place) == parts and not list((place / "out").iterdir())
+        intact(place)
         again = subprocess.run(command(path), capture_output=True, text=True)
-        assert again.returncode == 9 and jobs.summary(path).status == {"done": 1, "failed": 1}, again
-        assert output.read_bytes() == result
-        lines = (place / "jobs.yaml.log").read_text().splitlines()
-        assert {"done", "failed"} <= {json.loads(line)["event"] for line in lines if line.endswith("}")}
+        assert again.returncode == 9, again  # the wrong job fails, the other is done
+        finished(place, undisturbed)
+
+
+# From where on the disk is full, and for how much of the result there was room.
+LATE = {
+    "joining": (join, "_files", 0.3),
+    "joining, nearly done": (join, "_files", 0.97),
+    "the last of sound and pictures": (join, "_files", 1 - 3e-3),
+    "the report": (sidecar, "write_text", 0),
+    "the state": (jobs.Store, "put", 0),
+}
+
+
+@pytest.mark.slow
+def test_a_disk_filled_when_all_parts_are_made(footage, undisturbed, tmp_path, monkeypatch, capsys):
+    with mounted(tmp_path / "disk") as place:
+        path = lossless(footage, place)
+        monkeypatch.chdir(place)
+        for moment, (owner, name, room) in LATE.items():
+            original = getattr(owner, name)
+
+            def late(*args, original=original, name=name, room=room, **values):
+                if (name != "put" or values.get("status") == "done") and not (place / "ballast").exists():
+                    fill(place, round(room * len(undisturbed)))
+                return original(*args, **values)
+
+            with monkeypatch.context() as here:
+                here.setattr(owner, name, late)
+                with pytest.raises(OutputError, match="full") as caught:
+                    jobs.work_here(path, Settings(log=f"{path}.log"))
+            with capsys.disabled():
+                print(f"\n{moment}: exit code {caught.value.exit_code}, {kept(place)} parts kept: {caught.value}")
+            there = {"the report": ["a.mkv"], "the state": ["a.mkv", "a.mkv.json"]}.get(moment, [])
+            assert kept(place) == 2 and sorted(p.name for p in (place / "out").iterdir()) == there
+            intact(place)
+            (place / "out" / "a.mkv").unlink(missing_ok=True)
+        jobs.work_here(path, Settings(log=f"{path}.log"))
+        finished(place, undisturbed)
