@@ -19,8 +19,8 @@ from typing import Any
 from ..errors import InputError, OptionError, OutputError
 from ..options import counted
 from ..pipeline import HQPipeline
-from ..progress import complain
 from ..places import MOVIES
+from ..progress import complain
 from ..runtime import Runtime
 from . import identity
 from .jobfile import Job, read_jobs, watched
