@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import STAGES
 from wav2lip_hq.stages.articulate import Articulate
 from wav2lip_hq.types import Chunk, Faces, TrackFacts
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ring(count, x, y, rx, ry):
@@ -275,18 +272,15 @@ def test_a_frame_gives_the_same_alone_and_in_a_sequence():
         assert torch.allclose(net.sequence(mel[..., 2 * j : 2 * j + 80])[0, :, 0], whole[:, j], atol=1e-4)
 
 
-@pytest.mark.skipif(
-    not (SHARED / "talking/grid/s4").is_dir() or checkpoints.locate("embedded-articulation") is None,
-    reason="needs GRID footage in ../shared/data and the embedded articulation weights",
-)
-def test_a_held_out_speaker_is_followed(tmp_path):
+@pytest.mark.slow
+def test_a_held_out_speaker_is_followed(shared):
     from wav2lip_hq import video
     from wav2lip_hq.metrics.facemesh import measure_mesh
     from wav2lip_hq.stages import Detect, Track
 
     scores = []
     runtime = Runtime(device="cpu", precision="fp32")
-    for path in sorted((SHARED / "talking/grid/s4").glob("*.mpg"))[::4]:
+    for path in sorted(shared("data/talking/grid/s4").glob("*.mpg"))[::4]:
         with video.open_video(path) as reader:
             frames = np.stack([frame for _, frame, _ in reader])
         times = tuple(Fraction(i, 25) for i in range(len(frames)))
@@ -294,7 +288,7 @@ def test_a_held_out_speaker_is_followed(tmp_path):
         (found,) = run_stages(stages, [Chunk(0, frames, times)], runtime, keep=["faces.landmarks"])
         points, _ = measure_mesh(
             frames, found.faces.landmarks, runtime, index=found.faces.frame,
-            model=SHARED / "weights/mediapipe_facemesh468.pth",
+            model=shared("data/weights/mediapipe_facemesh468.pth"),
         )  # fmt: skip
         seen = points[:, list(mesh.INDICES), :2]
         gap = mesh.opening(seen)

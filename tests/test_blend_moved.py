@@ -140,6 +140,13 @@ def test_a_face_without_a_target_is_left_alone(known):
     np.testing.assert_array_equal(made[1], chunk.frames[1])
 
 
+def test_a_region_that_has_no_effect_is_reported():
+    for region, warnings in (("lower-face", 0), ("mouth", 1)):
+        runtime = tiny_runtime()
+        through(talk([face_mesh(0)] * 2, [face_mesh(30)] * 2), Parse("", region=region), runtime=runtime)
+        assert len(runtime.warnings) == warnings
+
+
 def test_occluders_stay(known):
     """A hand (background and cloth inside the face) over the mouth's left half."""
     seen = labels((16, (150, 330, 240, 420)))

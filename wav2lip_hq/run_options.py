@@ -68,7 +68,7 @@ class RunOptions:
         "the person opens the mouth.",
     )
     sound: str = option(
-        "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
+        "dub", "Sound of the output: dub (the driving speech), source (the footage's own), or the path of a mix."
     )
 
     @property
