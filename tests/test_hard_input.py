@@ -14,8 +14,10 @@ import wave
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from media import clip, tiny_pipeline, write_video, write_wav
@@ -36,6 +38,7 @@ from wav2lip_hq.errors import (
 )
 from wav2lip_hq.pipeline import HQPipeline, load_speech
 from wav2lip_hq.runtime import Runtime
+from wav2lip_hq.video import reader as reading
 
 ROOT = Path(__file__).parents[1]
 
@@ -307,6 +310,26 @@ def test_where_hardly_any_memory_was_left_it_is_what_failed(monkeypatch: pytest.
     assert [told(error)[1] for error in (busy, spoiled)] == [8, 8] and "out of memory" in told(spoiled)[0]
     for other in (InputError("x"), FileNotFoundError(2, "No such file", "x"), ValueError("x"), KeyError("x")):
         assert told(other)[1] != 8
+
+
+def test_memory_that_runs_out_while_decoding_is_not_damage_of_the_file(
+    face: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short:
+        """A packet whose frames there is no room for."""
+
+        def decode(self) -> Any:
+            raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    container = SimpleNamespace(demux=lambda stream: [Short()])
+    with video.open_video(face) as reader:
+        with pytest.raises(InputError, match="damaged"):  # without a limit, the packet asked for too much
+            list(reading._frames(reader, container, None, False))
+        assert reader.damaged == 1
+        monkeypatch.setattr(errors, "address_space", lambda: 1 << 32)
+        with pytest.raises(OutOfMemory, match="face.mp4"):
+            list(reading._frames(reader, container, None, False))
+        assert reader.damaged == 1
 
 
 def limited(size: int, *args: str) -> subprocess.CompletedProcess[str]:
