@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from .machine import cramped
+from .machine import address_space, cramped
 
 
 class Wav2LipHQError(Exception):
@@ -98,6 +98,12 @@ def ran_out(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def refused_memory(error: BaseException) -> bool:
+    """Whether reading a file failed for the limit of this process (``ulimit -v``). Without one, a damaged file is what
+    asked for too much."""
+    return address_space() is not None and ran_out(error)
 
 
 # What does not come of memory that was refused; other types of libraries do, ImportError and those of FFmpeg too.

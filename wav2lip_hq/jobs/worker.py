@@ -274,13 +274,13 @@ class Worker:
         """What a failure is called; "passing" for those worth another try."""
         if is_full(error):
             return "disk full"
+        if ran_out(error):
+            return "memory"
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, OSError) and seen.errno in PASSING:
                 return "passing"
             seen = seen.__cause__ or seen.__context__
-        if ran_out(error):
-            return "memory"
         return next((name for kind, name in KINDS if isinstance(error, kind)), "unexpected")
 
     def log(self, event: str, job: Job, **facts: Any) -> None:
