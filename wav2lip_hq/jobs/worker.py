@@ -153,7 +153,13 @@ class Worker:
             self.log("started", job)
             folder = self.folder(job, made)
             done = render(
-                job, base, folder, on_frames=self._watch(job), stop=self._stop(job), stop_now=self._stop_now(job)
+                job,
+                base,
+                folder,
+                on_frames=self._watch(job),
+                stop=self._stop(job),
+                stop_now=self._stop_now(job),
+                digest=lambda path: self.store.sha256(identity.resolve(path)),
             )
             metrics, why = quality(job, base) if job.metrics else ({}, "")
             if why:
