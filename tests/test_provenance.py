@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -287,6 +288,65 @@ def test_a_full_disk_and_a_refusing_container(me, material, tmp_path, monkeypatc
     except OutputError as error:
         assert "could not be signed" in str(error)
     assert not list(tmp_path.glob(".*"))
+
+
+TSA = """[tsa]
+default_tsa = t
+[t]
+serial = {0}/serial
+signer_cert = {0}/tsa.crt
+certs = {0}/ca.crt
+signer_key = {0}/tsa.key
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256, sha384, sha512
+ess_cert_id_chain = no
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, to be the timestamp server")
+def test_a_timestamp_server_says_when(me, material, tmp_path):
+    place = tmp_path / "tsa"
+    place.mkdir()
+
+    def openssl(*args):
+        return subprocess.run(["openssl", *args], cwd=place, check=True, capture_output=True).stdout
+
+    (place / "cnf").write_text(TSA.format(place))
+    (place / "ext").write_text(
+        "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=critical,timeStamping\n"
+        "keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
+    new = ("-newkey", "rsa:2048", "-nodes", "-subj")
+    openssl("req", "-x509", *new, "/CN=root/O=T", "-keyout", "ca.key", "-out", "ca.crt", "-days", "9")
+    openssl("req", *new, "/CN=TSA/O=T", "-keyout", "tsa.key", "-out", "tsa.csr")
+    above = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext")
+    openssl("x509", "-req", "-in", "tsa.csr", *above, "-out", "tsa.crt", "-days", "8")
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            (place / "q").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = openssl("ts", "-reply", "-config", "cnf", "-section", "t", "-queryfile", "q")
+            self.send_response(200)
+            self.send_header("Content-Type", "application/timestamp-reply")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        who = identity.set_timestamp(f"http://127.0.0.1:{server.server_port}/")
+        path = made(tmp_path / "o.mp4")
+        seal = Seal(who, claim(material), path)
+        seal.finish(path)
+        server.shutdown()
+    assert not seal.warnings
+    found = read(path)
+    assert found.state == "valid" and found.time.startswith("20") and not found.time_trusted
+    assert read(path, certificates.anchors((place / "ca.crt").read_bytes(), "ca.crt")).time_trusted
 
 
 # ---- identities

@@ -30,6 +30,8 @@ PACKAGES = (
     "realesrgan",
     "scikit-image",
     "safetensors",
+    "c2pa-python",
+    "cryptography",
 )
 
 

@@ -113,6 +113,8 @@ def _lines(found: Any) -> list[str]:
     if not found.made_by and not found.signer:
         return lines
     time = found.time or "no time is vouched for"
+    if found.time and not found.time_trusted:
+        time += ", says a timestamp server that you have not named as trusted"
     lines.append(f"  signed by   {found.signer} ({found.organization}), {time}")
     lines.append(f"  made by     {found.made_by}; {', '.join(found.actions)}; {found.source_type}")
     lines.append(f"  manifest    {found.where}")

@@ -15,6 +15,7 @@ EMBEDS = {
     ".png": "image/png",
 }
 OTHERS = {".mkv": "video/x-matroska"}  # manifests beside the file
+SMALL = 16  # MB of a file that the library keeps in memory; more goes through the folder for temporary files
 
 
 def c2pa() -> Any:
@@ -41,6 +42,7 @@ def context(*anchors: str, verify: bool = False) -> Any:
             "verify_trust": True,
         },
         "builder": {"thumbnail": {"enabled": False}},
+        "core": {"backing_store_memory_threshold_in_mb": SMALL},
     }
     if anchors:
         settings["trust"] = {"user_anchors": "\n".join(anchors)}

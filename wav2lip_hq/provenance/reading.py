@@ -55,7 +55,8 @@ class Ingredient:
 @dataclass(frozen=True)
 class Found:
     """What a file says. state: a key of STATES; where: "embedded", a sidecar's path, or ""; time: a timestamp server's,
-    "" if none was asked; synthesis: what wav2lip_hq states, {} for files of others."""
+    "" if none was asked; time_trusted: whether you trust that server; synthesis: what wav2lip_hq states, {} for files
+    of others."""
 
     file: str
     state: str
@@ -65,6 +66,7 @@ class Found:
     organization: str = ""
     algorithm: str = ""
     time: str = ""
+    time_trusted: bool = False
     made_by: str = ""
     actions: tuple[str, ...] = ()
     source_type: str = ""
@@ -173,6 +175,7 @@ def _found(path: Path, where: str, whole: dict[str, Any], own: tuple[int, str] |
         organization=str(signature.get("issuer") or ""),
         algorithm=str(signature.get("alg") or ""),
         time=str(signature.get("time") or ""),
+        time_trusted="timeStamp.trusted" in succeeded,
         made_by=f"{tools[0].get('name', '')} {tools[0].get('version', '')}".strip(),
         actions=tuple(str(a.get("action", "")) for a in actions),
         source_type=types[-1] if types else "",
