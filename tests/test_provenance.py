@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import av
@@ -464,6 +465,19 @@ def test_an_expired_or_damaged_identity_is_told_before_anything_is_done(me):
         provenance.load_identity()
     (me / "certificates.pem").unlink()
     with pytest.raises(InputError, match="cannot be read"):
+        provenance.load_identity()
+
+
+def test_a_signature_whose_certificate_has_expired_since_does_not_hold(me, material, tmp_path, monkeypatch):
+    monkeypatch.setattr(certificates, "YEARS", (300 + 3) / 86400 / 365)  # three seconds from now
+    path = made(tmp_path / "o.mp4")
+    signed(path, material)
+    assert read(path).state == "valid"
+    time.sleep(3)
+    root = certificates.anchors((me / "certificates.pem").read_bytes(), "root")
+    found = read(path, root)
+    assert found.state == "invalid" and not found.known and any("expired" in text for text in found.problems)
+    with pytest.raises(InputError, match="has expired"):
         provenance.load_identity()
 
 

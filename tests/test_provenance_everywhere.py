@@ -145,6 +145,16 @@ def test_consent_can_be_required(tmp_path):
     assert [bool(job.fault) for job in jobs.read_jobs(table)] == [True, False]
 
 
+def test_a_plan_names_what_cannot_be_signed(desk, tmp_path, monkeypatch):
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "key.pem").write_text("not a key")
+    row = {"face": str(desk / "talk.mp4"), "audio": str(desk / "dub.wav"), "output": "o.mp4", "preset": "fast"}
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump({"jobs": [row]}))
+    monkeypatch.setenv("WAV2LIP_HQ_IDENTITY", str(tmp_path / "identity"))
+    assert "certificates.pem cannot be read" in jobs.plan(path, device="cpu").problems[0].text
+
+
 def test_parts_of_an_earlier_version_are_made_again(tmp_path):
     note = tmp_path / "part-00000.json"
     note.write_text(json.dumps({"number": 0, "file": "x", "zero": "0"}))
