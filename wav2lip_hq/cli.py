@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | demo | batch | presets | options | checkpoints | doctor | train``.
+"""The command line: ``wav2lip-hq run | survey | demo | batch | provenance | identity | presets | options | ...``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, machine, run_cli
+from . import __version__, boundary, machine, provenance_cli, run_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -31,6 +31,8 @@ PACKAGES = (
     "realesrgan",
     "scikit-image",
     "safetensors",
+    "c2pa-python",
+    "cryptography",
 )
 LEAST = 17 * 10**8  # bytes of address space: with less no run was seen to come to its first frame
 
@@ -80,6 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
     doctor.add_argument("--json", action="store_true")
 
+    provenance_cli.add_provenance(commands)
+    provenance_cli.add_identity(commands)
     jobs_cli.add_arguments(commands.add_parser("batch", help="many shots unattended: plan, run, status, retry, report"))
     training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalize"))
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person's footage")
@@ -111,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "options": _options,
             "checkpoints": _checkpoints,
             "doctor": _doctor,
+            "provenance": provenance_cli.provenance,
+            "identity": provenance_cli.identity,
             "batch": jobs_cli.main,
             "train": training_cli.main,
             "personalize": training_cli.personalize_main,

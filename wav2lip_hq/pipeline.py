@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, options, video
+from . import audio, config, options, sealing, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
@@ -263,6 +263,7 @@ class HQPipeline:
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
+            seal = sealing.prepared(session, output)
             with video.VideoWriter(
                 output,
                 info,
@@ -272,8 +273,9 @@ class HQPipeline:
                 pix_fmt=chosen.pix_fmt,
                 sound=sound,
                 until=until,
-                mark=chosen.mark,
+                mark=not chosen.without_provenance,
                 size=(info.width * 2, info.height) if chosen.compare else None,
+                finish=sealing.finisher(seal, output),
             ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
                 self._prepare(session, survey, on_survey)
                 meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
@@ -294,10 +296,13 @@ class HQPipeline:
                 if not session.tally.faces:
                     raise no_face(info.path or "the footage", session.tally.why(), "--set detect.threshold=0.3")
                 t0 = time.perf_counter()
+                sealing.completed(seal, session, session.tally.frames, session.tally.stretches)
                 writer.close()
                 clock["write"] += time.perf_counter() - t0
             if reader.damaged:
                 session.runtime.warn(f"{info.path}: {reader.damaged} damaged packets were skipped")
+            for text in [] if seal is None else seal.warnings:
+                session.runtime.warn(text)
         t0 = time.perf_counter()
         offset = meter.offset_ms() if meter is not None else None
         clock["measure"] = time.perf_counter() - t0
@@ -317,6 +322,7 @@ class HQPipeline:
             warnings=tuple(session.runtime.warnings),
             sync_offset=session.sync_offset,
             stretches=tally.stretches,
+            provenance=sealing.said(seal),
         )
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:

@@ -18,7 +18,7 @@ from .store import Store
 RENDERING = 3  # increased when the same job would give another result
 
 # Fields that do not affect the pictures.
-_ASIDE = {"output", "origin", "metrics", "fault"}
+_ASIDE = {"output", "origin", "metrics", "fault", "require_consent"}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -29,6 +29,8 @@ def settings(job: Job) -> dict[str, Any]:
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
     out["sound"], out["person"] = Path(job.run.sound).name, Path(job.run.person).name
+    if job.consent is not None:
+        out["consent"] = job.consent.name
     out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]
     out["suffix"] = job.output.suffix
     return out

@@ -63,6 +63,8 @@ def _row(job: Job, row: Row, store: Store) -> str:
     notes = [f'<span class="warn">{html.escape(w)}</span>' for w in facts.get("warnings", [])]
     if row.status != "done":
         notes.insert(0, f"<b>{html.escape(row.kind or row.status)}</b> {html.escape(row.message)}")
+    if facts.get("provenance"):
+        notes.append(html.escape(f"provenance: {facts['provenance']}"))
     if facts.get("metrics"):
         notes.append(html.escape(", ".join(f"{k} {v}" for k, v in facts["metrics"].items())))
     spoken = f"{Path(job.face).name} + {', '.join(dict.fromkeys(s.audio.name for s in job.spans))}"

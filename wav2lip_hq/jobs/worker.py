@@ -161,6 +161,7 @@ class Worker:
                 on_kept=lambda: self.store.put(job.name, crashes=0, attempts=0),
                 stop=self._stop(job),
                 stop_now=self._stop_now(job),
+                digest=lambda path: self.store.sha256(identity.resolve(path)),
             )
             metrics, why = quality(job, base) if job.metrics else ({}, "")
             if why:

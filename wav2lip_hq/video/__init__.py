@@ -5,12 +5,14 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 """
 
 from .join import clock_start, join_videos
+from .notice import NOTICE, notice_of
 from .reader import VideoReader, load_image, open_video
 from .sound import Sound, check_rate, decode_audio, probe_sound
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
 __all__ = [
     "CODECS",
+    "NOTICE",
     "Sound",
     "VideoReader",
     "VideoWriter",
@@ -22,6 +24,7 @@ __all__ = [
     "join_videos",
     "load_image",
     "lost",
+    "notice_of",
     "open_video",
     "probe_sound",
     "write_png",
