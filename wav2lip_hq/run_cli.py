@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 PREVIEWS = 100
 EXIT_CODES = """exit codes: 0 done, 1 unexpected error, 2 wrong option, 3 unusable input, 4 unusable output,
-5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted
+5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory,
+10 a speech or translation engine is missing or failed (say, dub), 130 interrupted
 
 For many clips, or hours of work: wav2lip-hq batch (docs/batch.md)."""
 

@@ -5,6 +5,7 @@ Nothing is sent anywhere unless an address is given in the environment and the e
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -132,7 +133,7 @@ class Server:
             raise _Again(f"{who} cannot be reached ({why})", None) from error
         except (OSError, ValueError, urllib.error.ContentTooShortError) as error:
             raise _Again(f"{who} broke off ({' '.join(str(error).split())[:100]})", None) from error
-        except Exception as error:  # http.client's own kinds
+        except http.client.HTTPException as error:
             raise EngineError(f"{who} gave no proper answer ({type(error).__name__})") from error
 
     def _parsed(self, data: bytes) -> Any:

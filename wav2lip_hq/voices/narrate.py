@@ -46,7 +46,7 @@ class Voicebox:
         make_folder(self.folder)
         save(spoken, path)
         self.made += 1
-        return spoken
+        return _load(path) or spoken  # rounded to 16 bits, as it will be the next time
 
 
 def narrate(

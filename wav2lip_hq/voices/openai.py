@@ -8,16 +8,20 @@ import re
 import wave
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from .. import audio
 from ..errors import EngineError, InputError
 from ..types import Array
 from .http import Server, variable
 from .speech import Engine, Segment, Spoken, Word
 
 BATCH = 40  # lines translated in one request
+RATE = 24000  # samples a second of speech that is kept
 LONGEST = 20_000  # characters of one line's translation
 
 
@@ -169,14 +173,10 @@ class HttpWriter(_Http):
 
 def decoded(data: bytes) -> Spoken:
     """Sound from a file's bytes, in any format that is known here. Raises InputError."""
-    import tempfile
-
-    from .. import audio
-
-    with tempfile.NamedTemporaryFile(suffix=".sound") as file:
-        file.write(data)
-        file.flush()
-        return Spoken(audio.load_audio(file.name, 24000), 24000)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "speech")
+        path.write_bytes(data)
+        return Spoken(audio.load_audio(path, RATE), RATE)
 
 
 def encoded(wav: Array, rate: int) -> bytes:
