@@ -130,6 +130,9 @@ def test_flite():
 @needs(Piper)
 def test_piper_and_its_pinned_voice(tmp_path, monkeypatch):
     assert Piper().speak("Good morning, everybody.", "en").seconds > 0.8
+    with pytest.raises(EngineError, match="'joe' speaks English; name a voice for 'es'"):
+        find("speaker", "piper", "es").speak("Hola", "es")
+    assert find("speaker", "auto", "es").name != "piper"
     with pytest.raises(EngineError, match="NAME.onnx"):
         Piper().speak("x", "en", str(tmp_path / "absent.onnx"))
     monkeypatch.setattr("wav2lip_hq.voices.piper.JOE_SHA256", "0" * 64)

@@ -11,7 +11,7 @@ from voice_doubles import Tone
 from wav2lip_hq.errors import EngineError, InputError, OptionError
 from wav2lip_hq.voices import DubOptions, Line, Role, SayOptions, Script, Segment, Spoken, Word, script, subtitles
 from wav2lip_hq.voices.fit import faster, fit
-from wav2lip_hq.voices.lipsync import passages
+from wav2lip_hq.voices.lipsync import stretches
 from wav2lip_hq.voices.markup import Piece, pieces
 from wav2lip_hq.voices.mix import RATE, bed, voices
 from wav2lip_hq.voices.narrate import Voicebox, narrate, sentences
@@ -143,20 +143,18 @@ def test_lines_are_fitted_into_their_time():
     assert bare.cut == "three four" and bare.spoken.words == ()
 
 
-def test_passages_bridge_short_pauses(tmp_path):
-    track = np.ones(30 * RATE, np.float32) * 0.1
-    found = passages([(1, 2), (2.5, 4), (7, 8)], track, "left", tmp_path, 30.0)
-    assert [(p.start, p.end, p.who) for p in found] == [(1, 4, "left"), (7, 8, "left")]
-    many = passages(
-        [(n * 0.4 + n // 2 * 1.1, n * 0.4 + n // 2 * 1.1 + 0.3) for n in range(50)], track, "", tmp_path, 60
-    )
-    assert len(many) == 24 and many[0].start == 0 and all(a.end < b.start for a, b in zip(many, many[1:], strict=False))
+def test_stretches_bridge_short_pauses():
+    assert stretches([(1, 2), (2.5, 4), (7, 8)], 7.5) == [(1, 4), (7, 7.5)]
+    lines = [(n * 0.4 + n // 2 * 1.1, n * 0.4 + n // 2 * 1.1 + 0.3) for n in range(80)]
+    many = stretches(lines, 100)
+    assert len(many) == 24 and many[0][0] == 0 and many[-1][1] == lines[-1][1]
+    assert all(a[1] < b[0] for a, b in zip(many, many[1:], strict=False))
 
 
 def test_the_new_voice_is_as_loud_as_the_old_one():
     from wav2lip_hq.voices.fit import Fitted
 
-    track = voices([Fitted(speech(1.0), 0.5)], 2.0, 0.1)
+    track = voices([Fitted(speech(1.0), 10.5)], 10.0, 12.0, 0.1)
     inside = track[round(0.6 * RATE) : round(1.4 * RATE)]
     assert np.sqrt(np.mean(inside**2)) == pytest.approx(0.1, rel=0.05)
     assert not track[: round(0.45 * RATE)].any() and len(track) == 2 * RATE

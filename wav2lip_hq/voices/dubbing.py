@@ -19,7 +19,7 @@ from . import engines, mix, script, subtitles
 from .choices import DubOptions
 from .fit import Fitted, fit
 from .glossary import Glossary
-from .lipsync import Passage, Synced, passages, sync
+from .lipsync import Passage, Synced, passage, stretches, sync
 from .narrate import Voicebox, save
 from .script import Line, Role, Script
 from .speech import Segment, Spoken, Word, base
@@ -291,13 +291,15 @@ class _Work:
         began = time.perf_counter()
         spans = [(line.start, line.end) for line, _ in lines]
         loudness = mix.level(str(self.face), spans)
-        tracks = {
-            name: mix.voices([f for line, f in lines if line.speaker == name], self.length, loudness)
-            for name in text.names
-        }
         whole = mix.bed(str(self.face), spans, self.options.original, self.length)
-        for track in tracks.values():
-            whole += track[:, None]
+        found: list[Passage] = []
+        for name in text.names:
+            own = [(line, fitted) for line, fitted in lines if line.speaker == name]
+            for start, end in stretches([(n.start, max(n.end, fitted.end)) for n, fitted in own], self.length):
+                wav = mix.voices([f for _, f in own if start <= f.start < end], start, end, loudness)
+                at = round(start * mix.RATE)
+                whole[at : at + len(wav)] += wav[: len(whole) - at, None]
+                found.append(passage(start, end, wav, text.role(name).face, self.folder))
         make_folder(self.folder)
         heard = self.folder / "mix.wav"
         peak = float(abs(whole).max(initial=0.0))
@@ -305,7 +307,6 @@ class _Work:
         self.seconds["mix"] = time.perf_counter() - began
         began = time.perf_counter()
         cues = [_heard(line, fitted) for line, fitted in lines]
-        found = self._passages(text, lines, tracks)
         self.say(f"lip-sync: {len(found)} passages, {sum(p.end - p.start for p in found):.1f} s of {self.length:.1f} s")
         run = replace(self.run, sound=str(heard)) if self.run.sound == "dub" else self.run
         done = sync(self.face, self.output, found, run, pipeline, self.folder, on_progress)
@@ -314,13 +315,6 @@ class _Work:
         made += subtitles.write([line.segment for line in text.lines], self.output, self.options.subtitles, text.source)
         self.warnings += done.warnings
         return self.result(done, lines, made)
-
-    def _passages(self, text: Script, lines: list[tuple[Line, Fitted]], tracks: dict[str, Any]) -> list[Passage]:
-        found: list[Passage] = []
-        for name in text.names:
-            spans = [(line.start, max(line.end, fitted.end)) for line, fitted in lines if line.speaker == name]
-            found += passages(spans, tracks[name], text.role(name).face, self.folder, self.length)
-        return found
 
     def result(
         self, synced: Synced | None, lines: Sequence[tuple[Line, Fitted]] = (), made: Sequence[Path] = ()

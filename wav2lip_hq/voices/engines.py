@@ -90,7 +90,7 @@ def find(kind: str, name: str, *languages: str) -> Any:
         engine = make(kind, name)
         if why := reason(engine):
             raise EngineError(f"the {kind} '{name}' cannot be used: {why}")
-        if wanted and not _knows(engine, languages):
+        if wanted and not getattr(engine, "own_voices", False) and not _knows(engine, languages):
             raise EngineError(f"the {kind} '{name}' does not know {wanted}; it knows {_shown(known(engine))}")
         return engine
     lacking: list[str] = []

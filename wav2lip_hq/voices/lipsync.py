@@ -48,11 +48,9 @@ class Synced:
     warnings: tuple[str, ...] = ()
 
 
-def passages(
-    spans: Sequence[tuple[float, float]], track: Array, who: str, folder: Path, length: float
-) -> list[Passage]:
-    """The stretches in which somebody speaks, with their sound in files. spans: (start, end) of lines in seconds,
-    in order; track: (n,) float32 at 48 kHz, all of it. Raises OutputError."""
+def stretches(spans: Sequence[tuple[float, float]], length: float) -> list[tuple[float, float]]:
+    """(start, end) in seconds of what is lip-synced in one go: lines with short pauses bridged. spans: of somebody's
+    lines, in order; length: of the footage."""
     joined: list[tuple[float, float]] = []
     for start, end in spans:
         if joined and start - joined[-1][1] < PAUSE:
@@ -62,17 +60,16 @@ def passages(
     while len(joined) > MOST:
         at = min(range(1, len(joined)), key=lambda n: joined[n][0] - joined[n - 1][1])
         joined[at - 1 : at + 1] = [(joined[at - 1][0], joined[at][1])]
-    made = []
-    for start, end in joined:
-        end = min(end, length)
-        wav = track[round(start * RATE) : round(end * RATE)]
-        digest = hashlib.sha256(wav.tobytes()).hexdigest()[:32]
-        path = folder / "passages" / f"{digest}.wav"
-        if not path.exists():
-            make_folder(path.parent)
-            save(Spoken(wav, RATE), path)
-        made.append(Passage(start, end, path, who))
-    return made
+    return [(start, min(end, length)) for start, end in joined]
+
+
+def passage(start: float, end: float, wav: Array, who: str, folder: Path) -> Passage:
+    """A stretch with its sound, (n,) float32 at 48 kHz, in a file named after its content. Raises OutputError."""
+    path = folder / "passages" / f"{hashlib.sha256(wav.tobytes()).hexdigest()[:32]}.wav"
+    if not path.exists():
+        make_folder(path.parent)
+        save(Spoken(wav, RATE), path)
+    return Passage(start, end, path, who)
 
 
 def sync(

@@ -54,15 +54,16 @@ def level(path: str, spans: Sequence[tuple[float, float]]) -> float | None:
     return _loudness(np.concatenate([wav[round(a * 16000) : round(b * 16000)] for a, b in spans] or [wav[:0]]))
 
 
-def voices(lines: Sequence[Fitted], seconds: float, loudness: float | None) -> Array:
-    """(n,) float32 at 48 kHz of spoken lines, at about the level that the footage's speech had."""
-    out = np.zeros(round(seconds * RATE), np.float32)
+def voices(lines: Sequence[Fitted], start: float, end: float, loudness: float | None) -> Array:
+    """(n,) float32 at 48 kHz of lines spoken between ``start`` and ``end`` seconds, at about the level that the
+    footage's speech had."""
+    out = np.zeros(round(end * RATE) - round(start * RATE), np.float32)
     for line in lines:
         wav = resampled(line.spoken, RATE).wav
         own = _loudness(wav)
         if loudness and own:
             wav = wav * float(np.clip(loudness / own, QUIETEST, LOUDEST))
-        at = round(line.start * RATE)
+        at = round(line.start * RATE) - round(start * RATE)
         wav = wav[: max(0, len(out) - at)]
         out[at : at + len(wav)] += wav
     return out

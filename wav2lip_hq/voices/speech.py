@@ -49,6 +49,7 @@ class Engine:
 
     name: by which it is chosen. about: what it is, in one sentence. license: of program and model. install: how to get
     it. automatic: whether it may be chosen without being named; what sends anything anywhere may not.
+    own_voices: whether a voice may be a file of the user's, in a language that the engine cannot know of.
     """
 
     name: ClassVar[str] = ""
@@ -56,6 +57,7 @@ class Engine:
     license: ClassVar[str] = "unknown"
     install: ClassVar[str] = ""
     automatic: ClassVar[bool] = True
+    own_voices: ClassVar[bool] = False
 
     def missing(self) -> str:
         """Why it cannot be used here; "" if it can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,11 @@ class Sphinx(Engine):
         lines: list[Segment] = []
         for start, end in activity.spans(wav, RATE):
             words = _words(decoder, wav[round(start * RATE) : round(end * RATE)], start)
-            lines += [_line(part) for part in _divided(words)]
+            parts = [_line(part) for part in _divided(words)]
+            if parts:  # sound that was taken for no word belongs to the line, too
+                parts[0] = replace(parts[0], start=round(min(parts[0].start, start + activity.PAD), 3))
+                parts[-1] = replace(parts[-1], end=round(max(parts[-1].end, end - activity.PAD), 3))
+            lines += parts
         return lines
 
 
