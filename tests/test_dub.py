@@ -13,6 +13,7 @@ from voice_doubles import Tone
 from wav2lip_hq import HQPipeline, audio, video
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import EngineError, InputError, OptionError
+from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.voices import DubOptions, Role, dub, script
 
 DEMO = Path(__file__).parents[1] / "wav2lip_hq" / "_data" / "demo"
@@ -161,6 +162,8 @@ def test_dubs_that_cannot_be(tmp_path, capsys):
     assert not out.exists()
     with pytest.raises(OptionError, match="say which language"):
         dub(FACE, out)
+    with pytest.raises(OptionError, match="a dub has no option 'compare'"):
+        dub(FACE, out, TO_XX, run=RunOptions(compare=True))
 
 
 def test_say_writes_video_and_subtitles(tmp_path, capsys):

@@ -23,9 +23,9 @@ from .lipsync import Passage, Synced, passage, stretches, sync
 from .narrate import Voicebox, save
 from .script import Line, Role, Script
 from .speech import Segment, Spoken, Word, base
+from .translating import translated
 
 STEPS = ("listen", "translate", "speak")
-BATCH = 20  # lines that are translated before the script is written again
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class _Work:
             raise OptionError(f"until is {', '.join(STEPS)}, not '{self.until}'")
         if not chosen.to:
             raise OptionError("say which language to dub into: --to es")
+        odd = next((name for name in ("survey", "compare") if getattr(self.run, name)), None)
+        if odd is not None:
+            raise OptionError(
+                f"a dub has no option '{odd}': it makes a survey of its own, and a video without the source"
+            )
         video.check_output(self.output, [self.face], self.run.codec)
         with video.open_video(str(self.face), **self.run.reading) as reader:
             info = reader.info
@@ -198,43 +203,15 @@ class _Work:
 
     def translated(self, text: Script) -> Script:
         """With a translation of each line; the script is written again now and then."""
-        if self.until == "listen":
-            return text
-        todo = [n for n, line in enumerate(text.lines) if line.translation is None]
-        if not todo:
+        if self.until == "listen" or all(line.translation is not None for line in text.lines):
             return text
         began = time.perf_counter()
-        source, target = text.source, self.options.to
-        if base(source) == base(target):
-            done = text.translated({n: text.lines[n].text for n in todo})
-            done.save(self.path, self.face.name)
-            return done
-        known = {n: said for n in todo if (said := self._decided(text.lines[n].text, source, target)) is not None}
-        rest = [n for n in todo if n not in known]
-        text = text.translated(known)
         engine = self.translator or self.glossary
         self.engines["translator"] = engines.label(engine) if engine else ""
-        if rest:
-            self.say(f"translate: {self.engines['translator']}, {len(rest)} lines")
-        for at in range(0, len(rest), BATCH):
-            part = rest[at : at + BATCH]
-            try:
-                made = engine.translate([text.lines[n].segment for n in part], source, target) if engine else []
-            except EngineError as error:
-                text.save(self.path, self.face.name)
-                raise EngineError(f"{error}; {at} of {len(rest)} lines are translated, kept in {self.path}") from error
-            if len(made) != len(part):
-                raise EngineError(f"{self.engines['translator']} gave {len(made)} lines for {len(part)}")
-            text = text.translated({n: one.text for n, one in zip(part, made, strict=True)})
-            text.save(self.path, self.face.name)
-        text.save(self.path, self.face.name)
+        self.say(f"translate: {self.engines['translator'] or 'the same language'}, into {self.options.to}")
+        done = translated(text, self.translator, self.glossary, lambda made: made.save(self.path, self.face.name))
         self.seconds["translate"] = time.perf_counter() - began
-        return text
-
-    def _decided(self, text: str, source: str, target: str) -> str | None:
-        if not text:
-            return ""
-        return self.glossary.line(text, source, target) if self.glossary is not None else None
+        return done
 
     def spoken(self, text: Script) -> list[tuple[Line, Fitted]]:
         """Each line that is to be said, in its time."""
