@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | demo | batch | provenance | identity | presets | options | ...``.
+"""The command line: ``wav2lip-hq run | survey | say | dub | batch | provenance | train | ...``, see ``--help``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -17,6 +17,7 @@ from . import __version__, boundary, machine, provenance_cli, run_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
+from .voices import cli as voices_cli
 
 PACKAGES = (
     "torch",
@@ -47,17 +48,20 @@ def build_parser() -> argparse.ArgumentParser:
     run_cli.add_run(commands)
     run_cli.add_survey(commands)
     run_cli.add_demo(commands)
+    voices_cli.add_say(commands)
+    voices_cli.add_dub(commands)
+    voices_cli.add_voices(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
 
-    shown = commands.add_parser("options", help="every option of stages, runs, encoder, presets and training tasks")
+    shown = commands.add_parser("options", help="every option of stages, runs, speech, presets and training tasks")
     shown.add_argument(
         "topic",
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (also mymodule:Class), run, encoder, train, train.generator, a preset, or restore.strength",
+        help="a stage (or mymodule:Class), run, encoder, say, dub, train, train.generator, a preset, restore.strength",
     )
     shown.add_argument("--json", action="store_true")
     shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")
@@ -111,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run": run_cli.run,
             "survey": run_cli.survey,
             "demo": run_cli.demo,
+            "say": voices_cli.say,
+            "dub": voices_cli.dub,
+            "voices": voices_cli.voices,
             "presets": _presets,
             "options": _options,
             "checkpoints": _checkpoints,

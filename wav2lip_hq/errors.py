@@ -71,6 +71,13 @@ class OutOfMemory(Wav2LipHQError, MemoryError):
     exit_code = 8
 
 
+class EngineError(Wav2LipHQError, RuntimeError):
+    """A speech or text engine (speaker, listener, translator, writer) is not installed, does not know a language, or
+    failed."""
+
+    exit_code = 10
+
+
 _NO_MEMORY = (
     "out of memory",
     "cannot allocate memory",

@@ -12,6 +12,7 @@ from .options import Option
 from .run_options import RunOptions
 from .stages import STAGES
 from .training.tasks import option_classes
+from .voices.choices import DubOptions, SayOptions
 
 ENCODER = ("codec", "crf", "encoder_preset", "pix_fmt")  # RunOptions that are shown as a section of their own
 HEAD = """# Options
@@ -27,19 +28,21 @@ class Section:
     """The options of one thing."""
 
     name: str  # "restore", "run", "encoder", "train.generator"
-    group: str  # "Stages", "A run", "Training"
+    group: str  # "Stages", "A run", "Speech", "Training"
     title: str
     options: tuple[Option, ...]
     values: str = "default"  # "default", or "set to" for the values of a preset
 
 
 def sections() -> Iterator[Section]:
-    """Sections of all stages (the project's and those that installed packages offer), runs and training tasks."""
+    """Sections of all stages (the project's and those that installed packages offer), runs, speech, training tasks."""
     for name in [*STAGES, *sorted(config.offered_stages())]:
         yield stage_section(config.stage_kind(name))
     fields = options.listing(RunOptions)
     yield Section("run", "A run", _summary(RunOptions), tuple(o for o in fields if o.name not in ENCODER))
     yield Section("encoder", "A run", "How the output is encoded.", tuple(o for o in fields if o.name in ENCODER))
+    yield Section("say", "Speech", _summary(SayOptions), options.listing(SayOptions))
+    yield Section("dub", "Speech", _summary(DubOptions), options.listing(DubOptions))
     for name, kind in option_classes().items():
         yield Section(f"train.{name}", "Training", _summary(kind), options.listing(kind))
 

@@ -7,17 +7,21 @@ import dataclasses
 import json
 import re
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import options, progress
 from .errors import OptionError, OutputError
 from .places import check_target
 from .run_options import RunOptions
 
+T = TypeVar("T")
+
 PREVIEWS = 100
 EXIT_CODES = """exit codes: 0 done, 1 unexpected error, 2 wrong option, 3 unusable input, 4 unusable output,
-5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory, 130 interrupted
+5 checkpoint missing or damaged, 6 no face found, 7 a stage failed, 8 out of memory,
+10 a speech or translation engine is missing or failed (say, dub), 130 interrupted
 
 For many clips, or hours of work: wav2lip-hq batch (docs/batch.md)."""
 
@@ -25,7 +29,7 @@ For many clips, or hours of work: wav2lip-hq batch (docs/batch.md)."""
 # ---- arguments
 
 
-def _pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+def pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", "-p", default="default", help="preset name or YAML file (default: default)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="STAGE.OPTION=VALUE", help="change an option; see `options`"
@@ -51,9 +55,15 @@ class _Edit(argparse.Action):
         namespace.edits = [*namespace.edits, (str(option_string), str(values))]
 
 
-def _run_arguments(parser: argparse.ArgumentParser, names: tuple[str, ...] = ()) -> None:
-    """One flag for every field of RunOptions (or those named), as its field describes it."""
-    for one in options.listing(RunOptions):
+def option_arguments(
+    parser: argparse.ArgumentParser,
+    kind: type = RunOptions,
+    names: Collection[str] = (),
+    also: Mapping[str, str] | None = None,
+) -> None:
+    """One flag for every field of an options dataclass (or those named), as its field describes it. also: further
+    flags by field."""
+    for one in options.listing(kind):
         if names and one.name not in names:
             continue
         flag = one.name.replace("_", "-")
@@ -65,13 +75,15 @@ def _run_arguments(parser: argparse.ArgumentParser, names: tuple[str, ...] = ())
         else:
             allowed = one.allowed.replace("%", "%%")
             about = f"{text} [{allowed}]" if allowed else text
-            parser.add_argument(f"--{flag}", dest=one.name, metavar=(one.unit or flag).upper(), help=about)
+            flags = [f"--{flag}", *([also[one.name]] if also and one.name in also else [])]
+            parser.add_argument(*flags, dest=one.name, metavar=(one.unit or flag).upper(), help=about)
 
 
-def _run_options(args: argparse.Namespace) -> RunOptions:
-    given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(RunOptions)}
+def chosen_options(args: argparse.Namespace, kind: type[T]) -> T:
+    """An options dataclass from the flags that were given. Raises OptionError."""
+    given = {one.name: getattr(args, one.name, None) for one in options.listing(kind)}
     try:
-        return options.make(RunOptions, {n: v for n, v in given.items() if v is not None}, label="--")
+        return options.make(kind, {n: v for n, v in given.items() if v is not None}, label="--")
     except OptionError as error:  # names as they are typed: --sync-offset
         raise OptionError(re.sub(r"^--\w+", lambda name: name[0].replace("_", "-"), str(error))) from error
 
@@ -96,8 +108,8 @@ def add_run(commands: Any) -> None:
         help="one speaker's speech, for several: --audio left=a.wav --audio right=b.wav; left, right, a number "
         "(0 the largest face), or a picture of the person",
     )
-    _pipeline_arguments(run)
-    _run_arguments(run)
+    pipeline_arguments(run)
+    option_arguments(run)
     run.add_argument("--preview", type=int, metavar="N", help="only a contact sheet of N frames: OUTPUT as .png")
     run.add_argument("--explain", type=int, metavar="N", help="afterwards, say why frame N looks as it does")
 
@@ -108,14 +120,14 @@ def add_survey(commands: Any) -> None:
     one.add_argument("face", help="video, folder of pictures or pattern")
     one.add_argument("--out", type=Path, help="file to write (default: FACE.survey.npz)")
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")
-    _pipeline_arguments(one)
-    _run_arguments(one, ("fps", "deinterlace", "max_megapixels", "playlists"))
+    pipeline_arguments(one)
+    option_arguments(one, RunOptions, ("fps", "deinterlace", "max_megapixels", "playlists"))
 
 
 def add_demo(commands: Any) -> None:
     """The command ``demo``."""
     demo = commands.add_parser("demo", help="footage and a photograph say a new sentence: see that everything works")
-    _pipeline_arguments(demo)
+    pipeline_arguments(demo)
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder (default build/demo)")
 
 
@@ -143,7 +155,7 @@ class _Bar:
         self.bar.close()
 
 
-class _Bars:
+class Bars:
     """One bar for the survey, and after it one for the rendering."""
 
     def __init__(self, quiet: bool) -> None:
@@ -209,7 +221,7 @@ def _speech(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """``wav2lip-hq run``."""
-    speech, chosen = _speech(args), _run_options(args)
+    speech, chosen = _speech(args), chosen_options(args, RunOptions)
     if args.preview is not None and not 1 <= args.preview <= PREVIEWS:
         raise OptionError(f"--preview wants the number of frames, from 1 to {PREVIEWS}, not {args.preview}")
     if args.explain is not None and args.explain < 0:
@@ -217,7 +229,7 @@ def run(args: argparse.Namespace) -> int:
     pipe = pipeline(args)
     if args.preview is not None:
         return _preview(pipe, args, speech, chosen)
-    bars = _Bars(args.quiet or args.json)
+    bars = Bars(args.quiet or args.json)
     try:
         report = pipe.run(args.face, speech, args.output, bars.render, on_survey=bars.survey, run=chosen)
     finally:
@@ -228,7 +240,7 @@ def run(args: argparse.Namespace) -> int:
             explained = report.explain(args.explain)
         except OptionError as error:  # known only now; the video is there all the same
             explained = str(error)
-    _print_report(report, args.json, explained)
+    print_report(report, args.json, explained)
     return 0
 
 
@@ -243,7 +255,7 @@ def _preview(pipe: Any, args: argparse.Namespace, speech: Any, chosen: RunOption
     return 0
 
 
-def _print_report(report: Any, as_json: bool, explained: str | None = None) -> None:
+def print_report(report: Any, as_json: bool, explained: str | None = None) -> None:
     if as_json:
         row = dataclasses.asdict(report)
         row["output"], row["duration"] = str(report.output), float(report.duration)
@@ -283,7 +295,7 @@ def survey(args: argparse.Namespace) -> int:
     from .survey import sheet
     from .video import write_png
 
-    chosen = _run_options(args)
+    chosen = chosen_options(args, RunOptions)
     if not any(text.startswith("track.faces") for text in args.set):
         args.set = ["track.faces=all", *args.set]
     pipe = pipeline(args)
@@ -330,12 +342,12 @@ def demo(args: argparse.Namespace) -> int:
     pipe = pipeline(args)
     for name, face in (("footage", material / "face.mpg"), ("photograph", photograph)):
         output, chosen = args.out / f"{name}.mp4", RunOptions(extend="pingpong")
-        bars = _Bars(args.quiet or args.json)
+        bars = Bars(args.quiet or args.json)
         try:
             report = pipe.run(face, material / "speech.wav", output, bars.render, on_survey=bars.survey, run=chosen)
         finally:
             bars.close()
-        _print_report(report, args.json)
+        print_report(report, args.json)
     sheet = args.out / "footage-sheet.png"
     write_png(sheet, pipe.preview(material / "face.mpg", material / "speech.wav", 6, extend="pingpong"))
     if not args.json:
