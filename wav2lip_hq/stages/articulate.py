@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
-PRESSED = 0.01  # eye distances by which closed lips are moved into each other before they are kept from crossing
+CLOSED = 0.02  # largest opening, in eye distances, at which lips touch: landmarks of closed lips are a little apart
+PRESSED = 0.01  # eye distances by which the landmarks of lips at rest are moved into each other
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
@@ -74,9 +75,11 @@ class Articulate(Stage):
             if track not in people:
                 people[track] = measure(tracks.get(track), space)
             body, spread = people[track]
-            offset = np.tensordot(
-                articulation.reach(spread, space.spread, len(space.basis)) * said[frame], space.basis, 1
-            )
+            moved = articulation.reach(spread, space.spread, len(space.basis)) * said[frame]
+            # Lips at rest are pressed together. A mouth that opens as far as that or further has the opening wanted.
+            rest = max(float(articulation.opening(body)), 0) + PRESSED
+            moved[0] -= np.clip(rest - moved[0], 0, rest)
+            offset = np.tensordot(moved, space.basis, 1)
             target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
         return chunk.with_faces(target=target)
 
@@ -120,7 +123,7 @@ def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
     own = float(np.clip(facts.spread, REACH[0] * space.spread, REACH[1] * space.spread))
     body = articulation.person(facts.neutral, space.neutral)
-    # A smile is never seen with its lips together, and landmarks of closed lips are seldom exactly closed.
-    parted = float(articulation.opening(body)) + PRESSED
-    body = articulation.articulate(body, -parted * space.basis[0])
+    parted = float(articulation.opening(body)) - CLOSED
+    if parted > 0:  # a smile: a face that is never seen with its lips together
+        body = articulation.articulate(body, -parted * space.basis[0])
     return body, talker * own + (1 - talker) * space.spread
