@@ -22,7 +22,7 @@ from .glossary import Glossary
 from .lipsync import Passage, Synced, passage, stretches, sync
 from .narrate import Voicebox, save
 from .script import Line, Role, Script
-from .speech import Segment, Spoken, Word, base
+from .speech import Segment, Spoken, base
 from .translating import translated
 
 STEPS = ("listen", "translate", "speak")
@@ -222,7 +222,8 @@ class _Work:
         lines = [line for line in text.lines if line.translation]
         if not lines:
             raise InputError(f"{self.path} has nothing to say: every translation is empty")
-        cast = self._cast(text)
+        cast, unlike = text.cast(self.speaker.voices(chosen.to), chosen.voice)
+        self.warnings += unlike
         self.say(f"speak: {box.label}, {len(lines)} lines, " + ", ".join(f"{k}: {v}" for k, v in cast.items()))
         made: list[tuple[Line, Fitted]] = []
         for number, line in enumerate(lines, 1):
@@ -245,17 +246,6 @@ class _Work:
             made.append((line, fitted))
         self.seconds["speak"] = time.perf_counter() - began
         return made
-
-    def _cast(self, text: Script) -> dict[str, str]:
-        """A voice for each speaker; those who have none get one that nobody else has, while there are any."""
-        given = {name: text.role(name).voice or self.options.voice for name in text.names}
-        free = [v for v in self.speaker.voices(self.options.to) if v not in given.values()]
-        for name, voice in given.items():
-            if not voice and free:
-                given[name] = free.pop(0)
-            elif not voice and len(given) > 1:
-                self.warnings.append(f"there is no voice left for speaker '{name}': it sounds like another")
-        return given
 
     def rendered(
         self,
@@ -283,7 +273,7 @@ class _Work:
         save(Spoken(whole / max(1.0, peak), mix.RATE), heard)
         self.seconds["mix"] = time.perf_counter() - began
         began = time.perf_counter()
-        cues = [_heard(line, fitted) for line, fitted in lines]
+        cues = [fitted.segment(line.translation or "", line.speaker) for line, fitted in lines]
         self.say(f"lip-sync: {len(found)} passages, {sum(p.end - p.start for p in found):.1f} s of {self.length:.1f} s")
         run = replace(self.run, sound=str(heard)) if self.run.sound == "dub" else self.run
         done = sync(self.face, self.output, found, run, pipeline, self.folder, on_progress)
@@ -308,12 +298,3 @@ class _Work:
             tuple(made),
             tuple(self.warnings),
         )
-
-
-def _heard(line: Line, fitted: Fitted) -> Segment:
-    """A line as subtitles show it: when it is heard."""
-    words = tuple(Word(w.text, fitted.start + w.start, fitted.start + w.end) for w in fitted.spoken.words)
-    text = line.translation or ""
-    if fitted.cut:
-        text = text.removesuffix(fitted.cut).rstrip()
-    return Segment(fitted.start, fitted.end, text, line.speaker, words)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import EngineError
 from ..types import Array
-from .speech import Spoken, Word, spread
+from .speech import Segment, Spoken, Word, spread
 
 GAP = 0.08  # seconds left free before the next line
 FADE = 0.03  # seconds in which a cut line fades
@@ -28,6 +28,12 @@ class Fitted:
     def end(self) -> float:
         """When it is over, in seconds."""
         return self.start + self.spoken.seconds
+
+    def segment(self, text: str, speaker: str) -> Segment:
+        """The line as subtitles show it: when it is heard, without what was cut."""
+        words = tuple(Word(w.text, self.start + w.start, self.start + w.end) for w in self.spoken.words)
+        shown = text.removesuffix(self.cut).rstrip() if self.cut else text
+        return Segment(self.start, self.end, shown, speaker, words)
 
 
 def fit(spoken: Spoken, text: str, start: float, end: float, limit: float, fastest: float, spill: float) -> Fitted:

@@ -77,6 +77,19 @@ class Script:
         """Voice and face of a speaker."""
         return self.speakers.get(name, Role())
 
+    def cast(self, offered: Sequence[str], default: str) -> tuple[dict[str, str], list[str]]:
+        """A voice for each speaker, and warnings. Who has none here and no default gets one of those offered that
+        nobody else has, while there are any."""
+        given = {name: self.role(name).voice or default for name in self.names}
+        free = [voice for voice in offered if voice not in given.values()]
+        warnings = []
+        for name, voice in given.items():
+            if not voice and free:
+                given[name] = free.pop(0)
+            elif not voice and len(given) > 1:
+                warnings.append(f"there is no voice left for speaker '{name}': it sounds like another")
+        return given, warnings
+
     def translated(self, made: Mapping[int, str]) -> Script:
         """With translations by number of line."""
         lines = tuple(replace(line, translation=made.get(n, line.translation)) for n, line in enumerate(self.lines))
