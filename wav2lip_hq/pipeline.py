@@ -17,16 +17,18 @@ from . import audio, config, options, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
-from .metrics.offset import OffsetMeter
+from .metrics.offset import OffsetMeter, sync_network
 from .run_options import RunOptions
 from .runtime import Runtime
-from .session import Session, Voice, described
+from .session import Session, Voice, described, speakers_followed
 from .sheet import Sheet
 from .soundtrack import soundtrack
 from .source import Speech
+from .stages import Track
 from .survey import Survey, footage_hash, survey_footage
 from .survey import load as load_survey
 from .survey.collector import split_stages
+from .survey.speakers import heard
 from .types import Array, Chunk, Reason, Report
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
@@ -122,7 +124,8 @@ class HQPipeline:
     def survey(self, face: Face, *, on_progress: Progress | None = None, **changes: Any) -> Survey:
         """Survey footage, as ``run`` does before it renders: to look at, edit, save and reuse.
 
-        Follow all faces (``set("track.faces=all")``) to choose among them afterwards.
+        Follow all faces (``set("track.faces=all")``) to choose among them afterwards; with ``track.faces=speaker`` all
+        are followed, and who speaks is found and kept in ``Survey.speakers``.
 
         Args:
             face: Footage as for ``run``.
@@ -135,6 +138,8 @@ class HQPipeline:
         chosen = _options(None, changes)
         with video.open_video(face, **chosen.reading) as reader:
             stages = split_stages(self.stages)[0]
+            speaks = any(isinstance(s, Track) and s.faces == "speaker" for s in stages)
+            stages = speakers_followed(stages)
             if not stages or reader.once:
                 raise OptionError(
                     "a survey needs footage that can be read again, and stages that begin with detect and track"
@@ -145,8 +150,51 @@ class HQPipeline:
                 reader, stages, self.runtime, chunk_size=chosen.chunk_size, on_progress=on_progress,
                 made=described(stages),
             )  # fmt: skip
+            if speaks:
+                made = heard(reader, made, self.runtime, on_progress, all_shots=True)
             path = reader.info.path
         return replace(made, footage=footage_hash(path) if path else "")
+
+    def shot_plan(
+        self,
+        face: Face,
+        survey: Survey,
+        page: str | os.PathLike[str],
+        plan: str | os.PathLike[str],
+        *,
+        on_progress: Progress | None = None,
+        **changes: Any,
+    ) -> Survey:
+        """Write who speaks in each shot: a page to look at and a YAML file to edit, for ``run(..., plan=PLAN)``.
+
+        Args:
+            face: Footage as for ``survey``.
+            survey: Its survey, of all faces. Who speaks is measured, unless it is known, or there is no sound to tell
+                it by; then the face seen longest is named, with a confidence of 0.
+            page: HTML file.
+            plan: YAML file.
+            on_progress: Called with (frames done, frames in all or None).
+            changes: As for ``survey``.
+
+        Returns:
+            The survey with what was measured.
+
+        Raises:
+            InputError: Nobody is seen in the footage.
+        """
+        from .survey import plan as plans
+        from .survey import plan_page
+
+        with video.open_video(face, **_options(None, changes).reading) as reader:
+            name = reader.info.path
+            if not survey.numbers:
+                raise InputError(f"{name or 'the footage'}: no face was found, so there is nothing to plan")
+            if survey.speakers is None and reader.info.has_audio and sync_network() is not None:
+                survey = heard(reader, survey, self.runtime, on_progress, all_shots=True)
+            made = plans.planned(survey, name)
+            plan_page.write(made, survey, reader, Path(page), Path(plan).name)
+            plans.write(made, Path(plan))
+        return survey
 
     @contextmanager
     def open(

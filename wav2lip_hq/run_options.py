@@ -67,6 +67,10 @@ class RunOptions:
         "A survey of other footage of the same person, a minute of it, say: more mouths to choose from, and how far "
         "the person opens the mouth.",
     )
+    plan: str = option(
+        "",
+        "A shot plan (YAML): which face speaks in each shot, in place of track.faces; `survey FACE --plan` writes one.",
+    )
     sound: str = option(
         "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
     )

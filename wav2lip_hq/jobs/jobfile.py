@@ -74,8 +74,7 @@ class Job:
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
-        if self.run.person:
-            paths.append(Path(self.run.person))
+        paths += [Path(path) for path in (self.run.person, self.run.plan) if path]
         return list(dict.fromkeys(paths))
 
 
@@ -184,7 +183,7 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 
 
 SPAN = ("in", "out", "audio", "who")
-PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person"}
+PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"}
 
 
 def _cell(text: str) -> Any:
@@ -220,6 +219,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, sound=str(base / run.sound))
     if run.person:
         run = replace(run, person=str(base / run.person))
+    if run.plan:
+        run = replace(run, plan=str(base / run.plan))
     own = {name: options[name] for name in ("preset", "set", "timecode", "part_seconds", "metrics") if name in options}
     jobs = []
     for number, face in enumerate(_faces(given.face, base)):
