@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | demo | batch | presets | options | checkpoints | doctor | train``.
+"""The command line: ``wav2lip-hq run | survey | sync | demo | batch | presets | options | checkpoints | train | ...``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, run_cli
+from . import __version__, boundary, run_cli, synccheck_cli
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
 
@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     run_cli.add_run(commands)
     run_cli.add_survey(commands)
     run_cli.add_demo(commands)
+    synccheck_cli.add_sync(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
@@ -104,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run": run_cli.run,
             "survey": run_cli.survey,
             "demo": run_cli.demo,
+            "sync": synccheck_cli.sync,
             "presets": _presets,
             "options": _options,
             "checkpoints": _checkpoints,

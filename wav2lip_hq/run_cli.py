@@ -128,7 +128,7 @@ def add_demo(commands: Any) -> None:
 # ---- doing
 
 
-class _Bar:
+class Bar:
     """Progress with rate and remaining time: a bar on a terminal, a line now and then in a log."""
 
     def __init__(self, quiet: bool, label: str) -> None:
@@ -154,7 +154,7 @@ class _Bars:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.bars: dict[str, _Bar] = {}
+        self.bars: dict[str, Bar] = {}
 
     def survey(self, done: int, total: int | None) -> None:
         self._at("survey", done, total)
@@ -165,7 +165,7 @@ class _Bars:
     def _at(self, label: str, done: int, total: int | None) -> None:
         if label not in self.bars:
             self.close()
-            self.bars[label] = _Bar(self.quiet, label)
+            self.bars[label] = Bar(self.quiet, label)
         self.bars[label](done, total)
 
     def close(self) -> None:
@@ -305,7 +305,7 @@ def survey(args: argparse.Namespace) -> int:
     for path in (out, picture, page, plan):
         if path is not None:
             check_target(path)
-    bar = _Bar(args.quiet or args.json, "survey")
+    bar = Bar(args.quiet or args.json, "survey")
     try:
         made = pipe.survey(args.face, on_progress=bar, **chosen.reading)
         if page is not None and plan is not None:

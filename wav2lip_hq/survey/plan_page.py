@@ -14,7 +14,6 @@ from ..types import Array
 from ..video import VideoReader
 from .plan import Plan, PlannedShot
 from .shots import frames_of
-from .shown import unpacked
 from .speakers import UNSURE
 from .spoken import Spoken
 from .table import Survey
@@ -104,8 +103,8 @@ def _shot(number: int, shot: PlannedShot, survey: Survey, reader: VideoReader, s
     heard = {h.track: h for h in spoken.heard} if spoken is not None else {}
     faces = []
     for track in shot.faces:
-        views = survey.tracks[track].views if track in survey.tracks else ()
-        picture = page.image(unpacked(views[len(views) // 2]), f"face {track}") if views else ""
+        view = survey.tracks[track].portrait if track in survey.tracks else None
+        picture = "" if view is None else page.image(view, f"face {track}")
         one = heard.get(track)
         figures = "not measured" if one is None or one.score is None else (
             f"fits by {one.score:.1f} sd, {page.milliseconds(one.offset_ms)}"
