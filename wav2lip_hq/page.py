@@ -20,7 +20,7 @@ h1{font-size:1.6rem;margin-bottom:.2rem} h2{margin-top:2rem;font-size:1.2rem}
 table{border-collapse:collapse;width:100%}
 th,td{padding:.5rem .7rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
 th{position:sticky;top:0;background:#fff}
-td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
 td:last-child{overflow-wrap:anywhere} .wide{overflow-x:auto}
 img{max-width:100%;display:block} td img{height:150px;max-width:none}
 figure{margin:0} figcaption{color:#666;font-size:12px} .row{display:flex;flex-wrap:wrap;gap:1rem}

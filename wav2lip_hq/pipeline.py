@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, options, video
+from . import audio, config, options, run_page, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter, sync_network
+from .originals import Originals
+from .places import check_target, make_folder
 from .run_options import RunOptions
+from .run_watch import RunWatch
 from .runtime import Runtime
 from .session import Session, Voice, described, speakers_followed
 from .sheet import Sheet
@@ -305,9 +308,13 @@ class HQPipeline:
         chosen = _options(run, changes)
         began = time.perf_counter()
         codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
+        if chosen.report:
+            check_target(Path(chosen.report))
+            make_folder(Path(chosen.report).parent)
         with self._session(face, audio, chosen, prepared=False) as session:
-            if chosen.compare and session.reader.once:
-                raise OptionError("compare needs footage that can be read again, not an iterator")
+            if (chosen.compare or chosen.report) and session.reader.once:
+                what = "compare" if chosen.compare else "a report"
+                raise OptionError(f"{what} needs footage that can be read again, not an iterator")
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
@@ -326,8 +333,11 @@ class HQPipeline:
                 self._prepare(session, survey, on_survey)
                 meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
                 stream = session.chunks()
+                spoken = round(max(v.over for v in session.voices) * info.fps)
+                watch = RunWatch(reader, min(spoken, total or spoken)) if chosen.report else None
+                seen = _watched(stream, watch)
                 try:
-                    for chunk in _beside(stream, session) if chosen.compare else stream:
+                    for chunk in _beside(seen, session) if chosen.compare else seen:
                         if meter is not None:
                             meter.add(chunk)
                         t0 = time.perf_counter()
@@ -351,7 +361,7 @@ class HQPipeline:
         clock["measure"] = time.perf_counter() - t0
         clock["total"] = time.perf_counter() - began
         tally = session.tally
-        return Report(
+        report = Report(
             output=Path(os.fspath(output)),
             frames=tally.frames,
             duration=tally.end(1 / info.fps),
@@ -366,6 +376,11 @@ class HQPipeline:
             sync_offset=session.sync_offset,
             stretches=tally.stretches,
         )
+        if watch is not None:
+            said = ", ".join(Path(voice.name).name or "speech from memory" for voice in session.voices)
+            made = [repr(stage) for stage in self.stages]
+            run_page.write(report, watch, Path(chosen.report), face=info.path, speech=said, stages=made)
+        return report
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
@@ -477,21 +492,20 @@ def _name(given: Audio) -> str:
 
 def _beside(stream: Iterator[Chunk], session: Session) -> Iterator[Chunk]:
     """Chunks with the footage's own frames to the left of the result's."""
-    originals: Iterator[Any] | None = None
-    last: tuple[Fraction, Array] | None = None
+    originals = Originals(session.reader)
     for chunk in stream:
         assert chunk.source_pts is not None
-        rows = []
-        for i, shown in enumerate(chunk.source_pts):
-            if last is None or shown < last[0]:
-                originals, last = iter(session.reader.start_at(shown)), None
-            while last is None or last[0] < shown:
-                assert originals is not None
-                time_, image, _ = next(originals)
-                last = (time_, image)
-            rows.append(np.concatenate([last[1], chunk.frames[i]], 1))
+        rows = [np.concatenate([originals.at(t), chunk.frames[i]], 1) for i, t in enumerate(chunk.source_pts)]
         alpha = None if chunk.alpha is None else np.concatenate([chunk.alpha, chunk.alpha], 2)
         yield replace(chunk, frames=np.stack(rows), alpha=alpha)
+
+
+def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]:
+    """Chunks as they are, after somebody has looked at them."""
+    for chunk in stream:
+        if watch is not None:
+            watch.add(chunk)
+        yield chunk
 
 
 def load_speech(given: Audio) -> Speech:

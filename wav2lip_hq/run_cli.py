@@ -110,6 +110,7 @@ def add_survey(commands: Any) -> None:
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")
     one.add_argument(
         "--plan",
+        dest="shot_plan",
         type=Path,
         metavar="PAGE",
         help="find who speaks in each shot: an HTML page, and beside it the same as YAML to edit, for run --plan",
@@ -301,7 +302,7 @@ def survey(args: argparse.Namespace) -> int:
     stem = face.parent / (face.stem if face.suffix else face.name).replace("%", "")
     out = args.out or Path(f"{stem}.survey.npz")
     picture = args.sheet or Path(f"{stem}.survey.png")
-    page, plan = _plan_files(args.plan)
+    page, plan = _plan_files(args.shot_plan)
     for path in (out, picture, page, plan):
         if path is not None:
             check_target(path)

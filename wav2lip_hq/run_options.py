@@ -71,6 +71,9 @@ class RunOptions:
         "",
         "A shot plan (YAML): which face speaks in each shot, in place of track.faces; `survey FACE --plan` writes one.",
     )
+    report: str = option(
+        "", "Also write a page (HTML) about the run: before and after, worst frames, what was left as it is and why."
+    )
     sound: str = option(
         "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
     )

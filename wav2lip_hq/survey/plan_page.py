@@ -62,7 +62,7 @@ def text(plan: Plan, survey: Survey, reader: VideoReader, name: str) -> str:
         for number, (shot, one) in enumerate(zip(plan.shots, spoken, strict=True))
     ]
     unsure = sum(s.confidence is not None and s.confidence < UNSURE for s in plan.shots)
-    data = json.dumps(plan.model_dump(by_alias=True)).replace("</", "<\\/")
+    data = json.dumps(plan.model_dump(by_alias=True)).replace("<", "\\u003c")
     title = f"Shot plan of {plan.footage}"
     body = [
         f'<body data-name="{page.escape(name)}"><h1>{page.escape(title)}</h1>',

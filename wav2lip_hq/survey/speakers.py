@@ -24,13 +24,11 @@ from .table import Survey
 LONGEST = 20 * FPS  # most pictures of a mouth that are compared in a shot; beyond, nothing gets clearer
 NEAR = 3  # frames from 0 that are looked at where the footage's offset is not known: most footage is in sync
 AWAY = 2.0  # standard deviations by which a fit at another offset than the footage's must be better to count as much
-CLEAR = 3.5  # standard deviations from which a mouth's own best shift tells something about the whole footage's offset
+CLEAR = 6.5  # standard deviations from which a mouth's own best shift tells something about the whole footage's offset
 # The confidence that the better of two faces speaks, by the difference x of their scores: 1 / (1 + exp(-SLOPE x)).
 # Measured on pairs of people whom the network never saw: in 1 s, 83 % are right at x = 1.5, 94 % at 2.5; in 2 s, 93 %
 # and 100 %; in 3 s, 96 % and 100 %.
-SLOPE = 1.5
-
-
+SLOPE = 1.3
 UNSURE = 0.8  # confidence below which a run warns
 
 
