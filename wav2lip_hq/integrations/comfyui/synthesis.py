@@ -63,7 +63,6 @@ def lipsync(
     pipe = pipeline(preset, device)
     if settings:
         pipe = pipe.set(*settings)
-    made = torch.empty(0)
     kept: list[Tensor] = []
     masks: list[Tensor] = []
     faces = done = 0
@@ -93,7 +92,7 @@ def _sixteen(images: Tensor) -> Array:
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or not len(images):
         raise InputError(f"images are (frames, height, width, 3), not {tuple(images.shape)}")
     values = images[..., :3].detach().float().cpu().numpy()
-    return np.round(np.clip(np.nan_to_num(values), 0, 1) * DEEP).astype(np.uint16)
+    return np.asarray(np.round(np.clip(np.nan_to_num(values), 0, 1) * DEEP), np.uint16)
 
 
 def _speech(audio: dict[str, Any]) -> tuple[Array, int]:
