@@ -31,7 +31,7 @@ from .stages import Track
 from .survey import Survey, footage_hash, survey_footage
 from .survey import load as load_survey
 from .survey.collector import split_stages
-from .survey.speakers import heard
+from .survey.speakers import check_sound, heard
 from .types import Array, Chunk, Reason, Report
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
@@ -147,6 +147,8 @@ class HQPipeline:
                 raise OptionError(
                     "a survey needs footage that can be read again, and stages that begin with detect and track"
                 )
+            if speaks:
+                check_sound(reader.info)
             for stage in stages:
                 stage.load(self.runtime)
             made = survey_footage(

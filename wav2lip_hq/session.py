@@ -27,7 +27,7 @@ from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey import load as load_survey
 from .survey.choice import choose
 from .survey.collector import ADDED, Collector, split_stages
-from .survey.speakers import UNSURE, heard
+from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Chunk, Faces, Reason
 from .video import VideoReader
@@ -109,6 +109,8 @@ class Session:
             self.person = load_person(self.options.person)
         if self.options.plan:
             self.plan = plan.read(self.options.plan)
+        if self._asks_who_speaks and self.plan is None and not self.reader.once:
+            check_sound(info)
         if survey is None and not self.reader.once:
             survey = self.survey(on_survey)
         if survey is None and (self.plan is not None or self._asks_who_speaks):

@@ -15,7 +15,7 @@ from ..errors import OptionError
 from ..metrics.lipsync import FPS
 from ..metrics.mouthfit import REACH, Fit, MouthFit
 from ..runtime import Runtime
-from ..types import Array
+from ..types import Array, VideoInfo
 from ..video import VideoReader
 from .shots import Shot, shots
 from .spoken import Heard, Spoken
@@ -32,6 +32,15 @@ SLOPE = 1.3
 UNSURE = 0.8  # confidence below which a run warns
 
 
+def check_sound(info: VideoInfo) -> None:
+    """Raise OptionError if footage has no sound to find its speaker by: to be called before hours of work."""
+    if not info.has_audio:
+        raise OptionError(
+            f"{info.path or 'this footage'} has no sound to tell by who speaks (track.faces = speaker); choose with "
+            "left-to-right, at=X,Y, a reference picture or a shot plan"
+        )
+
+
 def heard(
     reader: VideoReader,
     survey: Survey,
@@ -44,19 +53,14 @@ def heard(
 
     Raises OptionError when the footage has no sound, the survey left faces out, or no sync network is installed.
     """
-    info = reader.info
-    if not info.has_audio:
-        raise OptionError(
-            f"{info.path or 'this footage'} has no sound to tell by who speaks (track.faces = speaker); choose with "
-            "left-to-right, at=X,Y, a reference picture or a shot plan"
-        )
+    check_sound(reader.info)
     made = str(survey.made.get("track.faces", "all"))
     if made != "all":
         raise OptionError(
             f"who speaks cannot be found in a survey that followed track.faces={made}; survey again with "
             "--set track.faces=all"
         )
-    fits = MouthFit(runtime, audio.load_audio(info.path))
+    fits = MouthFit(runtime, audio.load_audio(reader.info.path))
     if fits.name is None:
         raise OptionError("no sync network is installed, so who speaks cannot be found")
     reader.restart()
