@@ -12,7 +12,7 @@ from .run_watch import RunWatch
 from .types import Reason, Report, Stretch
 
 STYLE = """
-.pair{position:relative;display:inline-block;max-width:640px;overflow:hidden;border-radius:6px;touch-action:none}
+.pair{position:relative;display:inline-block;max-width:600px;overflow:hidden;border-radius:6px;touch-action:none}
 .pair img{display:block;width:100%} .pair img+img{position:absolute;inset:0;clip-path:inset(0 0 0 var(--at,50%))}
 .pair input{position:absolute;inset:0;width:100%;height:100%;opacity:0;cursor:ew-resize;margin:0}
 .pair i{position:absolute;top:0;bottom:0;left:var(--at,50%);width:2px;background:#fff;box-shadow:0 0 3px #000}
