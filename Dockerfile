@@ -9,7 +9,7 @@ FROM python:${PYTHON}-slim-bookworm AS base
 # What OpenCV's wheel expects of the system; everything else, FFmpeg's libraries too, comes in wheels.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
 ENV PATH=/opt/wav2lip_hq/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -38,6 +38,8 @@ RUN pip install --no-cache-dir torch==2.13.0 torchvision==0.28.0 setuptools==84.
     && pip install --no-cache-dir --constraint /versions.txt .
 
 FROM base AS run
+LABEL org.opencontainers.image.title="wav2lip_hq" \
+      org.opencontainers.image.licenses="Apache-2.0"
 # Weights that are fetched or imported are kept in a volume; footage is mounted at /work.
 ENV HOME=/tmp \
     WAV2LIP_HQ_CHECKPOINTS=/checkpoints

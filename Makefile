@@ -7,7 +7,7 @@ demo: setup
 	@.venv/bin/wav2lip-hq demo
 
 test: setup
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal
 
 slow: setup
 	.venv/bin/python -m pytest -q -m slow

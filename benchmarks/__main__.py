@@ -78,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     memory.add_argument("--out", type=Path, default=Path("build/memory"))
     args = parser.parse_args(argv)
     try:
-        module = import_module(f".{args.command}", __package__)
+        name = "leakage" if getattr(args, "protocol", None) == "leakage" else args.command
+        module = import_module(f".{name}", __package__)
         return int(module.main(args))
     except Wav2LipHQError as error:
         print(f"benchmarks: {error}", file=sys.stderr)

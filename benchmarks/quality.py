@@ -77,10 +77,6 @@ class Task:
 
 def main(args: argparse.Namespace) -> int:
     """Judge all clips and write the tables and the page. Returns 1 when every clip failed."""
-    if args.protocol == "leakage":
-        from . import leakage
-
-        return leakage.main(args)
     protocol = args.protocol or ("pairs" if args.pairs else "random" if args.speech else "reconstruction")
     found = items.collect(protocol, args.data, args.speech, args.pairs)
     presets = args.presets or ([] if args.predictions else [SOURCE, "default"])

@@ -40,6 +40,7 @@ def material(folder: Path) -> dict[str, list[Path]]:
     import cv2
     import numpy as np
     import torch
+    import yaml
     from containers import write_bare, write_old_format, write_script
     from media import clip, tiny_pipeline, write_video, write_wav
     from PIL import Image
@@ -107,6 +108,15 @@ def material(folder: Path) -> dict[str, list[Path]]:
     presets = [
         shutil.copy(config.folders()[0] / f"{n}.yaml", folder / f"preset-{n}.yaml") for n in ("gfpgan", "default")
     ]
+    rows = [
+        {"face": "a.mp4", "audio": "s.wav", "output": f"out/{n}.mp4", "crf": n, "set": ["track.faces=0"]}
+        for n in (1, 2)
+    ]
+    rows.append({"face": "a.mov", "output": "c.mov", "segments": [{"in": "00:00:00:01", "out": 0.3, "audio": "s.wav"}]})
+    batches = [folder / "jobs.yaml", folder / "jobs.csv", folder / "jobs.jsonl"]
+    batches[0].write_text(yaml.safe_dump({"defaults": {"preset": "fast", "part_seconds": 2}, "jobs": rows}))
+    batches[1].write_text("face,audio,output,in,out,who\na.mp4,s.wav,{face}.mp4,0,0.2,0\na.mov,s.wav,c.mov,,,largest\n")
+    batches[2].write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {
         "video": videos,
         "sound": sounds,
@@ -116,6 +126,7 @@ def material(folder: Path) -> dict[str, list[Path]]:
         "registry": [registry],
         "recipe": [Path(p) for p in recipes],
         "preset": [Path(p) for p in presets],
+        "job file": batches,
     }
 
 
@@ -128,6 +139,7 @@ WEIGHTS = {
     "registry": 2,
     "recipe": 3,
     "preset": 5,
+    "job file": 6,
 }
 SPICE = (
     b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"-1", b"1e999", b"[" * 200, b"*a", b"&a [*a]",
@@ -205,6 +217,10 @@ def attempt(task: dict[str, Any]) -> str:
             load_recipe(path)
         elif kind == "preset":
             config.read_preset(path)
+        elif kind == "job file":
+            from wav2lip_hq import jobs
+
+            jobs.read_jobs(path)
         elif kind == "whole":
             return whole(task)
         elif kind == "typed":

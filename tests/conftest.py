@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before torch is imported: workers share the cores
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    )
+
 import torch
 from torch import nn
 
@@ -26,6 +32,15 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Results of tests are signed by an identity of their own, not by that of whoever runs them."""
+    folder = tmp_path_factory.mktemp("identity") / "identity"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAV2LIP_HQ_IDENTITY", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import STAGES
 from wav2lip_hq.stages.articulate import Articulate
 from wav2lip_hq.types import Chunk, Faces, TrackFacts
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ring(count, x, y, rx, ry):
@@ -141,18 +138,16 @@ def test_silence_closes_the_mouth_and_speech_opens_it(runtime):
     speech = [0, 0, 0.5, 1, 1, 1]
     given = chunk([turned(body(0.3))] * 6, tracks={0: facts(neutral)}, speech=speech)
     gap = mesh.opening(targets(STAGE, given, runtime))
-    own = mesh.opening(neutral[None])[0]
-    assert np.allclose(gap[:2], own, atol=1e-3)
-    assert (gap[3:] > own + 0.02).all()
+    assert np.allclose(gap[:2], 0, atol=1e-3)  # lips on lips, though the footage's closed mouth is a little open
+    assert (gap[3:] > 0.02).all()
     kept_open = mesh.opening(targets(replace(STAGE, silence=False), given, runtime))
-    assert (kept_open[:2] > own + 0.02).all()
+    assert (kept_open[:2] > 0.02).all()
 
 
 def test_expression_scales_the_movement(runtime):
     neutral = turned(body())
     given = chunk([turned(body(0.3))] * 8, tracks={0: facts(neutral)})
-    own = mesh.opening(neutral[None])[0]
-    gap = {e: mesh.opening(targets(replace(STAGE, expression=e), given, runtime)) - own for e in (0.0, 0.5, 1.0, 2.0)}
+    gap = {e: mesh.opening(targets(replace(STAGE, expression=e), given, runtime)) for e in (0.0, 0.5, 1.0, 2.0)}
     assert np.abs(gap[0.0]).max() < 1e-3
     assert np.allclose(gap[0.5] * 2, gap[1.0], atol=4e-3) and np.allclose(gap[1.0] * 2, gap[2.0], atol=8e-3)
     for wrong in (-0.1, 2.1):
@@ -194,7 +189,7 @@ def test_the_chunk_size_does_not_change_a_bit(runtime, size):
 
 
 def test_a_closed_target_is_the_persons_own_closed_mouth_wherever_the_head_is(runtime):
-    own = body(0.01)
+    own = body(0.0)
     own[mesh.LIPS, 0] *= 1.2  # not the mean person's mouth
     tracks = {0: facts(turned(own, scale=180, shift=(256, 250)))}
     poses = [dict(roll=20, scale=60, shift=(900, 100)), dict(roll=-50), dict(scale=240), dict(yaw=0)]
@@ -203,16 +198,16 @@ def test_a_closed_target_is_the_persons_own_closed_mouth_wherever_the_head_is(ru
     given = chunk([turned(wide, **p) for p in poses], tracks=tracks, speech=np.zeros(4))
     for out, pose in zip(targets(STAGE, given, runtime), poses, strict=True):
         error = np.linalg.norm(out - turned(own, **pose), axis=-1) / pose.get("scale", 100)
-        assert error[mesh.LIPS].max() < 0.005
+        assert error[mesh.LIPS].max() < 0.012
 
 
 @pytest.mark.parametrize("yaw", [-60, -35, 20, 50])
 def test_turned_heads_keep_plausible_targets(runtime, yaw):
     """Against the same head turned in space: the mouth is where and as narrow as a mouth there is."""
-    tracks = {0: facts(turned(body()))}
+    tracks = {0: facts(turned(body(0.0)))}
     pose = dict(yaw=yaw, pitch=8, roll=5)
     given = chunk([turned(body(0.3), **pose)], tracks=tracks, speech=[0])
-    error = np.linalg.norm(targets(STAGE, given, runtime)[0] - turned(body(), **pose), axis=-1) / 100
+    error = np.linalg.norm(targets(STAGE, given, runtime)[0] - turned(body(0.0), **pose), axis=-1) / 100
     assert error[mesh.LIPS].max() < 0.02 and error.max() < 0.15
     speaking = targets(STAGE, chunk([turned(body(0.3), **pose)], tracks=tracks), runtime)[0]
     spans = [np.ptp(p[mesh.LIPS, 0]) for p in (speaking, turned(body(0.1), **pose))]
@@ -277,18 +272,15 @@ def test_a_frame_gives_the_same_alone_and_in_a_sequence():
         assert torch.allclose(net.sequence(mel[..., 2 * j : 2 * j + 80])[0, :, 0], whole[:, j], atol=1e-4)
 
 
-@pytest.mark.skipif(
-    not (SHARED / "talking/grid/s4").is_dir() or checkpoints.locate("embedded-articulation") is None,
-    reason="needs GRID footage in ../shared/data and the embedded articulation weights",
-)
-def test_a_held_out_speaker_is_followed(tmp_path):
+@pytest.mark.slow
+def test_a_held_out_speaker_is_followed(shared):
     from wav2lip_hq import video
     from wav2lip_hq.metrics.facemesh import measure_mesh
     from wav2lip_hq.stages import Detect, Track
 
     scores = []
     runtime = Runtime(device="cpu", precision="fp32")
-    for path in sorted((SHARED / "talking/grid/s4").glob("*.mpg"))[::4]:
+    for path in sorted(shared("data/talking/grid/s4").glob("*.mpg"))[::4]:
         with video.open_video(path) as reader:
             frames = np.stack([frame for _, frame, _ in reader])
         times = tuple(Fraction(i, 25) for i in range(len(frames)))
@@ -296,7 +288,7 @@ def test_a_held_out_speaker_is_followed(tmp_path):
         (found,) = run_stages(stages, [Chunk(0, frames, times)], runtime, keep=["faces.landmarks"])
         points, _ = measure_mesh(
             frames, found.faces.landmarks, runtime, index=found.faces.frame,
-            model=SHARED / "weights/mediapipe_facemesh468.pth",
+            model=shared("data/weights/mediapipe_facemesh468.pth"),
         )  # fmt: skip
         seen = points[:, list(mesh.INDICES), :2]
         gap = mesh.opening(seen)

@@ -55,6 +55,8 @@ def test_a_preset_file_of_ones_own(tmp_path):
         ("stages: [{restore: gfpgan}]", OptionError, "each stage is a name or a mapping"),
         ("stages: [align, detect]", WiringError, "align reads"),
         ("stages: detect", OptionError, "a list of 'stages'"),
+        ("1: 2\nstages: [detect]", OptionError, "there is no 1"),
+        ("stages: [detect]\nruns: {crf: 9}", OptionError, "there is no 'runs'"),
         ("stages: [", InputError, "not a readable YAML"),
         ("", OptionError, "a list of 'stages'"),
     ],

@@ -14,13 +14,16 @@ import wave
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from media import clip, tiny_pipeline, write_video, write_wav
+from talker import talker
 
-from wav2lip_hq import boundary, documents, places, survey, video
+from wav2lip_hq import boundary, documents, errors, places, survey, video
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import (
     CheckpointError,
@@ -31,9 +34,11 @@ from wav2lip_hq.errors import (
     StageError,
     Wav2LipHQError,
     ran_out,
+    told,
 )
 from wav2lip_hq.pipeline import HQPipeline, load_speech
 from wav2lip_hq.runtime import Runtime
+from wav2lip_hq.video import reader as reading
 
 ROOT = Path(__file__).parents[1]
 
@@ -294,6 +299,72 @@ def test_any_error_becomes_one_line_and_a_code(capsys: pytest.CaptureFixture[str
     assert ends(wrapped)[0] == 8 and ran_out(wrapped)
     with pytest.raises(ZeroDivisionError):
         boundary.guarded(lambda: 1 // 0, debug=True)
+
+
+def test_where_hardly_any_memory_was_left_it_is_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, spoiled = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), OutputError("cannot be written")
+    spoiled.__cause__ = SystemError("Generic error in an external library")
+    assert told(RuntimeError("could not create a primitive"))[1] == 8
+    assert [told(error)[1] for error in (busy, spoiled)] == [1, 4]
+    monkeypatch.setattr(errors, "cramped", lambda: True)
+    assert [told(error)[1] for error in (busy, spoiled)] == [8, 8] and "out of memory" in told(spoiled)[0]
+    for other in (InputError("x"), FileNotFoundError(2, "No such file", "x"), ValueError("x"), KeyError("x")):
+        assert told(other)[1] != 8
+
+
+def test_memory_that_runs_out_while_decoding_is_not_damage_of_the_file(
+    face: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short:
+        """A packet whose frames there is no room for."""
+
+        def decode(self) -> Any:
+            raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    container = SimpleNamespace(demux=lambda stream: [Short()])
+    with video.open_video(face) as reader:
+        with pytest.raises(InputError, match="damaged"):  # without a limit, the packet asked for too much
+            list(reading._frames(reader, container, None, False))
+        assert reader.damaged == 1
+        monkeypatch.setattr(errors, "address_space", lambda: 1 << 32)
+        with pytest.raises(OutOfMemory, match="face.mp4"):
+            list(reading._frames(reader, container, None, False))
+        assert reader.damaged == 1
+
+
+def limited(size: int, *args: str) -> subprocess.CompletedProcess[str]:
+    """The command line under a limit of address space, on one thread."""
+    command = [sys.executable, "-W", "ignore", "-m", "wav2lip_hq.cli", *args]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    import resource  # not there on Windows
+
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (size, size))
+    return subprocess.run(command, text=True, env=env, preexec_fn=limit, capture_output=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
+@pytest.mark.parametrize(
+    "command", [["run", "a.mp4", "b.wav", "o.mp4"], ["batch", "run", "jobs.yaml"], ["train", "expert"]]
+)
+def test_a_limit_of_memory_that_lets_nothing_be_done_is_said_at_once(command: list[str]) -> None:
+    done = limited(10**9, *command)
+    assert done.returncode == 8 and "may have 1.0 GB" in done.stderr and done.stderr.count("\n") == 1
+    assert limited(10**9, "presets").returncode == 0, "what takes no networks works"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
+@pytest.mark.parametrize("size", [1750, 1950, 2150, 2355, 2455])
+def test_under_a_limit_of_memory(tmp_path: Path, size: int) -> None:
+    """Between what loading takes and what a run of the smallest footage takes (here 2.5 GB)."""
+    talker(tmp_path / "a.mp4", 1, 1.0)
+    target = tmp_path / "o.mp4"
+    done = limited(size * 10**6, "run", str(tmp_path / "a.mp4"), str(tmp_path / "a.wav"), str(target), "--quiet")
+    print(size, done.returncode, done.stderr)
+    if done.returncode != 0:  # where libraries take less, it may be enough
+        assert done.returncode == 8 and done.stderr.count("\n") == 1 and "memory" in done.stderr, done
+    made = ["o.mp4"] if done.returncode == 0 else []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "a.wav", *made]
 
 
 def test_a_stage_without_memory_says_so(wav: Path) -> None:

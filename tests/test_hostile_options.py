@@ -31,7 +31,7 @@ KINDS: dict[str, Any] = {**STAGES, "run": RunOptions, **{f"train.{k}": v for k, 
 OPTIONS = [(kind, one.name) for kind, found in KINDS.items() for one in options.listing(found)]
 
 few = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )  # the same values every time
 
 
@@ -49,7 +49,7 @@ def test_values_from_python_and_yaml(kind: str, name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [o.name for o in options.listing(RunOptions)])
-@settings(few, max_examples=12)
+@few
 @given(value=TEXT)
 def test_flags_of_a_run(name: str, value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """As one types them; the footage does not exist, so nothing is done whatever they say."""
@@ -63,7 +63,7 @@ def test_flags_of_a_run(name: str, value: str, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize("preset", ["default", "generated"])
-@settings(few, max_examples=200)
+@settings(few, max_examples=100)
 @given(data=st.data())
 def test_settings_of_stages(preset: str, data: st.DataObject) -> None:
     stages = HQPipeline(preset).stages
@@ -93,7 +93,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: " ".join(c[:1] + c[-1:]))
-@settings(few, max_examples=25)
+@few
 @given(value=TEXT)
 def test_what_else_is_typed(command: list[str], value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.MonkeyPatch.context() as patch:

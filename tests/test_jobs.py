@@ -44,6 +44,13 @@ def desk(footage, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def short(desk):
+    """The same folder, with a shorter clip for jobs that only have to be done: cleo.mp4, cleo.wav, 15 frames."""
+    talker(desk / "cleo.mp4", 3, 0.6)
+    return desk
+
+
 def write_jobs(folder, *rows, **defaults):
     path = folder / "jobs.yaml"
     path.write_text(json.dumps({"defaults": {"preset": "fast", "part_seconds": 1, **defaults}, "jobs": list(rows)}))
@@ -277,7 +284,7 @@ def test_two_people_with_their_own_speech(desk):
 
 
 def test_stopped_in_the_middle_it_goes_on_and_is_the_same(desk, monkeypatch):
-    row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4"}
+    row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4", "without_provenance": True}
     path = write_jobs(desk, row)
     jobs.work_here(path)
     whole = (desk / "out" / "a.mp4").read_bytes()
@@ -307,48 +314,49 @@ def test_stopped_in_the_middle_it_goes_on_and_is_the_same(desk, monkeypatch):
     assert json.loads((desk / "out" / "a.mp4.json").read_text())["parts"] == {"rendered": 2, "kept_from_before": 1}
 
 
-def test_unchanged_work_is_skipped_and_changed_work_redone(desk):
-    row = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"}
-    path = write_jobs(desk, row)
+def test_unchanged_work_is_skipped_and_changed_work_redone(short):
+    row = {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/b.mp4"}
+    path = write_jobs(short, row)
     assert jobs.work_here(path).rendered == 1
     assert jobs.work_here(path).rendered == 0
-    write_jobs(desk, {**row, "crf": 30})
+    write_jobs(short, {**row, "crf": 30})
     assert jobs.work_here(path).rendered == 1
-    shutil.copy(desk / "anna.wav", desk / "ben.wav")
+    shutil.copy(short / "anna.wav", short / "cleo.wav")
     assert jobs.work_here(path).rendered == 1
-    (desk / "out" / "b.mp4").unlink()
+    (short / "out" / "b.mp4").unlink()
     assert jobs.work_here(path).rendered == 1, "a lost output is made again"
 
 
 # ---- failures
 
 
-def test_failures_are_told_apart_and_the_rest_goes_on(desk):
+def test_failures_are_told_apart_and_the_rest_goes_on(short):
     gray = np.full((20, 120, 160, 3), 128, np.uint8)
-    write_video(desk / "empty.mp4", gray, fps=25)
-    (desk / "broken.mp4").write_bytes(b"this is no film")
-    good = {"face": "ben.mp4", "audio": "ben.wav", "output": "out/new/good.mp4"}
+    write_video(short / "empty.mp4", gray, fps=25)
+    (short / "broken.mp4").write_bytes(b"this is no film")
+    good = {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/new/good.mp4"}
     path = write_jobs(
-        desk,
+        short,
         {**good, "face": "gone.mp4", "output": "out/1.mp4"},
         {**good, "face": "broken.mp4", "output": "out/2.mp4"},
         {**good, "face": "empty.mp4", "output": "out/3.mp4"},
         {**good, "preset": "gfpgan", "output": "out/4.mp4"},
         {**good, "set": ["blend.nothing=1"], "output": "out/5.mp4"},
-        {**good, "output": "ben.wav/6.mp4"},
+        {**good, "output": "cleo.wav/6.mp4"},
         {**good, "preset": 5, "output": "out/7.mp4"},
         good,
     )
     problems = jobs.plan(path)
     assert len(problems.fatal) == 7 and problems.seconds is not None, problems.text()
-    assert not list((desk / "out").iterdir()), "a plan renders nothing"
+    assert not list((short / "out").iterdir()), "a plan renders nothing"
     done = jobs.work_here(path)
     assert done.kinds == {"input": 2, "no face": 1, "checkpoint": 1, "option": 2, "output": 1}
     assert done.status == {"failed": 7, "done": 1} and done.exit_code == 9
-    assert sorted(p.name for p in (desk / "out").glob("**/*.*")) == ["good.mp4", "good.mp4.json"], "its folder was made"
+    made = sorted(p.name for p in (short / "out").glob("**/*.*"))
+    assert made == ["good.mp4", "good.mp4.json"], "its folder was made"
     assert "fetch" in next(r.message for r in done.failures if r.kind == "checkpoint")
 
-    shutil.copy(desk / "anna.mp4", desk / "gone.mp4")  # what was missing has come
+    shutil.copy(short / "anna.mp4", short / "gone.mp4")  # what was missing has come
     assert jobs.work_here(path).status["done"] == 2, "changed inputs are tried again"
     assert jobs.retry(path) == 6 and jobs.work_here(path).status["failed"] == 6
     page = jobs.report(path).read_text()
@@ -366,8 +374,8 @@ def test_plan_knows_collisions_and_times(desk):
         assert part in text
 
 
-def test_out_of_memory_halves_the_batch(desk, monkeypatch):
-    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+def test_out_of_memory_halves_the_batch(short, monkeypatch):
+    path = write_jobs(short, {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/b.mp4"})
     sizes, original = [], rendering._part
 
     def tight(session, *rest):
@@ -381,8 +389,40 @@ def test_out_of_memory_halves_the_batch(desk, monkeypatch):
     assert sizes[:3] == [8, 4, 2]
 
 
-def test_a_lost_share_is_tried_again(desk, monkeypatch):
+class Died(BaseException):
+    """Stands for SIGKILL: the worker is gone, and what it was at is left as it was."""
+
+
+def die(worker, monkeypatch, at, parts=0):
+    """A worker that dies at a job after it has made some more parts of it."""
+    made, original = [], rendering._part
+
+    def deadly(*args):
+        if len(made) == parts:
+            raise Died
+        made.append(original(*args))
+        return made[-1]
+
+    with monkeypatch.context() as here:
+        here.setattr(rendering, "_part", deadly)
+        with pytest.raises(Died):
+            worker.work()
+    worker.store.put(at, status="running", worker="one that died")
+
+
+def test_a_job_at_which_three_workers_die_is_given_up_unless_they_got_on_with_it(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    (job,), worker = jobs.read_jobs(path), Worker(path)
+    for parts in (0, 0, 1, 0, 0):  # the third died too, but after it had finished a part
+        die(worker, monkeypatch, job.name, parts)
+    assert worker.work() == 0
+    given_up = worker.store.get(job.name)
+    assert (given_up.status, given_up.kind) == ("failed", "stage") and "3 workers died" in given_up.message
+    assert jobs.retry(path) == 1 and worker.work() == 1
+
+
+def test_a_lost_share_is_tried_again(short, monkeypatch):
+    path = write_jobs(short, {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/b.mp4"})
 
     def fails(self, *args):
         raise OSError(errno.ESTALE, "as if")
@@ -390,13 +430,28 @@ def test_a_lost_share_is_tried_again(desk, monkeypatch):
     monkeypatch.setattr(VideoWriter, "_encode", fails)
     done = jobs.work_here(path, Settings(retry_pause=0.01))
     assert done.kinds == {"passing": 1} and done.failures[0].attempts == 4
-    assert not list((desk / "out").iterdir())
+    assert not list((short / "out").iterdir())
     monkeypatch.undo()
     assert jobs.retry(path) == 1 and jobs.work_here(path).exit_code == 0
 
 
-def test_a_job_is_held_by_one_worker(desk):
+def test_tries_count_anew_after_a_part(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
+    original, calls = rendering._part, []
+
+    def shaky(*args):
+        calls.append(1)
+        if len(calls) % 4:  # three of four
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return original(*args)
+
+    monkeypatch.setattr(rendering, "_part", shaky)
+    worker = Worker(path, Settings(retry_pause=0.01))
+    assert worker.work() == 1 and len(calls) == 8
+
+
+def test_a_job_is_held_by_one_worker(short):
+    path = write_jobs(short, {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/b.mp4"})
     one, other = Worker(path), Worker(path)
     name = jobs.read_jobs(path)[0].name
     with one.store.hold(name) as mine:
@@ -406,10 +461,10 @@ def test_a_job_is_held_by_one_worker(desk):
     assert other.work() == 1 and one.work() == 0
 
 
-def test_cancel(desk):
-    row = {"face": "ben.mp4", "audio": "ben.wav"}
-    path = write_jobs(desk, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
-    jobs.Store(path).put(str(desk / "out" / "a.mp4"), status="pending")
+def test_cancel(short):
+    row = {"face": "cleo.mp4", "audio": "cleo.wav"}
+    path = write_jobs(short, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
+    jobs.Store(path).put(str(short / "out" / "a.mp4"), status="pending")
     assert jobs.cancel(path, ["a"]) == 1
     assert jobs.work_here(path).status == {"cancelled": 1, "done": 1}
     with pytest.raises(OptionError, match="no job makes 'z'"):
@@ -438,24 +493,24 @@ def test_hot_folder_waits_for_pairs_that_have_stopped_growing(desk, monkeypatch)
     assert len(runner._look(folder, path, seen)) == 1
 
 
-def test_png_sequences_are_joined_too(desk):
-    path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/frames", "codec": "png"})
+def test_png_sequences_are_joined_too(short):
+    path = write_jobs(short, {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/frames", "codec": "png"})
     assert jobs.work_here(path).exit_code == 0
-    names = sorted(p.name for p in (desk / "out" / "frames").iterdir())
-    assert len(names) == 50 and names[0] == "000001.png" and names[-1] == "000050.png"
-    assert cv2.imread(str(desk / "out" / "frames" / names[7])).shape == (260, 260, 3)
-    assert "synthesized" in Image.open(desk / "out" / "frames" / names[49]).text["Comment"]
+    names = sorted(p.name for p in (short / "out" / "frames").iterdir())
+    assert len(names) == 15 and names[0] == "000001.png" and names[-1] == "000015.png"
+    assert cv2.imread(str(short / "out" / "frames" / names[7])).shape == (260, 260, 3)
+    assert "synthesized" in Image.open(short / "out" / "frames" / names[14]).text["Comment"]
 
 
-def test_workers_are_processes_and_interrupts_are_heard(desk):
-    row = {"face": "ben.mp4", "audio": "ben.wav"}
-    path = write_jobs(desk, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
-    log = desk / "log.jsonl"
+def test_workers_are_processes(short):
+    row = {"face": "cleo.mp4", "audio": "cleo.wav"}
+    path = write_jobs(short, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
+    log = short / "log.jsonl"
     done = jobs.run(path, workers=2, log=log)
     assert done.exit_code == 0 and done.rendered == 2, done.text()
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert sorted(e["event"] for e in events) == ["done", "done", "started", "started"]
-    assert sidecar.path_of(desk / "out" / "a.mp4").exists()
+    assert sidecar.path_of(short / "out" / "a.mp4").exists()
 
 
 def test_workers_that_cannot_live_are_given_up(desk, monkeypatch):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +19,7 @@ from wav2lip_hq.cli import main
 from wav2lip_hq.errors import OutputError
 from wav2lip_hq.jobs import render, sidecar
 from wav2lip_hq.jobs.worker import Settings
-from wav2lip_hq.video import VideoWriter
+from wav2lip_hq.video import VideoWriter, join
 
 
 @pytest.fixture(scope="module")
@@ -96,54 +96,138 @@ def test_a_log_goes_on_after_half_a_line(footage, tmp_path):
     assert lines[1] == '{"time": 2, "ev' and json.loads(lines[2])["event"] == json.loads(lines[3])["event"] == "started"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
+@contextlib.contextmanager
+def mounted(place):
+    """A file system of 48 MB."""
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place)], capture_output=True).returncode:
         pytest.skip("a small file system can be mounted by root alone")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def command(path):
+    return [sys.executable, "-m", "wav2lip_hq.cli", "batch", "run", str(path), "--quiet", "--log", f"{path}.log"]
+
+
+def lossless(footage, folder):
+    """The job in large files, which are written as frames come."""
+    path = desk(footage, folder)
+    made = json.loads(path.read_text().replace("out/a.mp4", "out/a.mkv"))
+    made["defaults"]["codec"] = "ffv1"
+    path.write_text(json.dumps(made))
+    return path
+
+
+def fill(place, leave=0):
+    """Leave no more than some bytes of room."""
+    left = shutil.disk_usage(place).free - leave
+    with (place / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 16)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(footage, tmp_path_factory):
+    """The result where nothing is full."""
+    folder = tmp_path_factory.mktemp("whole")
+    jobs.work_here(lossless(footage, folder))
+    return (folder / "out" / "a.mkv").read_bytes()
+
+
+def kept(place):
+    return len(list(place.glob("jobs.yaml.work/*/part-*.json")))
+
+
+def intact(place):
+    """State and log are there, nothing has failed that will not fail again, nothing half done is left."""
+    (place / "ballast").unlink()
+    assert {row.status for row in jobs.Store(place / "jobs.yaml").all().values()} <= {"pending", "running"}
+    assert not list(place.glob("**/.*.part*"))
+    if (log := place / "jobs.yaml.log").exists():
+        assert all(json.loads(line) for line in log.read_text().splitlines() if line.endswith("}"))
+
+
+def finished(place, result):
+    """The next run made what an undisturbed one makes."""
+    assert jobs.summary(place / "jobs.yaml").status == {"done": 1, "failed": 1}
+    assert (place / "out" / "a.mkv").read_bytes() == result
+    assert (place / "out" / "a.mkv.json").exists() and not list(place.glob("**/.*.part*"))
+
+
+def running(place):
+    return any(row.status == "running" for row in jobs.Store(place / "jobs.yaml").all().values())
+
+
+# What is seen when the disk fills, room left then, parts kept.
 WHEN = {
-    "before": lambda place: True,
-    "loading": lambda place: (place / "jobs.yaml.state").exists(),
-    "surveying": lambda place: any(r.status == "running" for r in jobs.Store(place / "jobs.yaml").all().values()),
-    "rendering": lambda place: any(place.glob("jobs.yaml.work/*/part-00000.json")),
-    "joining": lambda place: any(place.glob("jobs.yaml.work/*/part-00001.json")),
+    "before the start": (lambda place: True, 0, 0),
+    "while networks load": (lambda place: (place / "jobs.yaml.state").exists(), 0, 0),
+    "surveying": (running, 0, 0),
+    "first frames": (lambda place: any(place.glob("jobs.yaml.work/*/.part-00000*")), 1 << 16, 0),
+    "middle of a part": (lambda place: any(place.glob("jobs.yaml.work/*/part-00000.json")), 1 << 19, 1),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", WHEN)
-def test_a_disk_filled_while_jobs_run(footage, small_disk, moment):
-    path = desk(footage, small_disk)
-    command = [sys.executable, "-m", "wav2lip_hq.cli", "batch", "run", str(path), "--quiet", "--log", f"{path}.log"]
-    ballast = small_disk / "ballast"
+def test_a_disk_filled_while_jobs_run(footage, undisturbed, tmp_path, capsys, moment):
+    seen, leave, parts = WHEN[moment]
+    with mounted(tmp_path / "disk") as place:
+        path, ballast = lossless(footage, place), place / "ballast"
+        if moment == "before the start":
+            fill(place)
+        process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not ballast.exists():
+            if seen(place):
+                fill(place, leave)
+            time.sleep(0.002)
+        said, complained = process.communicate(timeout=600)
+        assert ballast.exists(), "it was over before the disk could be filled"
+        with capsys.disabled():
+            print(f"\n{moment}: exit code {process.returncode}, {kept(place)} parts kept: {complained.strip()}")
+        assert process.returncode == 4 and len(complained.splitlines()) == 1 and "full" in complained, said
+        assert kept(place) == parts and not list((place / "out").iterdir())
+        intact(place)
+        again = subprocess.run(command(path), capture_output=True, text=True)
+        assert again.returncode == 9, again  # the wrong job fails, the other is done
+        finished(place, undisturbed)
 
-    def fill():
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                return
 
-    if moment == "before":
-        fill()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not ballast.exists():
-        if WHEN[moment](small_disk):
-            fill()
-        time.sleep(0.005)
-    said, complained = process.communicate(timeout=300)
-    assert ballast.exists(), "it was over before the disk could be filled"
-    print(moment, process.returncode, complained, said)
-    assert process.returncode == 4 and "Traceback" not in complained
-    assert len(complained.splitlines()) == 1 and "full" in complained
-    assert not (small_disk / "out" / "a.mp4").exists() and not list(small_disk.glob("**/.*.part*"))
-    os.unlink(ballast)
-    assert subprocess.run(command, capture_output=True).returncode == 9, "the wrong job fails, the other is done"
-    assert jobs.summary(path).status == {"done": 1, "failed": 1}
-    assert all(json.loads(line) for line in (small_disk / "jobs.yaml.log").read_text().splitlines() if line[-1] == "}")
+# From where on the disk is full, and for how much of the result there was room.
+LATE = {
+    "joining": (join, "_files", 0.3),
+    "joining, nearly done": (join, "_files", 0.97),
+    "the last of sound and pictures": (join, "_files", 1 - 3e-3),
+    "the report": (sidecar, "write_text", 0),
+    "the state": (jobs.Store, "put", 0),
+}
+
+
+@pytest.mark.slow
+def test_a_disk_filled_when_all_parts_are_made(footage, undisturbed, tmp_path, monkeypatch, capsys):
+    with mounted(tmp_path / "disk") as place:
+        path = lossless(footage, place)
+        monkeypatch.chdir(place)
+        for moment, (owner, name, room) in LATE.items():
+            original = getattr(owner, name)
+
+            def late(*args, original=original, name=name, room=room, **values):
+                if (name != "put" or values.get("status") == "done") and not (place / "ballast").exists():
+                    fill(place, round(room * len(undisturbed)))
+                return original(*args, **values)
+
+            with monkeypatch.context() as here:
+                here.setattr(owner, name, late)
+                with pytest.raises(OutputError, match="full") as caught:
+                    jobs.work_here(path, Settings(log=f"{path}.log"))
+            with capsys.disabled():
+                print(f"\n{moment}: exit code {caught.value.exit_code}, {kept(place)} parts kept: {caught.value}")
+            there = {"the report": ["a.mkv"], "the state": ["a.mkv", "a.mkv.json"]}.get(moment, [])
+            assert kept(place) == 2 and sorted(p.name for p in (place / "out").iterdir()) == there
+            intact(place)
+            (place / "out" / "a.mkv").unlink(missing_ok=True)
+        jobs.work_here(path, Settings(log=f"{path}.log"))
+        finished(place, undisturbed)

@@ -47,7 +47,7 @@ def test_one_stage_one_option_a_preset(capsys):
     assert main(["options", "gfpgan"]) == 0
     assert "strength: float; between 0 and 1; set to 0.8" in capsys.readouterr().out
     assert main(["options", "run", "--json"]) == 0
-    assert {row["option"] for row in json.loads(capsys.readouterr().out)} >= {"extend", "trim", "mark"}
+    assert {row["option"] for row in json.loads(capsys.readouterr().out)} >= {"extend", "trim", "consent"}
 
 
 def test_training_and_one_task_of_it(capsys):

@@ -88,3 +88,28 @@ def test_every_dependency_is_imported_by_the_product():
         package = line.partition(">=")[0]
         module = names.get(package, package)
         assert f"import {module}" in code or f"from {module}" in code, f"{package} is a dependency and not imported"
+
+
+# Stands for pip-audit: knows a canary's advisories or not, and finds the lock file sound or not.
+AUDIT = """#!/bin/sh
+case "$*" in *requirements.lock*) echo audited; exit {lock};; *) echo '{answer}'; exit 1;; esac
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script for bash")
+@pytest.mark.parametrize(
+    ("answer", "lock", "code", "says"),
+    [
+        ('{"vulns": [{"id": "CVE-1"}]}', 0, 0, "audited"),
+        ('{"vulns": [{"id": "CVE-1"}]}', 1, 1, "audited"),
+        ('{"skip_reason": "not found"}', 1, 0, "no advisory database can be reached from here: nothing was audited"),
+        ("", 1, 0, "no advisory database can be reached from here: nothing was audited"),
+    ],
+)
+def test_an_audit_without_a_database_says_so_and_is_no_failure(tmp_path, answer, lock, code, says):
+    fake = tmp_path / "pip-audit"
+    fake.write_text(AUDIT.format(lock=lock, answer=answer))
+    fake.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", ROOT / ".ci" / "audit"], capture_output=True, text=True, env=env)
+    assert done.returncode == code and (done.stdout + done.stderr).strip() == says

@@ -1,4 +1,4 @@
-"""Real footage from ../shared (not part of the project): skipped where it is absent."""
+"""Real footage: the demo's, and clips that are not part of the project (skipped where they are absent)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wav2lip_hq.jobs.worker import Worker
 from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video
 
-TALKING = Path(__file__).resolve().parents[2] / "shared" / "data" / "talking"
+DEMO = Path(__file__).resolve().parents[1] / "wav2lip_hq" / "_data" / "demo"
 CLIPS = (
     "opendubbing_english.mp4",
     "sadtalker_AOC.mp4",
@@ -23,7 +23,6 @@ CLIPS = (
     "people/lrs3_p079_1.mp4",
     "people/polit_p073_1.mp4",
 )
-pytestmark = pytest.mark.skipif(not TALKING.is_dir(), reason="../shared/data/talking is not on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +31,8 @@ def pipe():
 
 
 @pytest.mark.parametrize("name", ["opendubbing_english.mp4", "sync_reference"])
-def test_every_frame_has_its_face_and_nothing_else_changes(pipe, name):
-    path = TALKING / name
+def test_every_frame_has_its_face_and_nothing_else_changes(pipe, shared, name):
+    path = shared(f"data/talking/{name}")
     if path.is_dir():
         path = sorted(p for p in path.rglob("*98*") if p.suffix in (".mp4", ".avi", ".mov"))[0]
     wav = load_speech(path).wav[: 16000 * 6 // 5]
@@ -53,24 +52,25 @@ def test_every_frame_has_its_face_and_nothing_else_changes(pipe, name):
 
 
 @pytest.mark.slow
-def test_the_mouth_follows_another_persons_speech(pipe, tmp_path):
+def test_the_mouth_follows_another_persons_speech(pipe, shared, tmp_path):
     """Dubbed with speech from elsewhere, the result's own measured offset is within a frame of none."""
-    speech = sorted((TALKING.parent / "speech").glob("*.wav"))[0]
-    report = pipe.run(TALKING / "opendubbing_english.mp4", speech, tmp_path / "out.mp4", trim=True)
+    speech = sorted(shared("data/speech").glob("*.wav"))[0]
+    report = pipe.run(shared("data/talking/opendubbing_english.mp4"), speech, tmp_path / "out.mp4", trim=True)
     assert report.frames_without_face == 0
     assert report.offset_ms is not None and abs(report.offset_ms) <= 40
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CLIPS)
-def test_run_batch_and_any_chunk_size_give_the_same_pixels(pipe, name, tmp_path):
+@pytest.mark.parametrize("name", ["demo", *CLIPS])
+def test_run_batch_and_any_chunk_size_give_the_same_pixels(pipe, shared, name, tmp_path):
     """Lossless, on real clips: a run, the same in chunks of another size, and a batch job in parts of a second."""
     face, speech = tmp_path / "face.mkv", tmp_path / "speech.wav"
-    with open_video(TALKING / name) as source:
+    clip = DEMO / "face.mpg" if name == "demo" else shared(f"data/talking/{name}")
+    words = DEMO / "speech.wav" if name == "demo" else sorted(shared("data/speech").glob("*.wav"))[0]
+    with open_video(clip) as source:
         frames = np.stack([frame for _, frame, _ in itertools.islice(source, 55)])
         rate = source.info.fps
     write_video(face, frames, fps=rate, codec="ffv1", pix_fmt="bgr0", options={}, time_base=1 / rate)
-    words = sorted((TALKING.parent / "speech").glob("*.wav"))[0]
     with wave.open(str(speech), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes((load_speech(words).wav[:32000] * 32767).astype("<i2").tobytes())

@@ -59,6 +59,11 @@ def place(tmp_path_factory):
         ("checkpoints fetch wav2lip_gun", 2),
         ("checkpoints import absent.pth", 5),
         ("train generatr", 2),
+        ("identity --json", 0),
+        ("identity --key absent.pem", 2),
+        ("provenance face.mp4", 10),
+        ("provenance absent.mp4", 3),
+        ("run face.mp4 speech.wav out.mp4 --consent absent.pdf --label xx -p gfpgan --set restor.strength=1", 2),
     ],
 )
 def test_listing_and_refusing_do_not_import_torch(place, args, code):

@@ -192,9 +192,9 @@ def test_any_span_and_chunk_size_give_the_same_pixels(wav):
     pipe = watched()
     whole = rendered(frames, wav, pipe=pipe)
     assert len(whole) == 30 and (whole[5] != frames[5]).any()
-    for size in (1, 4, 7):
+    for size in (1, 7):
         assert np.array_equal(rendered(frames, wav, size, pipe=pipe), whole)
-    for first, last, size in ((0, 9, None), (7, 19, 3), (13, 30, None), (22, 25, 1)):
+    for first, last, size in ((0, 9, None), (7, 19, 3), (22, 30, 1)):
         part = rendered(frames, wav, size, Fraction(first, 25), Fraction(last, 25), pipe)
         assert np.array_equal(part, whole[first:last]), (first, last, size)
 
@@ -217,7 +217,7 @@ def test_a_survey_of_a_file_is_used_instead_of_looking_again(made, wav, tmp_path
 
 def test_footage_read_once_is_known_a_little_ahead(wav):
     outs = []
-    for size in (1, 5, 24):
+    for size in (1, 24):
         with watched().open(iter(clip(60)), wav, chunk_size=size) as chunks:
             outs.append(np.concatenate([c.frames for c in chunks]))
     assert len(outs[0]) == 60 and (outs[0][5] != clip(60)[5]).any()

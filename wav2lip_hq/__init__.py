@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import VERSION as __version__
+
 if TYPE_CHECKING:
     from .engine import Stage
     from .errors import Wav2LipHQError
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .stages import Align, Blend, Detect, LipSync, Parse, Restore, Track
     from .types import Chunk, Faces, Report
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "HQPipeline": "pipeline",

@@ -141,7 +141,7 @@ def articulate(neutral: Array, offset: Array) -> Array:
     """(POINTS, 3) the neutral body plus an offset (POINTS, 3), corrected so that the lips do not cross."""
     body = neutral + offset
     gap = body[LOWER, 1] - body[UPPER, 1]
-    least = np.minimum(neutral[LOWER, 1] - neutral[UPPER, 1], 0.01)  # the gap where they touch in the neutral face
+    least = np.minimum(neutral[LOWER, 1] - neutral[UPPER, 1], 0)  # below 0 where touching lips cross already
     more = np.maximum(least - gap, 0) / 2
     body[LOWER, 1] += more
     body[UPPER, 1] -= more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -11,10 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .errors import InputError, OutOfMemory, OutputError, Wav2LipHQError, ran_out
+from .errors import UNWRITABLE, Wav2LipHQError, told
 
 LONGEST = 4000  # characters of a message
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 def guarded(work: Callable[[], int], debug: bool = False, last: bool = False) -> int:
@@ -37,28 +35,13 @@ def guarded(work: Callable[[], int], debug: bool = False, last: bool = False) ->
             _abandon_stdout()
             return 128 + getattr(signal, "SIGPIPE", 13)
         except Exception as error:
-            if isinstance(error, OSError) and not isinstance(error, Wav2LipHQError) and error.errno in _FULL:
+            if isinstance(error, OSError) and not isinstance(error, Wav2LipHQError) and error.errno in UNWRITABLE:
                 _abandon_stdout()
             if debug:
                 raise
             text, code = told(error)
             _say(text)
             return code
-
-
-def told(error: BaseException) -> tuple[str, int]:
-    """(message for an error, exit code)."""
-    text = " ".join(str(error).split()) or "no reason given"
-    if isinstance(error, Wav2LipHQError):
-        return str(error), OutOfMemory.exit_code if ran_out(error) else error.exit_code
-    if ran_out(error):
-        return f"out of memory ({text}); close other programs, or use smaller footage", OutOfMemory.exit_code
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{str(error.filename)[:500]}: {error.strerror}", InputError.exit_code
-    kind = type(error).__name__
-    return f"unexpected error ({kind}: {text[:500]}); add --debug to see where, and report it", 1
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | sync | demo | batch | presets | options | checkpoints | train | ...``.
+"""The command line: ``wav2lip-hq run | survey | sync | demo | batch | provenance | presets | options | ...``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, run_cli, synccheck_cli
+from . import __version__, boundary, machine, provenance_cli, run_cli, synccheck_cli
+from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
 
@@ -30,7 +31,10 @@ PACKAGES = (
     "realesrgan",
     "scikit-image",
     "safetensors",
+    "c2pa-python",
+    "cryptography",
 )
+LEAST = 17 * 10**8  # bytes of address space: with less no run was seen to come to its first frame
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,6 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
     doctor.add_argument("--json", action="store_true")
 
+    provenance_cli.add_provenance(commands)
+    provenance_cli.add_identity(commands)
     jobs_cli.add_arguments(commands.add_parser("batch", help="many shots unattended: plan, run, status, retry, report"))
     training_cli.add_arguments(commands.add_parser("train", help="prepare data, train, personalize"))
     person = commands.add_parser("personalize", help="fine-tune generator and restorer on one person's footage")
@@ -101,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
+        _check_memory(args)
         handler = {
             "run": run_cli.run,
             "survey": run_cli.survey,
@@ -110,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "options": _options,
             "checkpoints": _checkpoints,
             "doctor": _doctor,
+            "provenance": provenance_cli.provenance,
+            "identity": provenance_cli.identity,
             "batch": jobs_cli.main,
             "train": training_cli.main,
             "personalize": training_cli.personalize_main,
@@ -117,6 +126,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(handler(args))
 
     return boundary.guarded(work, args.debug, last=argv is None)
+
+
+def _check_memory(args: argparse.Namespace) -> None:
+    """Refuse to begin what cannot get anywhere under ``ulimit -v``. Raises OutOfMemory."""
+    limit = machine.address_space()
+    if (
+        limit is None
+        or limit >= LEAST
+        or args.command not in ("run", "survey", "demo", "batch", "train", "personalize")
+    ):
+        return
+    if args.command != "batch" or args.what in ("plan", "run"):
+        raise OutOfMemory(
+            f"this process may have {limit / 10**9:.1f} GB of address space (ulimit -v); the smallest footage takes "
+            f"more than {LEAST / 10**9:.1f} GB: raise the limit"
+        )
 
 
 # ---- presets, checkpoints, doctor

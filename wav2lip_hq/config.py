@@ -55,6 +55,8 @@ def read_preset(preset: str | os.PathLike[str]) -> Preset:
         raise InputError(f"{path} is not a readable YAML file: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("stages"), list):
         raise OptionError(f"{path}: a preset is 'description' and a list of 'stages'")
+    if unknown := [key for key in raw if key not in ("description", "stages")]:
+        raise OptionError(f"{path}: a preset is 'description' and 'stages'; there is no {options.shown(unknown[0])}")
     stages = tuple(_stage(item, path) for item in raw["stages"])
     check_wiring(stages)
     return Preset(path.stem, str(raw.get("description", "")).strip(), stages, path)

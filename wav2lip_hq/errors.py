@@ -6,6 +6,10 @@ so ``except OSError`` or ``except ValueError`` keeps working. ``exit_code`` is w
 
 from __future__ import annotations
 
+import errno
+
+from .machine import address_space, cramped
+
 
 class Wav2LipHQError(Exception):
     """Base of everything this package raises on purpose."""
@@ -77,15 +81,57 @@ _NO_MEMORY = (
     "bad_alloc",
     "can't start new thread",
     "failed to map segment",
+    "could not create a primitive",  # oneDNN, which has no other words for it
+    "could not create a memory",
 )
 
 
 def ran_out(error: BaseException | None) -> bool:
-    """Whether an error or its cause means out of memory, which libraries report in many ways."""
+    """Whether an error or its cause means out of memory, which libraries report in many ways; where hardly any memory
+    was left (``ulimit -v``), whatever fails inside them does."""
     for _ in range(20):
         if error is None:
             return False
         if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
             return True
+        if _inside(error) and cramped():
+            return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def refused_memory(error: BaseException) -> bool:
+    """Whether reading a file failed for the limit of this process (``ulimit -v``). Without one, a damaged file is what
+    asked for too much."""
+    return address_space() is not None and ran_out(error)
+
+
+# What does not come of memory that was refused; other types of libraries do, ImportError and those of FFmpeg too.
+_ORDINARY = (Wav2LipHQError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+
+def _inside(error: BaseException) -> bool:
+    """Whether something failed inside a library, for no reason of its input's or a file's."""
+    if isinstance(error, OSError) and not isinstance(error, Wav2LipHQError):
+        return error.errno == errno.EAGAIN  # a thread that could not be had
+    return isinstance(error, Exception) and not isinstance(error, _ORDINARY)
+
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """(message for whoever typed the command, exit code)."""
+    text = " ".join(str(error).split()) or "no reason given"
+    if isinstance(error, OutOfMemory):
+        return str(error), error.exit_code
+    if ran_out(error):
+        return f"out of memory ({text}); close other programs, or use smaller footage", OutOfMemory.exit_code
+    if isinstance(error, Wav2LipHQError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return f"what was to be written could not be: {error.strerror}", OutputError.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{str(error.filename)[:500]}: {error.strerror}", InputError.exit_code
+    kind = type(error).__name__
+    return f"unexpected error ({kind}: {text[:500]}); add --debug to see where, and report it", 1

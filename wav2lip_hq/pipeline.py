@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, options, run_page, video
+from . import audio, config, options, run_page, sealing, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter, sync_network
 from .originals import Originals
-from .places import check_target, make_folder
+from .places import PICTURES, check_target, make_folder
 from .run_options import RunOptions
 from .run_watch import RunWatch
 from .runtime import Runtime
@@ -37,7 +37,6 @@ from .types import Array, Chunk, Reason, Report
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
 Progress = Callable[[int, int | None], None]
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # endings by which a face is chosen by a picture of the person
 TRIAL = 8  # seconds of the output in which the offset is measured for sync_offset = "auto"
 
 
@@ -320,6 +319,7 @@ class HQPipeline:
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
+            seal = sealing.prepared(session, output)
             with video.VideoWriter(
                 output,
                 info,
@@ -329,8 +329,9 @@ class HQPipeline:
                 pix_fmt=chosen.pix_fmt,
                 sound=sound,
                 until=until,
-                mark=chosen.mark,
+                mark=not chosen.without_provenance,
                 size=(info.width * 2, info.height) if chosen.compare else None,
+                finish=sealing.finisher(seal, output),
             ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
                 self._prepare(session, survey, on_survey)
                 meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
@@ -354,10 +355,13 @@ class HQPipeline:
                 if not session.tally.faces:
                     raise no_face(info.path or "the footage", session.tally.why(), "--set detect.threshold=0.3")
                 t0 = time.perf_counter()
+                sealing.completed(seal, session, session.tally.frames, session.tally.stretches)
                 writer.close()
                 clock["write"] += time.perf_counter() - t0
             if reader.damaged:
                 session.runtime.warn(f"{info.path}: {reader.damaged} damaged packets were skipped")
+            for text in [] if seal is None else seal.warnings:
+                session.runtime.warn(text)
         t0 = time.perf_counter()
         offset = meter.offset_ms() if meter is not None else None
         clock["measure"] = time.perf_counter() - t0
@@ -377,6 +381,7 @@ class HQPipeline:
             warnings=tuple(session.runtime.warnings),
             sync_offset=session.sync_offset,
             stretches=tally.stretches,
+            provenance=sealing.said(seal),
         )
         if watch is not None:
             said = ", ".join(Path(voice.name).name or "speech from memory" for voice in session.voices)

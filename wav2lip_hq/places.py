@@ -1,4 +1,4 @@
-"""Where results are put: names that fit, and nothing in the way that must not be replaced."""
+"""Files by their names: which endings are footage or pictures, and where results are put without being in the way."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from .errors import OutputError
 
+MOVIES = frozenset((".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"))
+PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
 LONGEST = 255  # bytes of a file's name, nearly everywhere
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _PART = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)\.part(\.[^.]*)?", re.DOTALL)

@@ -282,6 +282,7 @@ def _print_report(report: Any, as_json: bool, explained: str | None = None) -> N
     )
     if report.sync_offset:
         print(f"the mouth was moved by {report.sync_offset:+.0f} ms against the sound (sync_offset)")
+    print(f"provenance: {report.provenance}")
     if explained is not None:
         print(explained)
     for text in report.warnings:

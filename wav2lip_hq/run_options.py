@@ -55,7 +55,20 @@ class RunOptions:
         False, "Let the footage be a playlist (.m3u8, ffconcat, .mpd), which names other files on this machine to read."
     )
     deinterlace: bool = option(False, "Rebuild full frames of interlaced footage.")
-    mark: bool = option(True, "State in the output's metadata that the lip movement is synthetic.")
+    without_provenance: bool = option(
+        False,
+        "Leave out the signed manifest, and the notice in the metadata, which say that the lip movement is synthetic.",
+    )
+    consent: str = option(
+        "",
+        "Who agreed to this, to be stored in the manifest: a sentence, or a file. Of .txt and .md the text is stored, "
+        "of other files name and SHA-256.",
+    )
+    label: str = option(
+        "",
+        "A visible notice in the corner of all frames that lip movement was generated: a language (de, en, fr, ...) or "
+        "a text of your own.",
+    )
     compare: bool = option(False, "Write source and result side by side.")
     chunk_size: int | None = option(
         None, "Frames processed at a time; affects memory, never the result (default: by size).", low=1, high=1000
@@ -75,7 +88,7 @@ class RunOptions:
         "", "Also write a page (HTML) about the run: before and after, worst frames, what was left as it is and why."
     )
     sound: str = option(
-        "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
+        "dub", "Sound of the output: dub (the driving speech), source (the footage's own), or the path of a mix."
     )
 
     @property

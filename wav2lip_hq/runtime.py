@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checkpoints
-from .errors import CheckpointError, OptionError, OutOfMemory
+from .errors import CheckpointError, OptionError, OutOfMemory, ran_out
 from .models import ARCHS, Arch
 from .types import Array
 
@@ -275,9 +275,10 @@ class Runtime:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if size == 1:
+                    other = "" if self.device.type == "cpu" else ", or run with --device cpu"
                     raise OutOfMemory(
-                        f"not enough memory on {self.device} for even one face at a time; free some, use a smaller "
-                        "preset, or run with --device cpu"
+                        f"not enough memory on {self.device} for even one face at a time; free some, or use a smaller "
+                        f"preset{other}"
                     ) from error
                 size = self._limits[key] = max(1, size // 2)
                 continue
@@ -301,5 +302,4 @@ def _filled(part: Array, size: int) -> Array:
 def _is_oom(error: BaseException) -> bool:
     import torch
 
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, torch.OutOfMemoryError) or ran_out(error)

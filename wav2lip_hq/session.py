@@ -19,6 +19,7 @@ import numpy as np
 from . import audio, source
 from .engine import Stage, prefetch, run_stages, waited
 from .errors import InputError, OptionError
+from .label import label_text, labeled, too_small
 from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
@@ -88,6 +89,7 @@ class Session:
         self.person: SurveyedTrack | None = None
         self.plan: plan.Plan | None = None
         self.sync_offset = 0.0  # ms, applied to every voice
+        self._label = label_text(options.label)
         self.more = False  # whether the output continues after the last span of ``chunks``
 
     # ---- before
@@ -98,6 +100,8 @@ class Session:
             for stage in voice.stages:
                 stage.load(self.runtime)
         info = self.reader.info
+        if self._label and too_small(self._label, info.width, info.height):
+            self.runtime.warn(f"the label can hardly be read: frames of {info.width}x{info.height} are too small")
         if info.interlaced:
             self.runtime.warn(f"{info.path} is interlaced; deinterlace it (--deinterlace) for clean frames")
         for voice in self.voices:
@@ -226,7 +230,7 @@ class Session:
                     continue
                 for pts in inside.pts:
                     self.tally.frame(pts)
-                yield replace(inside, start=count)
+                yield labeled(replace(inside, start=count), self._label)
                 count += len(inside)
         finally:
             made.close()

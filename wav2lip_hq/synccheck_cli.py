@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .errors import OptionError, Wav2LipHQError
+from .errors import OptionError, Wav2LipHQError, told
 from .places import check_target, write_text
 
 FAILED = 9  # exit code: some files could not be measured
@@ -43,7 +43,7 @@ def sync(args: argparse.Namespace) -> int:
     for path in (args.csv, args.html):
         if path is not None:
             check_target(path)
-    from . import boundary, synccheck, synccheck_page
+    from . import synccheck, synccheck_page
     from .pipeline import HQPipeline
     from .run_cli import Bar
     from .video import shifted_name
@@ -63,7 +63,7 @@ def sync(args: argparse.Namespace) -> int:
             if len(args.files) == 1:
                 raise
             failed.append((path, str(error)))
-            print(f"wav2lip-hq: {boundary.told(error)[0]}", file=sys.stderr)
+            print(f"wav2lip-hq: {told(error)[0]}", file=sys.stderr)
             continue
         finally:
             bar.close()

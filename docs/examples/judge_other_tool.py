@@ -1,4 +1,4 @@
-"""Another tool's videos by the rulers of this project, beside our default preset and the footage as it is.
+"""Another tool's videos, judged by this project's metrics, beside our default preset and the footage as it is.
 
     python docs/examples/judge_other_tool.py CLIPS SPEECH RESULTS OUT [SECONDS]         # from a checkout
 

@@ -4,7 +4,7 @@
     cd docs/examples; wav2lip-hq options own_mask:MouthOnly
     wav2lip-hq run FACE SPEECH OUTPUT --replace parse=own_mask:MouthOnly --set mouth-only.feather=20
 
-To change the feather or the region of the mask that is there, no code is needed: --set parse.feather=20
+The soft edge of the mask that is there needs no code: --set parse.feather=20
 """
 
 from __future__ import annotations

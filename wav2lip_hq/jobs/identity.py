@@ -18,7 +18,7 @@ from .store import Store
 RENDERING = 3  # increased when the same job would give another result
 
 # Fields that do not affect the pictures.
-_ASIDE = {"output", "origin", "metrics", "fault"}
+_ASIDE = {"output", "origin", "metrics", "fault", "require_consent"}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -30,6 +30,8 @@ def settings(job: Job) -> dict[str, Any]:
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
     for name in ("sound", "person", "plan"):
         out[name] = Path(getattr(job.run, name)).name
+    if job.consent is not None:
+        out["consent"] = job.consent.name
     out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]
     out["suffix"] = job.output.suffix
     return out

@@ -19,11 +19,10 @@ from typing import Any
 from .. import documents
 from ..errors import InputError, OptionError, Wav2LipHQError
 from ..options import option, suggestion
-from ..pipeline import PICTURES
+from ..places import MOVIES, PICTURES
+from ..provenance import read_consent
 from ..run_options import RunOptions
 from . import schema
-
-MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mxf", ".ts"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Job:
     timecode: str | None = None  # of the first frame; default: what the file says, else 00:00:00:00
     part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
     metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
+    require_consent: bool = option(False, "Refuse the job if it says nothing of consent.")
     origin: str = ""  # where in the job file, for messages
     fault: str = ""  # why the job cannot be done, known from the job file alone; then it is called by its origin
 
@@ -67,6 +67,11 @@ class Job:
         return any(span.start is not None for span in self.spans)
 
     @property
+    def consent(self) -> Path | None:
+        """The file with the note of consent, if that is one."""
+        return Path(self.run.consent) if self.run.consent and os.path.isfile(self.run.consent) else None
+
+    @property
     def inputs(self) -> list[Path]:
         """Files read: footage, speech, a sound mix, what is known of the person."""
         if self.fault:
@@ -75,6 +80,8 @@ class Job:
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
         paths += [Path(path) for path in (self.run.person, self.run.plan) if path]
+        if self.consent is not None:
+            paths.append(self.consent)
         return list(dict.fromkeys(paths))
 
 
@@ -183,7 +190,11 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 
 
 SPAN = ("in", "out", "audio", "who")
-PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"}
+OWN = ("preset", "set", "timecode", "part_seconds", "metrics", "require_consent")
+PLAIN = {
+    *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"),
+    *("consent", "label"),
+}
 
 
 def _cell(text: str) -> Any:
@@ -221,7 +232,11 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, person=str(base / run.person))
     if run.plan:
         run = replace(run, plan=str(base / run.plan))
-    own = {name: options[name] for name in ("preset", "set", "timecode", "part_seconds", "metrics") if name in options}
+    if run.consent:
+        run = replace(run, consent=_consent(run.consent, base))
+    if given.require_consent and not run.consent:
+        raise OptionError("require_consent: this job says nothing of consent; add 'consent', a sentence or a file")
+    own = {name: options[name] for name in OWN if name in options}
     jobs = []
     for number, face in enumerate(_faces(given.face, base)):
         names = {"face": Path(face).stem, "parent": Path(face).parent.name, "index": index + number + 1, "audio": ""}
@@ -241,6 +256,17 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
 def _who(choice: str | int, base: Path) -> str:
     """Which face is meant; a picture of it lies where the other inputs lie."""
     return str(base / str(choice)) if Path(str(choice)).suffix.lower() in PICTURES else str(choice)
+
+
+def _consent(given: str, base: Path) -> str:
+    """A note of consent, or the path of the file it names. Raises InputError, OptionError."""
+    try:
+        inside = base / given
+        given = str(inside) if inside.is_file() else given
+    except (OSError, ValueError):  # a long sentence is no name
+        pass
+    read_consent(given)
+    return given
 
 
 def _filled(text: str, names: dict[str, Any]) -> str:

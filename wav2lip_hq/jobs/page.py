@@ -49,6 +49,8 @@ def _row(job: Job, row: Row, store: Store) -> str:
     notes = [page.notes(facts["warnings"])] if facts.get("warnings") else []
     if row.status != "done":
         notes.insert(0, f"<b>{page.escape(row.kind or row.status)}</b> {page.escape(row.message)}")
+    if facts.get("provenance"):
+        notes.append(page.escape(f"provenance: {facts['provenance']}"))
     if facts.get("metrics"):
         notes.append(page.escape(", ".join(f"{k} {v}" for k, v in facts["metrics"].items())))
     spoken = f"{Path(job.face).name} + {', '.join(dict.fromkeys(s.audio.name for s in job.spans))}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import audio, source, video
+from .. import audio, sealing, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
@@ -94,6 +94,7 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
         try:
             base = HQPipeline(job.preset, runtime=runtime)
             identity.weights(job, base, store)
+            sealing.ready(job.run)
             made = identity.identity(job, base, store)
             row = rows.get(job.name)
             if row is not None and row.status == "done" and row.identity == made and job.output.exists():

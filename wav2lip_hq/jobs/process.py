@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from ..errors import told
+
 FULL = 4  # exit code: there is no room to go on
 
 
@@ -31,20 +33,24 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=watch, daemon=True).start()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    import torch
-
     from .store import DiskFull
-    from .worker import Settings, Worker
 
-    settings = Settings(**facts)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     try:
+        import torch
+
+        from .worker import Settings, Worker
+
+        settings = Settings(**facts)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
         worker = Worker(Path(jobfile), settings)
         worker.work(again=lambda: wait or worker.unfinished())
     except DiskFull as error:
         print(f"wav2lip-hq: {error}", file=sys.stderr)
         return FULL
+    except Exception as error:  # noqa: BLE001 - not a job's own: its state or the job file cannot be used, say
+        print(f"wav2lip-hq: a worker ended: {told(error)[0]}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -10,21 +10,23 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .. import sealing, video
 from .. import survey as surveys
-from .. import video
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..pipeline import HQPipeline, no_face
 from ..places import make_folder, write_text
+from ..provenance import Consent, read_consent
 from ..session import Session, Voice, described
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
-from ..survey import Survey
+from ..survey import Survey, footage_hash
+from ..types import Reason, Stretch
 from ..video import VideoWriter
 from . import timeline
 from .identity import pipelines, resolve
@@ -53,9 +55,11 @@ class Part:
     offset_ms: float | None
     last: bool  # nothing comes after it
     seconds: dict[str, float]
+    stretches: tuple[Stretch, ...]  # numbered from the part's first frame
 
     def text(self) -> str:
-        return json.dumps({**self.__dict__, "zero": str(self.zero)})
+        rows = [(s.first, s.last, s.track, s.reason) for s in self.stretches]
+        return json.dumps({**self.__dict__, "zero": str(self.zero), "stretches": rows})
 
     @staticmethod
     def read(path: Path) -> Part | None:
@@ -63,6 +67,8 @@ class Part:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             facts["zero"] = Fraction(facts["zero"])
+            rows = facts["stretches"]
+            facts["stretches"] = tuple(Stretch(a, b, t, None if r is None else Reason(r)) for a, b, t, r in rows)
             part = Part(**facts)
             return part if _digest(path.parent / part.file) == part.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -83,6 +89,8 @@ class Rendered:
     seconds: dict[str, float]
     warnings: list[str]
     duration: float
+    provenance: str = ""  # who signed the output, or that nobody did
+    consent: Consent | None = None
     sheet: Path | None = None
     rest: dict[str, Any] = field(default_factory=dict)
 
@@ -103,14 +111,17 @@ def render(
     folder: Path,
     *,
     on_frames: Callable[[int, int | None], None] = lambda done, total: None,
+    on_kept: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
     stop_now: Callable[[], bool] = lambda: False,
+    digest: Callable[[Path], str] = footage_hash,
 ) -> Rendered:
     """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used, and
     surveys of footage are kept beside it, for other jobs with the same footage.
 
-    on_frames(done, total): called from time to time. stop: polled before each part; stop_now: polled while frames are
-    made. Raises Stopped, and what ``HQPipeline.run`` raises.
+    on_frames(done, total): called from time to time. on_kept(): called when a part was made that need not be made
+    again. stop: polled before each part; stop_now: polled while frames are made. digest: SHA-256 of an input. Raises
+    Stopped, and what ``HQPipeline.run`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
@@ -124,6 +135,7 @@ def render(
             for placed, pipe in zip(spans, pipelines(job, base), strict=True)
         ]
         session = Session(reader, voices, timeline.filling(job), base.runtime)
+        consent, seal = read_consent(job.run.consent), sealing.prepared(session, job.output)
 
         def check_stop(done: int, total: int | None) -> None:
             if stop_now():
@@ -153,6 +165,7 @@ def render(
 
                 bounds = (number * step, (number + 1) * step)
                 part = _part(session, job, codec, bounds, number, folder, not measured, report)
+                on_kept()
             parts.append(part)
             done += part.frames
             on_frames(done, total)
@@ -164,7 +177,17 @@ def render(
         sound, until = None, None
         if codec != "png":
             sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
-        frames = video.join_videos(kept, job.output, sound=sound, until=until, mark=job.run.mark)
+        sealing.completed(seal, session, done, _stretches(parts), digest)
+        frames = video.join_videos(
+            kept,
+            job.output,
+            sound=sound,
+            until=until,
+            mark=not job.run.without_provenance,
+            finish=sealing.finisher(seal, job.output),
+        )
+        for text in [] if seal is None else seal.warnings:
+            session.runtime.warn(text)
         if frames != done:
             raise OutputError(f"{job.output}: {frames} frames were joined of {done} rendered; render it again")
         seconds: dict[str, float] = {"join": round(time.perf_counter() - began, 3)}
@@ -182,12 +205,24 @@ def render(
             seconds,
             list(session.runtime.warnings),
             float(Fraction(frames) / reader.info.fps),
+            sealing.said(seal),
+            consent,
             next(iter(sorted(folder.glob("sheet.png"))), None),
         )
 
 
 def _files(voices: list[Voice]) -> dict[int, str]:
     return {n: voice.name for n, voice in enumerate(voices)}
+
+
+def _stretches(parts: list[Part]) -> list[Stretch]:
+    """Those of all parts, numbered from the output's first frame."""
+    out: list[Stretch] = []
+    before = 0
+    for part in parts:
+        out += [replace(s, first=s.first + before, last=s.last + before) for s in part.stretches]
+        before += part.frames
+    return out
 
 
 def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, int | None], None]) -> Survey | None:
@@ -250,7 +285,7 @@ def _part(
         crf=options.crf,
         preset=options.encoder_preset,
         pix_fmt=options.pix_fmt,
-        mark=options.mark and codec == "png",  # files are marked when they are joined
+        mark=not options.without_provenance and codec == "png",  # files are marked when they are joined
     )
     zero: Fraction | None = None
     sheet = Sheet(180) if number == 0 else None
@@ -291,6 +326,7 @@ def _part(
         meter.offset_ms() if meter is not None else None,
         not session.more,
         {k: round(v, 3) for k, v in clock.items()},
+        tally.stretches,
     )
     write_text(folder / f"part-{number:05d}.json", part.text())
     return part

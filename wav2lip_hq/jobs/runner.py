@@ -19,9 +19,11 @@ from typing import Any
 from ..errors import InputError, OptionError, OutputError
 from ..options import counted
 from ..pipeline import HQPipeline
+from ..places import MOVIES
+from ..progress import complain
 from ..runtime import Runtime
 from . import identity
-from .jobfile import MOVIES, Job, read_jobs, watched
+from .jobfile import Job, read_jobs, watched
 from .process import FULL
 from .store import Row, Store
 from .worker import Settings, Worker
@@ -222,7 +224,7 @@ def run(
                 break
             for process in pool:
                 if process.crashed() and not process.given_up:
-                    process.died(_count_crash(store, process))
+                    process.died(_at_work(store, process))
                     if not presses and not process.given_up:
                         process.start()
             on_progress(store.all(), jobs)
@@ -270,14 +272,10 @@ def finished(store: Store) -> dict[str, float | None]:
     return {name: row.finished for name, row in store.all().items() if row.status == "done"}
 
 
-def _count_crash(store: Store, process: _Process) -> bool:
-    """Add a crash to the job that a dead worker was rendering, so that a job that kills its workers is given up;
-    returns whether there was one."""
-    for row in store.all().values():
-        if row.status == "running" and row.worker == f"{me()}>{platform.node()}:{process.pid}":
-            store.put(row.name, status="pending", crashes=row.crashes + 1)
-            return True
-    return False
+def _at_work(store: Store, process: _Process) -> str:
+    """The job that a dead worker was rendering, "" if none. Whoever takes it next counts it (``Worker.attempt``)."""
+    mine = f"{me()}>{platform.node()}:{process.pid}"
+    return next((row.name for row in store.all().values() if row.status == "running" and row.worker == mine), "")
 
 
 class _Process:
@@ -324,9 +322,15 @@ class _Process:
         """Whether it ended because there is no room on a disk."""
         return self.process.poll() == FULL
 
-    def died(self, at_work: bool) -> None:
-        """Record that the process died; one that keeps dying without a job to blame is not started again."""
-        self.idle_deaths = 0 if at_work else self.idle_deaths + 1
+    def died(self, job: str) -> None:
+        """Record, and say, that the process died while it rendered this job, if any; one that keeps dying without a
+        job to blame is not started again."""
+        self.idle_deaths = 0 if job else self.idle_deaths + 1
+        if self.process.returncode < 0:  # else it has said itself what went wrong
+            how = signal.Signals(-self.process.returncode).name
+            where = f"rendering {job}" if job else "starting or between jobs"
+            perhaps = "if nobody did that, memory may have run out"
+            complain(f"wav2lip-hq: a worker was ended by {how} while {where}; {perhaps}")
 
     @property
     def given_up(self) -> bool:

@@ -76,6 +76,7 @@ class JobRow(BaseModel):
     set: Settings = ()
     timecode: Text | None = None
     metrics: StrictBool = False
+    require_consent: StrictBool = False
 
     @model_validator(mode="after")
     def _speech(self) -> JobRow:

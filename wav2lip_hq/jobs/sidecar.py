@@ -13,6 +13,7 @@ from typing import Any
 from .. import __version__
 from ..pipeline import HQPipeline
 from ..places import write_text
+from ..video import NOTICE
 from . import identity
 from .jobfile import Job
 from .render import Rendered
@@ -41,7 +42,9 @@ def write(
             for pipe in identity.pipelines(job, base)
         ],
         "checkpoints": identity.weights(job, base, store),
-        "synthetic": "Lip movement in this video was synthesized with wav2lip_hq.",
+        "synthetic": NOTICE,
+        "provenance": done.provenance,
+        "consent": None if done.consent is None else done.consent.plain(),
         "faces": {"synthesized": done.faces, "frames_without_face": done.empty},
         "offset_ms": done.offset_ms,
         "warnings": done.warnings,

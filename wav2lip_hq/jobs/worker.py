@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from ..errors import (
     InputError,
     NoFaceError,
     OptionError,
-    OutOfMemory,
     OutputError,
     StageError,
     Wav2LipHQError,
+    ran_out,
 )
 from ..pipeline import HQPipeline
 from ..runtime import Runtime
@@ -37,8 +37,8 @@ from .quality import quality
 from .render import Stopped, render
 from .store import DiskFull, Row, Store, is_full, key
 
-TRIES = 4  # attempts at a job whose failure may be temporary
-CRASHES = 3  # workers that may die while rendering a job before it counts as failed
+TRIES = 4  # attempts at a job whose failure may be temporary, without a part finished in between
+CRASHES = 3  # workers that may die at a job before it is given up, likewise
 PAUSE = 5.0  # seconds before the first retry, doubled each time
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EAGAIN}
 
@@ -48,10 +48,8 @@ KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (InputError, "input"),
     (CheckpointError, "checkpoint"),
     (OutputError, "output"),
-    (OutOfMemory, "memory"),
     (StageError, "stage"),
     (OptionError, "option"),
-    (MemoryError, "memory"),
     (OSError, "file system"),
 )
 
@@ -142,8 +140,11 @@ class Worker:
                 raise OptionError(job.fault)
             if row.status == "done" and row.identity == made and self.intact(job, row):
                 return False
+            if row.status == "running":  # and held by nobody: the worker that was at it died
+                row = replace(row, crashes=row.crashes + 1)
+                self.store.put(job.name, crashes=row.crashes)
             if row.crashes >= CRASHES:
-                raise StageError(f"{row.crashes} workers died while rendering it")
+                raise StageError(f"{row.crashes} workers died while rendering it, without a part finished in between")
             if row.batch:
                 self.fresh(row.batch)
                 base = self.pipeline(job.preset)
@@ -153,7 +154,14 @@ class Worker:
             self.log("started", job)
             folder = self.folder(job, made)
             done = render(
-                job, base, folder, on_frames=self._watch(job), stop=self._stop(job), stop_now=self._stop_now(job)
+                job,
+                base,
+                folder,
+                on_frames=self._watch(job),
+                on_kept=lambda: self.store.put(job.name, crashes=0, attempts=0),
+                stop=self._stop(job),
+                stop_now=self._stop_now(job),
+                digest=lambda path: self.store.sha256(identity.resolve(path)),
             )
             metrics, why = quality(job, base) if job.metrics else ({}, "")
             if why:
@@ -182,7 +190,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if is_full(error):  # the others could not be written either
                 raise self._let_go(job, error) from error
-            self._failed(job, row, error)
+            self._failed(job, error)
         except BaseException:  # told to end
             with contextlib.suppress(OutputError):
                 self.store.put(job.name, status="pending", worker="")
@@ -246,8 +254,8 @@ class Worker:
             return error
         return DiskFull(f"the disk is full ({error}); make room and run again: it goes on where it was")
 
-    def _failed(self, job: Job, row: Row, error: Exception) -> None:
-        kind = self.kind(error)
+    def _failed(self, job: Job, error: Exception) -> None:
+        row, kind = self.store.get(job.name), self.kind(error)
         message = str(error) or type(error).__name__
         if not isinstance(error, (Wav2LipHQError, OSError)):
             message = f"{type(error).__name__}: {message}"
@@ -267,6 +275,8 @@ class Worker:
         """What a failure is called; "passing" for those worth another try."""
         if is_full(error):
             return "disk full"
+        if ran_out(error):
+            return "memory"
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, OSError) and seen.errno in PASSING:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from ..mesh import POINTS
 
-BANDS = 80
-PHRASE = 80  # mel columns that a frame depends on, 1 s
+BANDS = 80  # of the mel
 KNOTS = 24  # of the calibration curve
 
 

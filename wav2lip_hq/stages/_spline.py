@@ -12,6 +12,10 @@ from ._paste import Area
 SCALE = 100.0  # px: unit of length, for well-conditioned equations
 STIFF = 2e-4  # regularization: smooths noise of a fraction of a pixel, and allows points that coincide
 
+# OpenCV's LAPACK takes its working memory when it is first used (for larger systems), and does not live through being
+# refused it: so it is used while there is plenty, before networks are loaded.
+cv2.solve(np.eye(200), np.eye(200), flags=cv2.DECOMP_LU)
+
 
 def spread(points: Array, values: Array, area: Area, unit: int = UNIT) -> Array:
     """(h, w, C) float32 on the cells of ``area``: the smoothest field that has ``values`` at ``points``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
-CLOSED = 0.02  # largest opening that counts as closed, in eye distances
+PRESSED = 0.01  # eye distances by which closed lips are moved into each other before they are kept from crossing
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
@@ -120,7 +120,7 @@ def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
     own = float(np.clip(facts.spread, REACH[0] * space.spread, REACH[1] * space.spread))
     body = articulation.person(facts.neutral, space.neutral)
-    parted = float(articulation.opening(body)) - CLOSED
-    if parted > 0:  # a smile: a face that is never seen with its lips together
-        body = articulation.articulate(body, -parted * space.basis[0])
+    # A smile is never seen with its lips together, and landmarks of closed lips are seldom exactly closed.
+    parted = float(articulation.opening(body)) + PRESSED
+    body = articulation.articulate(body, -parted * space.basis[0])
     return body, talker * own + (1 - talker) * space.spread

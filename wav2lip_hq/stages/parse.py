@@ -69,7 +69,8 @@ class Parse(Stage):
     )
     region: str = option(
         "lower-face",
-        "What may be replaced: chin and cheeks move with the mouth, and a mask of the mouth alone shows a seam.",
+        "What may be replaced of a generated face: chin and cheeks move with the mouth, and a mask of the mouth alone "
+        "shows a seam. The mask of a face that is moved is always the outline of the lower face.",
         choices=tuple(REGIONS),
     )
     feather: float = option(
@@ -141,6 +142,11 @@ class Parse(Stage):
             return np.zeros((0, CANVAS, CANVAS), np.uint8), lips
         before = classes(faces.aligned, runtime, self.model, self.size) if self.model else None
         if faces.mesh is not None and faces.target is not None:
+            if self.region != "lower-face":
+                runtime.warn(
+                    f"parse.region={self.region} has no effect where faces are moved: the mask is the lower face's "
+                    "outline there; for another shape, put a stage of your own in place of parse"
+                )
             return self._outlines(faces, before), lips
         if faces.synced is None or faces.synced96 is None or faces.to96 is None:
             raise StageError("stage 'parse' has neither landmarks with a target nor a generated face to look at")

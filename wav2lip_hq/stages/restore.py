@@ -132,14 +132,12 @@ class Restore(Stage):
 
     def _call(self, model: Model) -> tuple[Callable[[Tensor], Any], float, float]:
         """The network as a function of a batch of pictures, and the range of values it works in."""
-        arch = model.arch.name
+        arch = model.arch.name  # one of ``fits``
         if arch == "codeformer":
             return (lambda x: _first(model(x, w=self.fidelity, adain=True))), -1.0, 1.0
         if arch == "gfpgan_clean":
             return (lambda x: _first(model(x))), -1.0, 1.0
-        if arch in ("srvgg", "rrdbnet"):
-            return model, 0.0, 1.0
-        raise OptionError(f"restore.model '{self.model}' is a {model.arch.title}, which is no restorer")
+        return model, 0.0, 1.0
 
 
 def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int]:

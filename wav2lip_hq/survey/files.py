@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,14 @@ def footage_hash(path: str | os.PathLike[str]) -> str:
         return inside.hexdigest()
     if not os.path.isfile(place):
         return ""
-    with place.open("rb") as file:
+    facts = os.stat(place)
+    return _file_hash(place.absolute(), facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; an hour of footage is read once, however often it is asked for."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import articulation, audio, checkpoints, models
+from ..audio import PHRASE
 from ..errors import InputError
-from ..models.articulation import KNOTS, PHRASE
+from ..models.articulation import KNOTS
 from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking

@@ -14,9 +14,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import shrink
+from ..places import PICTURES
 from ..types import Array
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 # The loop's threads and torch's already use all processors.
 cv2.setNumThreads(1)
@@ -31,7 +30,7 @@ def find_images(folders: Iterable[str | Path]) -> list[Path]:
             continue
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of images; set data=FOLDER")
-        found += sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        found += sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
     return found
 
 

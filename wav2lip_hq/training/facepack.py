@@ -17,11 +17,10 @@ import numpy as np
 from .. import checkpoints
 from ..errors import InputError
 from ..geometry import shrink
+from ..places import MOVIES
 from ..types import Array
-from .data_images import SUFFIXES, find_images, read_rgb
+from .data_images import find_images, read_rgb
 from .teachers import Teachers
-
-MOVIES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm")
 
 
 @dataclass
@@ -134,4 +133,4 @@ def load(path: Path) -> list[Picture]:
     return out
 
 
-__all__ = ["MOVIES", "SUFFIXES", "Picture", "build", "frames", "load"]
+__all__ = ["Picture", "build", "frames", "load"]

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-
-SUFFIXES = {".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+from ..places import MOVIES
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def find(source: Path) -> list[Footage]:
         return _listed(source)
     kind = layout(source)
     found = []
-    for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in MOVIES and p.is_file()):
         parts = path.relative_to(source).parts
         if kind == "lrw":
             identity = path.stem
@@ -67,12 +66,12 @@ def find(source: Path) -> list[Footage]:
             identity = parts[-2] if len(parts) > 1 else path.stem
         found.append(Footage(path, _safe(identity)))
     if not found:
-        raise InputError(f"no video files under {source} (looked for {', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"no video files under {source} (looked for {', '.join(sorted(MOVIES))})")
     return found
 
 
 def _listed(source: Path) -> list[Footage]:
-    if source.suffix.lower() in SUFFIXES:
+    if source.suffix.lower() in MOVIES:
         return [Footage(source, _safe(source.stem))]
     found, missing = [], []
     try:

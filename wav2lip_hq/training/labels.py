@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import shrink
+from ..places import PICTURES
 from ..types import Array
-from .data_images import SUFFIXES
 
 OFFICIAL = (
     "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
@@ -146,4 +146,4 @@ class _Indexed:
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in PICTURES}

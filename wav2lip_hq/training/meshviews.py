@@ -14,9 +14,9 @@ from .beards import bearded
 from .data_images import spoil, tone
 from .meshpack import SIZE
 from .newfaces import opened, patch, reshaped
+from .teachers import MIRROR
 from .turning import turned
 
-SWAP = [1, 0, 2, 4, 3]  # order of the five landmarks in a mirrored picture
 FACE = 100.0  # width of a frontal face in the network's input, px
 
 
@@ -56,7 +56,7 @@ def view(
     if rng.random() < 0.5:
         crop = np.ascontiguousarray(crop[:, ::-1])
         points, five = ((SIZE - 1, 0) + p * (-1, 1) for p in (points, five))
-        points, five, pose = points[list(mesh.MIRROR)], five[SWAP], pose * np.array([-1, 1, -1])
+        points, five, pose = points[list(mesh.MIRROR)], five[MIRROR], pose * np.array([-1, 1, -1])
     if rng.random() < 0.15:
         yaw = float(rng.uniform(-0.5, 0.5))
         box = np.concatenate([points.min(0), points.max(0)]).astype(np.float64)

@@ -5,6 +5,7 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 """
 
 from .join import clock_start, join_videos
+from .notice import NOTICE, notice_of
 from .reader import VideoReader, load_image, open_video
 from .shift import shift_sound, shifted_name
 from .sound import Sound, check_rate, decode_audio, probe_sound
@@ -12,6 +13,7 @@ from .writer import CODECS, VideoWriter, available, check_output, lost, write_pn
 
 __all__ = [
     "CODECS",
+    "NOTICE",
     "Sound",
     "VideoReader",
     "VideoWriter",
@@ -23,6 +25,7 @@ __all__ = [
     "join_videos",
     "load_image",
     "lost",
+    "notice_of",
     "open_video",
     "probe_sound",
     "shift_sound",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import av
 
 from ..errors import OutputError
 from ..places import beside
+from .notice import NOTICE
 from .sound import Sound, Track, open_input
-from .writer import NOTICE, check_output, container_options
+from .writer import check_output, container_options
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -35,25 +36,30 @@ def join_videos(
     sound: Sound | None = None,
     until: Fraction | None = None,
     mark: bool = True,
+    finish: Callable[[Path], None] | None = None,
 ) -> int:
     """Write ``output`` from encoded parts and return how many frames it has.
 
     parts: (file, seconds of the output at which its clock begins: ``clock_start``), in order; files of one codec and
-    size, or folders of PNG files. sound, until, mark: as for VideoWriter. Packets are copied, so the pictures are those
-    of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
+    size, or folders of PNG files. sound, until, mark, finish: as for VideoWriter. Packets are copied, so the pictures
+    are those of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
     """
     check_output(output, [], "png" if parts[0][0].is_dir() else None)
     temporary = beside(output)
     try:
         if parts[0][0].is_dir():
             count = _folders([p for p, _ in parts], temporary)
-            if output.is_dir():
-                output.rmdir()
         else:
             count = _files(parts, temporary, output.suffix.lower(), sound, until, mark)
+        if finish is not None:
+            finish(temporary)
+        if temporary.is_dir() and output.is_dir():
+            output.rmdir()
         os.replace(temporary, output)
     except (av.FFmpegError, OSError) as error:
         _remove(temporary)
+        if isinstance(error, OutputError):
+            raise
         raise OutputError(f"{output} could not be written: {error}") from error
     except BaseException:
         _remove(temporary)

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, OutOfMemory, refused_memory
 from ..types import Array, VideoInfo
 from . import color
 from .sound import open_input, origin, short_reason
@@ -440,11 +440,15 @@ def _decode(
 def _frames(reader: VideoReader, container: Any, stream: Any, deinterlace: bool) -> Iterator[Any]:
     graph = _bwdif(stream) if deinterlace else None
     good = False
+    why: Exception | None = None
     for packet in container.demux(stream):
         try:
             decoded = packet.decode()
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if refused_memory(error):  # nothing is wrong with the file
+                raise OutOfMemory(f"not enough memory to decode {reader.info.path}") from error
             reader.damaged += 1
+            why = error
             continue
         for frame in decoded:
             good = True
@@ -457,7 +461,7 @@ def _frames(reader: VideoReader, container: Any, stream: Any, deinterlace: bool)
         graph.push(None)
         yield from _pull(graph)
     if not good:
-        raise InputError(f"{reader.info.path} holds no decodable video frame; it is truncated or damaged")
+        raise InputError(f"{reader.info.path} holds no decodable video frame; it is truncated or damaged") from why
 
 
 def _bwdif(stream: Any) -> Any:

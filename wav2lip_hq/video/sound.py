@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, OutOfMemory, refused_memory
 from ..types import Array
 
 # container suffix -> audio codecs copied into it without encoding
@@ -134,6 +134,8 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
         except InputError:
             raise
         except (av.FFmpegError, ValueError) as error:
+            if refused_memory(error):  # nothing is wrong with the file
+                raise OutOfMemory(f"not enough memory to decode {os.fspath(path)}") from error
             if not parts:
                 raise InputError(f"{os.fspath(path)}: the audio cannot be decoded ({short_reason(error)})") from error
         if first is None:
@@ -277,7 +279,9 @@ class Track:
     def _advance(self) -> None:
         try:
             self._next = next(self._packets, None)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if refused_memory(error):
+                raise
             self._next = None  # a damaged end: keep what could be read
 
     def mux_until(self, output: Any, seconds: Fraction | None) -> None:

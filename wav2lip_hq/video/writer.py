@@ -6,10 +6,8 @@ import errno
 import os
 import queue
 import shutil
-import struct
 import threading
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,11 +22,11 @@ from ..errors import OptionError, OutputError, Wav2LipHQError
 from ..places import beside, check_target, existing
 from ..types import Array, VideoInfo
 from . import color
+from .notice import NOTICE, commented
 from .sound import Sound, Track
 
 X264_THREADS = 8
 ALPHA = ("yuva", "bgra", "gbra")  # how names of pixel formats with transparency begin
-NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 
 
 @dataclass(frozen=True)
@@ -144,13 +142,6 @@ def lost(info: VideoInfo, codec: str, pix_fmt: str | None = None) -> list[str]:
     ]
 
 
-def commented(png: bytes) -> bytes:
-    """A PNG file with the notice that the lip movement is synthetic, as text behind its header."""
-    text = b"tEXtComment\0" + NOTICE.encode("latin-1")
-    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-    return png[:33] + chunk + png[33:]
-
-
 def container_options(suffix: str) -> dict[str, str]:
     """How a container is written: one that streams where it can, without random numbers in its header."""
     if suffix in (".mp4", ".mov", ".m4v"):
@@ -164,8 +155,8 @@ class VideoWriter:
 
     path: ending chooses the container; info: of the source, for color tags, aspect ratio, time base and depth;
     codec: key of CODECS or None; crf, preset, pix_fmt override its defaults; sound: track to put beside; until: end of
-    the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata. Raises
-    OptionError and OutputError.
+    the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata; finish: called
+    with the complete file, or folder, before it gets its name: to sign it, say. Raises OptionError and OutputError.
     """
 
     def __init__(
@@ -181,11 +172,12 @@ class VideoWriter:
         until: Fraction | None = None,
         mark: bool = True,
         size: tuple[int, int] | None = None,
+        finish: Callable[[Path], None] | None = None,
     ) -> None:
         self.path = Path(os.fspath(path))
         self.codec = check_output(self.path, [], codec)
         self.info = info
-        self._mark = mark
+        self._mark, self._finish = mark, finish
         self.width, self.height = size or (info.width, info.height)
         self._temporary = beside(self.path)
         self.written = 0
@@ -347,6 +339,8 @@ class VideoWriter:
     def _fail(self) -> None:
         error = self._error
         self.abort()
+        if isinstance(error, OutputError):
+            raise error
         raise OutputError(f"{self.path} could not be written: {error}") from error
 
     def _finish_thread(self) -> None:
@@ -379,7 +373,9 @@ class VideoWriter:
                     self._track.close()
                 with self._temporary.open("rb+") as file:
                     os.fsync(file.fileno())
-            elif self.path.is_dir():
+            if self._finish is not None:
+                self._finish(self._temporary)
+            if self.codec == "png" and self.path.is_dir():
                 self.path.rmdir()
             os.replace(self._temporary, self.path)
         except BaseException as error:
