@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | say | dub | batch | provenance | train | ...``, see ``--help``.
+"""The command line: ``wav2lip-hq run | survey | sync | say | dub | batch | provenance | train | ...``, see ``--help``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, machine, provenance_cli, run_cli
+from . import __version__, boundary, machine, provenance_cli, run_cli, synccheck_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     voices_cli.add_say(commands)
     voices_cli.add_dub(commands)
     voices_cli.add_voices(commands)
+    synccheck_cli.add_sync(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
@@ -118,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "say": voices_cli.say,
             "dub": voices_cli.dub,
             "voices": voices_cli.voices,
+            "sync": synccheck_cli.sync,
             "presets": _presets,
             "options": _options,
             "checkpoints": _checkpoints,

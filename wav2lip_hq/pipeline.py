@@ -13,21 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from . import audio, config, options, sealing, video
+from . import audio, config, options, run_page, sealing, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
-from .metrics.offset import OffsetMeter
-from .places import PICTURES
+from .metrics.offset import OffsetMeter, sync_network
+from .originals import Originals
+from .places import PICTURES, check_target, make_folder
 from .run_options import RunOptions
+from .run_watch import RunWatch
 from .runtime import Runtime
-from .session import Session, Voice, described
+from .session import Session, Voice, described, speakers_followed
 from .sheet import Sheet
 from .soundtrack import soundtrack
 from .source import Speech
+from .stages import Track
 from .survey import Survey, footage_hash, survey_footage
 from .survey import load as load_survey
 from .survey.collector import split_stages
+from .survey.speakers import check_sound, heard
 from .types import Array, Chunk, Reason, Report
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
@@ -122,7 +126,8 @@ class HQPipeline:
     def survey(self, face: Face, *, on_progress: Progress | None = None, **changes: Any) -> Survey:
         """Survey footage, as ``run`` does before it renders: to look at, edit, save and reuse.
 
-        Follow all faces (``set("track.faces=all")``) to choose among them afterwards.
+        Follow all faces (``set("track.faces=all")``) to choose among them afterwards; with ``track.faces=speaker`` all
+        are followed, and who speaks is found and kept in ``Survey.speakers``.
 
         Args:
             face: Footage as for ``run``.
@@ -135,18 +140,65 @@ class HQPipeline:
         chosen = _options(None, changes)
         with video.open_video(face, **chosen.reading) as reader:
             stages = split_stages(self.stages)[0]
+            speaks = any(isinstance(s, Track) and s.faces == "speaker" for s in stages)
+            stages = speakers_followed(stages)
             if not stages or reader.once:
                 raise OptionError(
                     "a survey needs footage that can be read again, and stages that begin with detect and track"
                 )
+            if speaks:
+                check_sound(reader.info)
             for stage in stages:
                 stage.load(self.runtime)
             made = survey_footage(
                 reader, stages, self.runtime, chunk_size=chosen.chunk_size, on_progress=on_progress,
                 made=described(stages),
             )  # fmt: skip
+            if speaks:
+                made = heard(reader, made, self.runtime, on_progress, all_shots=True)
             path = reader.info.path
         return replace(made, footage=footage_hash(path) if path else "")
+
+    def shot_plan(
+        self,
+        face: Face,
+        survey: Survey,
+        page: str | os.PathLike[str],
+        plan: str | os.PathLike[str],
+        *,
+        on_progress: Progress | None = None,
+        **changes: Any,
+    ) -> Survey:
+        """Write who speaks in each shot: a page to look at and a YAML file to edit, for ``run(..., plan=PLAN)``.
+
+        Args:
+            face: Footage as for ``survey``.
+            survey: Its survey, of all faces. Who speaks is measured, unless it is known, or there is no sound to tell
+                it by; then the face seen longest is named, with a confidence of 0.
+            page: HTML file.
+            plan: YAML file.
+            on_progress: Called with (frames done, frames in all or None).
+            changes: As for ``survey``.
+
+        Returns:
+            The survey with what was measured.
+
+        Raises:
+            InputError: Nobody is seen in the footage.
+        """
+        from .survey import plan as plans
+        from .survey import plan_page
+
+        with video.open_video(face, **_options(None, changes).reading) as reader:
+            name = reader.info.path
+            if not survey.numbers:
+                raise InputError(f"{name or 'the footage'}: no face was found, so there is nothing to plan")
+            if survey.speakers is None and reader.info.has_audio and sync_network() is not None:
+                survey = heard(reader, survey, self.runtime, on_progress, all_shots=True)
+            made = plans.planned(survey, name)
+            plan_page.write(made, survey, reader, Path(page), Path(plan).name)
+            plans.write(made, Path(plan))
+        return survey
 
     @contextmanager
     def open(
@@ -257,9 +309,13 @@ class HQPipeline:
         chosen = _options(run, changes)
         began = time.perf_counter()
         codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
+        if chosen.report:
+            check_target(Path(chosen.report))
+            make_folder(Path(chosen.report).parent)
         with self._session(face, audio, chosen, prepared=False) as session:
-            if chosen.compare and session.reader.once:
-                raise OptionError("compare needs footage that can be read again, not an iterator")
+            if (chosen.compare or chosen.report) and session.reader.once:
+                what = "compare" if chosen.compare else "a report"
+                raise OptionError(f"{what} needs footage that can be read again, not an iterator")
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
@@ -280,8 +336,11 @@ class HQPipeline:
                 self._prepare(session, survey, on_survey)
                 meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
                 stream = session.chunks()
+                spoken = round(max(v.over for v in session.voices) * info.fps)
+                watch = RunWatch(reader, min(spoken, total or spoken)) if chosen.report else None
+                seen = _watched(stream, watch)
                 try:
-                    for chunk in _beside(stream, session) if chosen.compare else stream:
+                    for chunk in _beside(seen, session) if chosen.compare else seen:
                         if meter is not None:
                             meter.add(chunk)
                         t0 = time.perf_counter()
@@ -308,7 +367,7 @@ class HQPipeline:
         clock["measure"] = time.perf_counter() - t0
         clock["total"] = time.perf_counter() - began
         tally = session.tally
-        return Report(
+        report = Report(
             output=Path(os.fspath(output)),
             frames=tally.frames,
             duration=tally.end(1 / info.fps),
@@ -324,6 +383,11 @@ class HQPipeline:
             stretches=tally.stretches,
             provenance=sealing.said(seal),
         )
+        if watch is not None:
+            said = ", ".join(Path(voice.name).name or "speech from memory" for voice in session.voices)
+            made = [repr(stage) for stage in self.stages]
+            run_page.write(report, watch, Path(chosen.report), face=info.path, speech=said, stages=made)
+        return report
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
         """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
@@ -435,21 +499,20 @@ def _name(given: Audio) -> str:
 
 def _beside(stream: Iterator[Chunk], session: Session) -> Iterator[Chunk]:
     """Chunks with the footage's own frames to the left of the result's."""
-    originals: Iterator[Any] | None = None
-    last: tuple[Fraction, Array] | None = None
+    originals = Originals(session.reader)
     for chunk in stream:
         assert chunk.source_pts is not None
-        rows = []
-        for i, shown in enumerate(chunk.source_pts):
-            if last is None or shown < last[0]:
-                originals, last = iter(session.reader.start_at(shown)), None
-            while last is None or last[0] < shown:
-                assert originals is not None
-                time_, image, _ = next(originals)
-                last = (time_, image)
-            rows.append(np.concatenate([last[1], chunk.frames[i]], 1))
+        rows = [np.concatenate([originals.at(t), chunk.frames[i]], 1) for i, t in enumerate(chunk.source_pts)]
         alpha = None if chunk.alpha is None else np.concatenate([chunk.alpha, chunk.alpha], 2)
         yield replace(chunk, frames=np.stack(rows), alpha=alpha)
+
+
+def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]:
+    """Chunks as they are, after somebody has looked at them."""
+    for chunk in stream:
+        if watch is not None:
+            watch.add(chunk)
+        yield chunk
 
 
 def load_speech(given: Audio) -> Speech:

@@ -106,7 +106,7 @@ def add_run(commands: Any) -> None:
         default=[],
         metavar="WHO=FILE",
         help="one speaker's speech, for several: --audio left=a.wav --audio right=b.wav; left, right, a number "
-        "(0 the largest face), or a picture of the person",
+        "(0 the largest face), at=X,Y, speaker (who speaks in the footage), or a picture of the person",
     )
     pipeline_arguments(run)
     option_arguments(run)
@@ -120,6 +120,13 @@ def add_survey(commands: Any) -> None:
     one.add_argument("face", help="video, folder of pictures or pattern")
     one.add_argument("--out", type=Path, help="file to write (default: FACE.survey.npz)")
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")
+    one.add_argument(
+        "--plan",
+        dest="shot_plan",
+        type=Path,
+        metavar="PAGE",
+        help="find who speaks in each shot: an HTML page, and beside it the same as YAML to edit, for run --plan",
+    )
     pipeline_arguments(one)
     option_arguments(one, RunOptions, ("fps", "deinterlace", "max_megapixels", "playlists"))
 
@@ -134,7 +141,7 @@ def add_demo(commands: Any) -> None:
 # ---- doing
 
 
-class _Bar:
+class Bar:
     """Progress with rate and remaining time: a bar on a terminal, a line now and then in a log."""
 
     def __init__(self, quiet: bool, label: str) -> None:
@@ -160,7 +167,7 @@ class Bars:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.bars: dict[str, _Bar] = {}
+        self.bars: dict[str, Bar] = {}
 
     def survey(self, done: int, total: int | None) -> None:
         self._at("survey", done, total)
@@ -171,7 +178,7 @@ class Bars:
     def _at(self, label: str, done: int, total: int | None) -> None:
         if label not in self.bars:
             self.close()
-            self.bars[label] = _Bar(self.quiet, label)
+            self.bars[label] = Bar(self.quiet, label)
         self.bars[label](done, total)
 
     def close(self) -> None:
@@ -210,10 +217,15 @@ def _speech(args: argparse.Namespace) -> Any:
             raise OptionError("with --audio WHO=FILE give the footage and the output: run FACE OUTPUT --audio left=...")
         args.output = args.audio
         pairs = [text.partition("=") for text in args.voices]
+        speech: dict[str, str] = {}
         for who, sign, path in pairs:
+            if who == "at" and "=" in path:  # at=640,360=anna.wav
+                pixel, _, path = path.partition("=")
+                who = f"at={pixel}"
             if not who or not path:
                 raise OptionError(f"--audio wants WHO=FILE, as in left=a.wav, not '{who}{sign}{path}'")
-        return {who: path for who, _, path in pairs}
+            speech[who] = path
+        return speech
     if args.audio is None or args.output is None:
         raise OptionError("give footage, speech and output: run FACE AUDIO OUTPUT")
     return args.audio
@@ -303,11 +315,15 @@ def survey(args: argparse.Namespace) -> int:
     stem = face.parent / (face.stem if face.suffix else face.name).replace("%", "")
     out = args.out or Path(f"{stem}.survey.npz")
     picture = args.sheet or Path(f"{stem}.survey.png")
-    for path in (out, picture):
-        check_target(path)
-    bar = _Bar(args.quiet or args.json, "survey")
+    page, plan = _plan_files(args.shot_plan)
+    for path in (out, picture, page, plan):
+        if path is not None:
+            check_target(path)
+    bar = Bar(args.quiet or args.json, "survey")
     try:
         made = pipe.survey(args.face, on_progress=bar, **chosen.reading)
+        if page is not None and plan is not None:
+            made = pipe.shot_plan(args.face, made, page, plan, on_progress=bar, **chosen.reading)
     finally:
         bar.close()
     surveys.save(made, out)
@@ -315,7 +331,8 @@ def survey(args: argparse.Namespace) -> int:
     rows, empty = sheet.rows(made), sheet.empty_frames(made)
     if args.json:
         facts = {"survey": str(out), "sheet": str(picture), "frames": len(made), "frames_without_face": empty}
-        print(json.dumps({**facts, "faces": rows}))
+        spoken = None if made.speakers is None else [dataclasses.asdict(one) for one in made.speakers]
+        print(json.dumps({**facts, "faces": rows, "speakers": spoken, "plan": None if plan is None else str(plan)}))
         return 0
     for row in rows:
         left = "".join(f"; left as it is in {count}: {why}" for why, count in row["left"].items())
@@ -323,7 +340,18 @@ def survey(args: argparse.Namespace) -> int:
         print(f"face {row['face']}: {row['from']:.2f} to {row['to']:.2f} s, {row['synthesized']} frames{mouths}{left}")
     print(f"{len(made)} frames, {empty} without a face; the faces are shown in {picture}")
     print(f"use it: wav2lip-hq run {args.face} SPEECH OUTPUT --survey {out}")
+    if plan is not None:
+        print(f"who speaks in each shot is shown in {page}; edit {plan}, then add --plan {plan}")
     return 0
+
+
+def _plan_files(given: Path | None) -> tuple[Path | None, Path | None]:
+    """The shot plan's page and its YAML, whichever of both was named."""
+    if given is None:
+        return None, None
+    if given.suffix.lower() in (".yaml", ".yml"):
+        return given.with_suffix(".html"), given
+    return given, given.with_suffix(".yaml")
 
 
 def demo(args: argparse.Namespace) -> int:

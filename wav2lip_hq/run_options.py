@@ -80,6 +80,13 @@ class RunOptions:
         "A survey of other footage of the same person, a minute of it, say: more mouths to choose from, and how far "
         "the person opens the mouth.",
     )
+    plan: str = option(
+        "",
+        "A shot plan (YAML): which face speaks in each shot, in place of track.faces; `survey FACE --plan` writes one.",
+    )
+    report: str = option(
+        "", "Also write a page (HTML) about the run: before and after, worst frames, what was left as it is and why."
+    )
     sound: str = option(
         "dub", "Sound of the output: dub (the driving speech), source (the footage's own), or the path of a mix."
     )

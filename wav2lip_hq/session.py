@@ -24,10 +24,11 @@ from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
 from .stages import Track
-from .survey import Survey, SurveyedTrack, survey_footage
+from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey import load as load_survey
 from .survey.choice import choose
 from .survey.collector import ADDED, Collector, split_stages
+from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Chunk, Faces, Reason
 from .video import VideoReader
@@ -86,6 +87,7 @@ class Session:
         self.tally = Tally()
         self.surveys: list[Survey | None] = [None] * len(self.voices)
         self.person: SurveyedTrack | None = None
+        self.plan: plan.Plan | None = None
         self.sync_offset = 0.0  # ms, applied to every voice
         self._label = label_text(options.label)
         self.more = False  # whether the output continues after the last span of ``chunks``
@@ -109,9 +111,19 @@ class Session:
             self.sync_offset = self.options.sync_offset
         if self.options.person:
             self.person = load_person(self.options.person)
+        if self.options.plan:
+            self.plan = plan.read(self.options.plan)
+        if self._asks_who_speaks and self.plan is None and not self.reader.once:
+            check_sound(info)
         if survey is None and not self.reader.once:
             survey = self.survey(on_survey)
+        if survey is None and (self.plan is not None or self._asks_who_speaks):
+            what = "a shot plan" if self.plan is not None else "track.faces = speaker"
+            raise OptionError(
+                f"{what} needs a survey: footage that can be read again, and stages that begin with detect and track"
+            )
         if survey is not None:
+            survey = self._told_who_speaks(survey, on_survey)
             chosen = [self._chosen(survey, voice) for voice in self.voices]
             self.surveys = [*chosen] if self.person is None else [s.told(self.person) for s in chosen]
 
@@ -127,9 +139,10 @@ class Session:
                 "the voices need different surveys (detect, track and the other stages of the survey may differ in "
                 "track.faces and track.reference alone); dub them one after the other"
             )
-        if len({_choice(one) for one in looks}) > 1:  # one survey of all faces serves every voice
-            stages = tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
-        return stages
+        # One survey of all faces serves every voice, a plan, and finding who speaks.
+        if len({_choice(one) for one in looks}) > 1 or self.options.plan:
+            stages = everybody(stages)
+        return speakers_followed(stages)
 
     @property
     def survey_end(self) -> Fraction | None:
@@ -157,9 +170,34 @@ class Session:
         return made
 
     def _chosen(self, survey: Survey, voice: Voice) -> Survey:
+        allowed = survey
+        if self.plan is not None:
+            allowed = plan.apply(self.plan, survey, self.options.plan)
+            if len({_choice(split_stages(v.stages)[0]) for v in self.voices}) == 1:
+                return allowed  # the plan alone says who speaks; otherwise each voice has its face, and the plan when
         for stage in split_stages(voice.stages)[0]:
             if isinstance(stage, Track):
-                return choose(survey, stage, self.runtime)
+                chosen = choose(survey, stage, self.runtime)
+                return chosen if allowed is survey else chosen.both(allowed)
+        return allowed
+
+    @property
+    def _asks_who_speaks(self) -> bool:
+        return any(isinstance(s, Track) and s.faces == "speaker" for v in self.voices for s in v.stages)
+
+    def _told_who_speaks(self, survey: Survey, on_survey: Callable[[int, int | None], None] | None) -> Survey:
+        """With who speaks in each shot, if a voice asks for it. Raises OptionError without sound to tell it by."""
+        if not self._asks_who_speaks or self.plan is not None:
+            return survey
+        if survey.speakers is None:
+            survey = heard(self.reader, survey, self.runtime, on_survey)
+        unsure = [one for one in survey.speakers or () if one.confidence < UNSURE]
+        if unsure:
+            first = float(survey.times[unsure[0].first])
+            self.runtime.warn(
+                f"who speaks is not certain in {len(unsure)} of {len(survey.speakers or ())} shots (the first at "
+                f"{first:.2f} s); see and correct it: wav2lip-hq survey FACE --plan plan.html"
+            )
         return survey
 
     # ---- rendering
@@ -266,6 +304,16 @@ class Session:
         found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
         growing = _growing(found, self.person)
         return run_stages(makes, growing, self.runtime, keep=self.keep, clock=self.clock, given=given)
+
+
+def everybody(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The survey's stages, following all faces."""
+    return tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
+
+
+def speakers_followed(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The survey's stages; all faces are followed where the speaking one is to be found among them."""
+    return everybody(stages) if any(isinstance(s, Track) and s.faces == "speaker" for s in stages) else tuple(stages)
 
 
 def load_person(path: str) -> SurveyedTrack:

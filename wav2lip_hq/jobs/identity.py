@@ -28,7 +28,8 @@ def settings(job: Job) -> dict[str, Any]:
         if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
-    out["sound"], out["person"] = Path(job.run.sound).name, Path(job.run.person).name
+    for name in ("sound", "person", "plan"):
+        out[name] = Path(getattr(job.run, name)).name
     if job.consent is not None:
         out["consent"] = job.consent.name
     out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]

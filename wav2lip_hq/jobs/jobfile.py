@@ -79,8 +79,7 @@ class Job:
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
-        if self.run.person:
-            paths.append(Path(self.run.person))
+        paths += [Path(path) for path in (self.run.person, self.run.plan) if path]
         if self.consent is not None:
             paths.append(self.consent)
         return list(dict.fromkeys(paths))
@@ -193,7 +192,8 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 SPAN = ("in", "out", "audio", "who")
 OWN = ("preset", "set", "timecode", "part_seconds", "metrics", "require_consent")
 PLAIN = {
-    *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "consent", "label")
+    *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"),
+    *("consent", "label"),
 }
 
 
@@ -230,6 +230,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, sound=str(base / run.sound))
     if run.person:
         run = replace(run, person=str(base / run.person))
+    if run.plan:
+        run = replace(run, plan=str(base / run.plan))
     if run.consent:
         run = replace(run, consent=_consent(run.consent, base))
     if given.require_consent and not run.consent:

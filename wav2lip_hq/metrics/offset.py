@@ -19,6 +19,19 @@ SHORTEST = 2 * FPS  # fewer frames give no result
 CERTAIN = 2.5  # standard deviations by which the best shift must exceed the others; then 95 % were right on 3 s
 
 
+def sync_network() -> str | None:
+    """Name of the best sync network installed; None if there is none."""
+    return next((n for n in NETWORKS if checkpoints.locate(n) is not None), None)
+
+
+def sync_crop(network: str | None, frame: Array, box: Array) -> Array:
+    """(S, S, 3) uint8: what that network is shown of a face with this box (4,), 96 or 224 px."""
+    if network != "embedded-expert":
+        return benchmark_crop(frame, box)
+    matrix = geometry.box_to_crop(geometry.pad_box(box[None], geometry.GENERATOR_PADS), 96)[0]
+    return geometry.eight_bits(geometry.sample(frame, matrix, 96))
+
+
 class OffsetMeter:
     """Collects the crops of the first face track while chunks pass by, and measures at the end.
 
@@ -26,7 +39,7 @@ class OffsetMeter:
     """
 
     def __init__(self, runtime: Runtime, wav: Array) -> None:
-        self.name = next((n for n in NETWORKS if checkpoints.locate(n) is not None), None)
+        self.name = sync_network()
         self.expert = self.name == "embedded-expert"
         self.runtime, self.wav = runtime, wav
         self.track: int | None = None
@@ -53,18 +66,12 @@ class OffsetMeter:
             due = chunk.pts[i] - self.first
             if due < Fraction(2 * len(self.crops) - 1, 2 * FPS):
                 continue  # more than 25 frames a second
-            crop = self._crop(chunk.frames[i], faces.box[n : n + 1])
+            crop = sync_crop(self.name, chunk.frames[i], faces.box[n])
             while Fraction(len(self.crops), FPS) <= due + Fraction(1, 2 * FPS):
                 self.crops.append(crop)
             if len(self.crops) >= LONGEST:
                 self.done = True
                 return
-
-    def _crop(self, frame: Array, box: Array) -> Array:
-        if not self.expert:
-            return benchmark_crop(frame, box[0])
-        matrix = geometry.box_to_crop(geometry.pad_box(box, geometry.GENERATOR_PADS), 96)[0]
-        return geometry.eight_bits(geometry.sample(frame, matrix, 96))
 
     def offset_ms(self) -> float | None:
         """Milliseconds by which the picture is late against the sound (negative: early); None if it
@@ -90,6 +97,16 @@ def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> i
 
     frames (T, 96, 96, 3) uint8 RGB generator crops; wav (n,) float32 16 kHz.
     """
+    table = expert_table(frames, wav, model, batch)
+    if table is None:
+        return None
+    shift, lead = peak(table)
+    return -shift if lead > CERTAIN else None
+
+
+def expert_table(frames: Array, wav: Array, model: Model, batch: int = 32) -> Array | None:
+    """(N, N) cosines by a lip-sync expert: rows are windows of the picture, columns of the sound; None when there are
+    too few windows. frames and wav as for ``expert_offset``."""
     import torch
 
     mel = audio.mel_spectrogram(wav)
@@ -106,8 +123,7 @@ def expert_offset(frames: Array, wav: Array, model: Model, batch: int = 32) -> i
             sound, seen = model(torch.from_numpy(windows[at : at + batch, None]), torch.from_numpy(face).float() / 255)
             sounds.append(sound.cpu().numpy())
             faces.append(seen.cpu().numpy())
-    shift, lead = peak(np.concatenate(faces) @ np.concatenate(sounds).T)
-    return -shift if lead > CERTAIN else None
+    return np.asarray(np.concatenate(faces) @ np.concatenate(sounds).T)
 
 
 def peak(cosine: Array) -> tuple[int, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from ._tracker import Moment, Seen, Tracker
 from .appearance import Embedding, appearance, crops, similarity
 from .detect import detect_faces
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
@@ -34,6 +37,9 @@ REFERENCE_DETECTIONS = 5  # the first of a new track, which are compared with th
 # Faces are ranked by area times score to this power. Real faces score above 0.98; false alarms of the small detectors
 # reach 0.9 and may be larger than the face (with a power of 2 a sleeve of seven times its area, at 0.83, replaced it).
 SCORE_POWER = 24
+
+AT = re.compile(r"at[=:](\d{1,5}(?:\.\d+)?),(\d{1,5}(?:\.\d+)?)")
+BESIDE = 0.5  # of a face's size: how far beside its box a pixel may lie and still mean that face
 
 _Judged = tuple[int, Seen, Reason | None]  # track number, face, why it is left as it is
 
@@ -50,7 +56,9 @@ class Track(Stage):
 
     ``faces`` chooses: "largest"; "all"; a number (0 = the largest, 1 = the second largest, ...); "left-to-right:N" and
     "right-to-left:N" (the N-th from that side by where each was first seen; N = 0 if left out); "reference" (the most
-    similar to the picture ``reference``, by its first detections). The choice is stable: another face must be clearly
+    similar to the picture ``reference``, by its first detections); "at=X,Y" (the face at that pixel when it was first
+    seen); "speaker" (in each shot the one whose mouth fits the footage's own sound, which the survey measures; here all
+    faces are followed). The choice is stable: another face must be clearly
     larger for half a second to become the largest, and the rank of a face that vanishes stays free for a second.
     """
 
@@ -61,7 +69,8 @@ class Track(Stage):
     faces: str | int = option(
         "largest",
         "Which faces are dubbed: largest, all, a number (0 the largest, 1 the second largest, ...), left-to-right:N, "
-        "right-to-left:N, or reference: the one most similar to the picture track.reference.",
+        "right-to-left:N, at=X,Y (the face at that pixel), speaker (in each shot, the one whose mouth fits the "
+        "footage's own sound), or reference: the one most similar to the picture track.reference.",
     )
     reference: str = option("", "A picture of the person to dub, for faces = reference.")
     # Standard deviations of Gaussian windows. Boxes only place the generator's crop, and their jitter shows in the
@@ -109,8 +118,11 @@ class Track(Stage):
     def _choice(self) -> tuple[str, int]:
         """(kind, rank) of ``faces``. Raises OptionError."""
         text = str(self.faces).strip()
-        if text in ("largest", "all", "reference"):
+        if text in ("largest", "all", "reference", "speaker"):
             return text, 0
+        if text.startswith("at"):
+            self._pixel()
+            return "at", 0
         kind, _, number = text.rpartition(":")
         if text in SIDES:
             kind, number = text, "0"
@@ -119,9 +131,16 @@ class Track(Stage):
                 raise OptionError(f"track.faces counts from 0 and 99 is the most, not '{text[:40]}'")
             return kind or "largest", int(number)
         raise OptionError(
-            "track.faces is largest, all, a number, left-to-right:NUMBER, right-to-left:NUMBER or reference, not "
-            f"'{text[:100]}'"
+            "track.faces is largest, all, a number, left-to-right:NUMBER, right-to-left:NUMBER, at=X,Y, speaker or "
+            f"reference, not '{text[:100]}'"
         )
+
+    def _pixel(self) -> tuple[float, float]:
+        """(x, y) of "at=X,Y". Raises OptionError."""
+        match = AT.fullmatch(str(self.faces).replace(" ", ""))
+        if match is None:
+            raise OptionError(f"a pixel is given as at=X,Y, say at=640,360, not '{str(self.faces)[:100]}'")
+        return float(match[1]), float(match[2])
 
     def _tracker(self) -> Tracker:
         # Faces that are too small to be dubbed are tracked as well, so that the report can say so.
@@ -176,6 +195,7 @@ class Chooser:
         )
         self.count = 0
         self.min_face = options.min_face
+        self.pixel = options._pixel() if self.kind == "at" else (0.0, 0.0)
         self.embed: Embedding = options.embedding or appearance
         self.wanted = self._reference(options, runtime) if self.kind == "reference" else None
 
@@ -189,7 +209,8 @@ class Chooser:
             self.ranking.clear()
         small = {f.track.number for f in faces if min(f.box[2] - f.box[0], f.box[3] - f.box[1]) < self.min_face}
         there = [f for f in faces if not f.interrupted and f.track.number not in small]
-        chosen = {f.track.number for f in there} if self.kind == "all" else {self._chosen(tracker, moment, there)}
+        several = self.kind in ("all", "speaker")
+        chosen = {f.track.number for f in there} if several else {self._chosen(tracker, moment, there)}
         out: list[_Judged] = []
         for face in faces:
             reason: Reason | None = None
@@ -206,6 +227,7 @@ class Chooser:
         """Number of the one track that is chosen; -1 when it is absent."""
         boxes = np.array([f.box for f in faces]).reshape(-1, 4)
         values = [self._value(tracker, moment, f) for f in faces]
+        faces, boxes, values = self.meant(faces, boxes, values)
         order = self.ranking.update(moment.time, [f.track.number for f in faces], boxes, values)
         return order[self.rank] if self.rank < len(order) else -1
 
@@ -214,9 +236,22 @@ class Chooser:
         return float((box[2] - box[0]) * (box[3] - box[1])) * score**SCORE_POWER
 
     def place(self, box: Array) -> float:
-        """What "left-to-right" and "right-to-left" rank by."""
+        """What "left-to-right", "right-to-left" and "at" rank by."""
+        if self.kind == "at":
+            x, y = self.pixel
+            beside = max(box[0] - x, x - box[2], 0.0), max(box[1] - y, y - box[3], 0.0)
+            size = max(float(box[2] - box[0]), float(box[3] - box[1]), 1e-3)
+            inside = np.hypot(x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2) / size
+            return -float(np.hypot(*beside) / size + 0.01 * min(inside, 1.0))
         middle = float(box[0] + box[2]) / 2
         return -middle if self.kind == "left-to-right" else middle
+
+    def meant(self, faces: list[T], boxes: Array, values: list[float]) -> tuple[list[T], Array, list[float]]:
+        """Only those faces that can be meant at all: for "at", those that the pixel lies in or near."""
+        if self.kind != "at":
+            return faces, boxes, values
+        near = [n for n, value in enumerate(values) if value >= -BESIDE]
+        return [faces[n] for n in near], boxes[near], [values[n] for n in near]
 
     def _value(self, tracker: Tracker, moment: Moment, face: Seen) -> float:
         if self.kind == "largest":

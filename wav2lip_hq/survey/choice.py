@@ -25,6 +25,8 @@ def choose(survey: Survey, track: Track, runtime: Runtime) -> Survey:
             f"this survey followed track.faces={made}, not {wanted}; survey again with --set track.faces=all, and "
             "choose afterwards"
         )
+    if wanted == "speaker":
+        return speaking(survey)
     chooser = Chooser(track, runtime)
     faces = survey.faces
     assert faces.track is not None and faces.box is not None
@@ -38,10 +40,23 @@ def choose(survey: Survey, track: Track, runtime: Runtime) -> Survey:
             chooser.ranking.clear()
         before = set(numbers)
         now = [_value(survey, chooser, n, rows.start + i, boxes[i], values) for i, n in enumerate(numbers)]
-        order = chooser.ranking.update(float(survey.times[frame]), numbers, boxes, now)
+        meant, boxes, now = chooser.meant(numbers, boxes, now)
+        order = chooser.ranking.update(float(survey.times[frame]), meant, boxes, now)
         if chooser.rank < len(order):
             gone[rows] = np.array(numbers) != order[chooser.rank]
     return replace(survey.leave(gone, Reason.NOT_CHOSEN), made={**survey.made, "track.faces": wanted})
+
+
+def speaking(survey: Survey) -> Survey:
+    """The survey with only the face that speaks in each shot. Raises OptionError where that was not measured."""
+    if survey.speakers is None:
+        raise OptionError("this survey does not say who speaks: it was made without, or edited since; survey again")
+    faces = survey.faces
+    assert faces.track is not None
+    gone = np.ones(len(faces), bool)
+    for shot in survey.speakers:
+        gone &= ~((faces.frame >= shot.first) & (faces.frame <= shot.last) & (faces.track == shot.track))
+    return replace(survey.leave(gone, Reason.NOT_CHOSEN), made={**survey.made, "track.faces": "speaker"})
 
 
 def _value(survey: Survey, chooser: Chooser, number: int, row: int, box: Array, fixed: dict[int, float]) -> float:

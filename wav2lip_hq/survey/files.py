@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from ..mesh import POINTS
 from ..places import beside, check_target
 from ..types import Array, Faces
 from .shown import Shown, SurveyedTrack
+from .spoken import Heard, Spoken
 from .table import Survey
 
 FORMAT, VERSION = "wav2lip_hq survey", 1
@@ -76,6 +78,7 @@ def save(survey: Survey, path: str | os.PathLike[str]) -> Path:
         "footage": survey.footage,
         "made": survey.made,
         "tracks": tracks,
+        "speakers": None if survey.speakers is None else [dataclasses.asdict(one) for one in survey.speakers],
     }
     arrays["header"] = np.frombuffer(json.dumps(header, default=str).encode(), np.uint8)
     check_target(target)
@@ -170,7 +173,14 @@ def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
         whole=bool(header["whole"]),
         footage=str(header["footage"]),
         made=dict(header["made"]),
+        speakers=_speakers(header.get("speakers")),
     )
+
+
+def _speakers(rows: Any) -> tuple[Spoken, ...] | None:
+    if rows is None:
+        return None
+    return tuple(Spoken(**{**row, "heard": tuple(Heard(**h) for h in row["heard"])}) for row in rows)
 
 
 def _split(name: str, arrays: dict[str, Array]) -> list[bytes]:

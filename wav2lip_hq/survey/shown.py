@@ -57,6 +57,11 @@ class SurveyedTrack:
     references: tuple[Shown, ...] = ()
     views: tuple[bytes, ...] = ()  # (112, 112, 3) JPEGs of its first frames
 
+    @property
+    def portrait(self) -> Array | None:
+        """(112, 112, 3) uint8 RGB: a view of the face; None without any."""
+        return unpacked(self.views[len(self.views) // 2]) if self.views else None
+
     def joined(self, person: SurveyedTrack) -> SurveyedTrack:
         """With what other footage of the same person shows: its mouths to choose from, too, and its measure, which
         this footage may be too short for."""

@@ -13,6 +13,7 @@ from .. import geometry, mesh
 from ..errors import InputError, OptionError
 from ..types import Array, Faces, Reason, TrackFacts
 from .shown import SurveyedTrack
+from .spoken import Spoken
 
 UNIT = 4096  # steps of the larger side of a face's box in which its mesh is kept: 0.03 px of a face of 120 px
 
@@ -35,6 +36,7 @@ class Survey:
     whole: bool = True  # whether it goes to the end of the footage
     footage: str = ""  # SHA-256 of the footage's content; "" = not known
     made: Mapping[str, Any] = field(default_factory=dict)  # stages, their options and networks
+    speakers: tuple[Spoken, ...] | None = None  # who speaks in each shot; None = was not measured
 
     def __len__(self) -> int:
         return len(self.times)
@@ -137,7 +139,8 @@ class Survey:
         tracks = dict(self.tracks)
         if track in tracks:
             tracks[new] = tracks[track]
-        return replace(self, faces=renamed(self.faces), left=renamed(self.left), tracks=tracks)
+        # Who speaks is to be measured again: its faces have other numbers now.
+        return replace(self, faces=renamed(self.faces), left=renamed(self.left), tracks=tracks, speakers=None)
 
     def correct(self, track: int, frame: int, *, box: Any = None, landmarks: Any = None) -> Survey:
         """With another box (x1, y1, x2, y2) or five landmarks (5, 2) of a face in one frame, in its pixels; the mesh
@@ -163,6 +166,13 @@ class Survey:
             coded = coded.copy()
             coded[n : n + 1] = encode_mesh(points, boxes[n : n + 1])
         return replace(self, faces=replace(faces, box=boxes, landmarks=marks), coded=coded)
+
+    def both(self, other: Survey) -> Survey:
+        """With only the faces that both surveys of the same footage mean, and this one's reasons for the others."""
+        assert self.faces.track is not None and other.faces.track is not None
+        meant = set(zip(other.faces.frame.tolist(), other.faces.track.tolist(), strict=True))
+        mine = zip(self.faces.frame.tolist(), self.faces.track.tolist(), strict=True)
+        return self.leave(np.array([one not in meant for one in mine], bool), Reason.NOT_CHOSEN)
 
     @property
     def numbers(self) -> list[int]:

@@ -7,6 +7,7 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 from .join import clock_start, join_videos
 from .notice import NOTICE, notice_of
 from .reader import VideoReader, load_image, open_video
+from .shift import shift_sound, shifted_name
 from .sound import Sound, check_rate, decode_audio, probe_sound
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
@@ -27,5 +28,7 @@ __all__ = [
     "notice_of",
     "open_video",
     "probe_sound",
+    "shift_sound",
+    "shifted_name",
     "write_png",
 ]
