@@ -76,6 +76,13 @@ def main(argv: list[str] | None = None) -> int:
     memory.add_argument("--seconds", type=float, nargs="+", default=[60.0, 600.0])
     memory.add_argument("--size", default="320x240")
     memory.add_argument("--out", type=Path, default=Path("build/memory"))
+    marks = commands.add_parser("marks", help="the invisible mark: survival, visibility, false alarms")
+    marks.add_argument("--data", type=Path, required=True, help="folder of clips with people")
+    marks.add_argument("--clips", type=int, default=40, help="marked and unmarked (default 40)")
+    marks.add_argument("--attacked", type=int, default=12, help="of these, with every attack (default 12)")
+    marks.add_argument("--seconds", type=float, default=3.0, help="of each clip (default 3)")
+    marks.add_argument("--keys", type=int, default=250, help="other keys that unmarked clips are read with")
+    marks.add_argument("--out", type=Path, default=Path("build/marks"))
     args = parser.parse_args(argv)
     try:
         name = "leakage" if getattr(args, "protocol", None) == "leakage" else args.command

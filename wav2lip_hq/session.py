@@ -23,7 +23,7 @@ from .label import label_text, labeled, too_small
 from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
-from .stages import Track
+from .stages import Track, Watermark
 from .survey import Survey, SurveyedTrack, survey_footage
 from .survey import load as load_survey
 from .survey.choice import choose
@@ -31,6 +31,7 @@ from .survey.collector import ADDED, Collector, split_stages
 from .tally import Tally
 from .types import Chunk, Faces, Reason
 from .video import VideoReader
+from .watermark import speech_id
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
 MARGIN = Fraction(
@@ -52,6 +53,13 @@ class Voice:
     def over(self) -> Fraction:
         """Time in the output at which it ends, in seconds."""
         return self.begins + self.speech.seconds
+
+    def marked(self, options: RunOptions) -> Voice:
+        """The voice with a last stage that marks its mouths, if that is wanted and no stage does so yet."""
+        if not options.watermark or any(isinstance(stage, Watermark) for stage in self.stages):
+            return self
+        number = int(options.watermark_id, 16) if options.watermark_id else speech_id(self.speech.wav)
+        return replace(self, stages=(*self.stages, Watermark(number)))
 
     def mel_offset(self, runtime: Runtime) -> float:
         """Offset of the frames' mel windows in ms: the one the generator was trained with plus the stage's option."""
@@ -79,7 +87,8 @@ class Session:
         *,
         keep: Iterable[str] = (),
     ) -> None:
-        self.reader, self.voices, self.options = reader, tuple(voices), options
+        self.reader, self.options = reader, options
+        self.voices = tuple(voice.marked(options) for voice in voices)
         self.runtime = runtime.for_run()
         self.keep = tuple(keep)
         self.clock: dict[str, float] = {}
