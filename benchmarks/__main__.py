@@ -83,6 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     marks.add_argument("--seconds", type=float, default=3.0, help="of each clip (default 3)")
     marks.add_argument("--keys", type=int, default=250, help="other keys that unmarked clips are read with")
     marks.add_argument("--out", type=Path, default=Path("build/marks"))
+    judge = commands.add_parser("forensics", help="train the judge of `wav2lip-hq detect`; its ROC on unseen people")
+    judge.add_argument("--clips", type=Path, help="folder of real clips to make videos of; without it, those in OUT")
+    judge.add_argument("--speech", type=Path, help="folder of speech (.wav) for them")
+    judge.add_argument("--people", type=int, default=40, help="how many (default 40)")
+    judge.add_argument("--seconds", type=float, default=2.0, help="of each clip (default 2)")
+    judge.add_argument("--install", action="store_true", help="write the judge into the package")
+    judge.add_argument("--out", type=Path, default=Path("build/forensics"))
     args = parser.parse_args(argv)
     try:
         name = "leakage" if getattr(args, "protocol", None) == "leakage" else args.command

@@ -56,7 +56,8 @@ def _cropped(clip: Clip) -> Clip:
     room = 0.2 * max(x2 - x1, y2 - y1)
     height, width = clip.frames.shape[1:3]
     left, top = max(0, int(x1 - room)), max(0, int(y1 - room))
-    return Clip(clip.frames[:, top : min(height, int(y2 + room)), left : min(width, int(x2 + room))], clip.rate, clip.box)
+    rows, columns = slice(top, min(height, int(y2 + room))), slice(left, min(width, int(x2 + room)))
+    return Clip(clip.frames[:, rows, columns], clip.rate, clip.box)
 
 
 def _thirty(clip: Clip) -> Clip:

@@ -102,7 +102,7 @@ def test_the_pattern_never_changes():
     assert set(places()[changed]) == {0}
 
 
-SIGNS = [(-1+1j), (1+1j), (-1-1j)]
+SIGNS = [(-1 + 1j), (1 + 1j), (-1 - 1j)]
 
 
 def test_the_mark_says_which_speech_drove_it():

@@ -13,7 +13,7 @@ def add_detect(commands: Any) -> None:
     parser = commands.add_parser(
         "detect",
         help="is a video lip-synced? its mark, its manifest, and how it looks",
-        epilog="It says \"cannot tell\" rather than guess; what it can and cannot know: docs/detect.md.",
+        epilog='It says "cannot tell" rather than guess; what it can and cannot know: docs/detect.md.',
     )
     parser.add_argument("file", type=Path, help="a video with a face")
     parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write a page with a heat map over time")

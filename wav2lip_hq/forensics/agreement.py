@@ -68,7 +68,8 @@ class Listener:
         faces = np.stack([np.concatenate(self._crops[i : i + WINDOW]) for i in range(count)]).astype(np.float32) / 255
         windows = audio.mel_windows(self._mel, [Fraction(t) for t in self._when[:count]])[:, None]
         with torch.inference_mode():
-            heard, seen = self.runtime.model(MODEL, "lipsync_expert")(torch.from_numpy(windows), torch.from_numpy(faces))
+            model = self.runtime.model(MODEL, "lipsync_expert")
+            heard, seen = model(torch.from_numpy(windows), torch.from_numpy(faces))
         self._heard.append(heard.float().cpu().numpy())
         self._seen.append(seen.float().cpu().numpy())
         self._crops, self._when = self._crops[count:], self._when[count:]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,8 @@ class Judge:
         seen = np.isfinite(face.traces).any(1)
         nothing = np.full(len(seen), np.nan, np.float32)
         if face.size < SMALL:
-            return Judgment(float("nan"), OPEN, f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)", nothing)
+            why = f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)"
+            return Judgment(float("nan"), OPEN, why, nothing)
         if seen.sum() < FEWEST:
             why = f"the mouth can be seen in {int(seen.sum())} frames only, {FEWEST} are needed"
             return Judgment(float("nan"), OPEN, why, nothing)
@@ -72,8 +74,6 @@ class Judge:
 
 def summary(face: FaceSeen) -> Array:
     """(len(MEASURES),) float64: what was measured of a face, averaged over its frames."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a measurement that no frame has stays NaN
         return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values])

@@ -76,9 +76,8 @@ def _strip(face: FaceFound, judge: Judge) -> str:
         part = values[piece][np.isfinite(values[piece])]
         color = _color(float(part.mean()), judge) if len(part) else "#ccc"
         when = f"{face.times[piece[0]]:.2f} s" + (f": {part.mean():.1f}" if len(part) else ": not measured")
-        bars.append(
-            f'<rect x="{n * width:.2f}" width="{width + 0.3:.2f}" height="40" fill="{color}"><title>{when}</title></rect>'
-        )
+        place = f'x="{n * width:.2f}" width="{width + 0.3:.2f}" height="40"'
+        bars.append(f'<rect {place} fill="{color}"><title>{when}</title></rect>')
     return f'<svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img">{"".join(bars)}</svg>'
 
 

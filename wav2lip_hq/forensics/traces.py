@@ -1,4 +1,4 @@
-"""What synthesis leaves behind in single frames: sharpness, grain and movement of the mouth against the rest of the face."""
+"""What synthesis leaves in single frames: sharpness, grain and movement of the mouth against the rest of the face."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = (
     "fresh_l", "fresh_m",  # how much of the finest detail is new in each frame
 )  # fmt: skip
 _LOWER = [*range(mesh.JAW.start + 3, mesh.JAW.stop - 3), *mesh.at(205, 2, 425)]
-_UPPER = [*range(mesh.LEFT_EYE.start, mesh.RIGHT_EYE.stop), *mesh.at(50, 280, 5), *range(mesh.BROWS.start, mesh.BROWS.stop)]
+_UPPER = [*range(mesh.LEFT_EYE.start, mesh.BROWS.stop), *mesh.at(50, 280, 5)]  # eyes, brows, cheeks
 _LIPS = list(range(mesh.OUTER_LIPS.start, mesh.OUTER_LIPS.stop))
 _LEAST = 40  # pixels of a region
 

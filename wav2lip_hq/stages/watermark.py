@@ -67,7 +67,8 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
     if min(place.size) < 2:
         return
     share = place.placed(faces.mask[n][area].astype(np.float32), 1, cv2.BORDER_CONSTANT)
-    step = (257 if frame.dtype == np.uint16 else 1) / 255 * (1.0 if faces.strength is None else float(faces.strength[n]))
+    strength = 1.0 if faces.strength is None else float(faces.strength[n])
+    step = strength * (257 if frame.dtype == np.uint16 else 1) / 255
     change = cv2.multiply(watermark.painted(cells, time, map_, place.corner, place.size), share, scale=step)
     part = frame[place.slices]
     part[:] = cv2.add(part, cv2.merge([change] * 3), dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)

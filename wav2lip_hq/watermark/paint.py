@@ -27,5 +27,4 @@ def painted(cells: Array, time: float, map_: Array, corner: tuple[int, int], siz
     strength = AMPLITUDE * min(1.0, max(0.5, math.sqrt(LARGE * per_pixel)))
     values = strength * (cells.real * math.cos(turn) + cells.imag * math.sin(turn))
     matrix[:, 2] -= corner
-    how = cv2.INTER_CUBIC
-    return np.asarray(cv2.warpAffine(values.astype(np.float32), matrix, size, flags=how, borderMode=cv2.BORDER_CONSTANT))
+    return np.asarray(cv2.warpAffine(values.astype(np.float32), matrix, size, flags=cv2.INTER_CUBIC))

@@ -74,8 +74,9 @@ class Marks:
         """What the collected faces carry. others: how many faces are read in all: each could be a false alarm.
 
         Whatever a face looks like, the sum of its cells times signs that have nothing to do with it exceeds x standard
-        deviations with a probability of at most exp(-x^2 / 2) (Hoeffding's inequality). That holds for each number that a
-        mark could say, each phase of the beat and each place where it is looked for; how many there are multiplies it.
+        deviations with a probability of at most exp(-x^2 / 2) (Hoeffding's inequality). That holds for each number that
+        a mark could say, each phase of the beat and each place where it is looked for; how many there are multiplies
+        it.
         """
         here = self._shown >= self.frames / 2
         if self.frames < SHORTEST or here.sum() < FEWEST:

@@ -1,8 +1,8 @@
 """Which cell of the grid has which sign, and what it says.
 
-A cell has two signs, of the cosine and of the sine of the beat: a complex number. A mark is four letters of eight bits;
-each letter has a quarter of the cells, scattered evenly, and each of its 256 values has signs of its own there. Told apart
-as a whole, letters survive where single bits would not, and together they also say that there is a mark.
+A cell has two signs, of the cosine and of the sine of the beat: a complex number. A mark is four letters of eight
+bits; each letter has a quarter of the cells, scattered evenly, and each of its 256 values has signs of its own there.
+Told apart as a whole, letters survive where single bits would not, and together they also say that there is a mark.
 """
 
 from __future__ import annotations
