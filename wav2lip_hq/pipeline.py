@@ -323,6 +323,7 @@ class HQPipeline:
             sync_offset=session.sync_offset,
             stretches=tally.stretches,
             provenance=sealing.said(seal),
+            watermarks=session.watermarks,
         )
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:

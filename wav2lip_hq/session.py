@@ -125,6 +125,12 @@ class Session:
             self.surveys = [*chosen] if self.person is None else [s.told(self.person) for s in chosen]
 
     @property
+    def watermarks(self) -> tuple[str, ...]:
+        """What the voices' invisible marks say, as hexadecimal digits; () if they leave none."""
+        marks = [stage for voice in self.voices for stage in voice.stages if isinstance(stage, Watermark)]
+        return tuple(f"{mark.number:08x}" for mark in marks)
+
+    @property
     def survey_stages(self) -> tuple[Stage, ...]:
         """The stages that survey the footage for every voice; none if the stages only render."""
         looks = [split_stages(v.stages)[0] for v in self.voices]

@@ -17,6 +17,8 @@ from ._place import Place
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
+BRIGHT, LEAST = 110.0, 0.5  # 8-bit steps below which the mark gets fainter, and down to what share of itself
+
 
 @described
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
         return
     share = place.placed(faces.mask[n][area].astype(np.float32), 1, cv2.BORDER_CONSTANT)
     strength = 1.0 if faces.strength is None else float(faces.strength[n])
-    step = strength * (257 if frame.dtype == np.uint16 else 1) / 255
-    change = cv2.multiply(watermark.painted(cells, time, map_, place.corner, place.size), share, scale=step)
+    full = 257 if frame.dtype == np.uint16 else 1
     part = frame[place.slices]
+    # In the dark the eye sees smaller steps.
+    light = cv2.blur(part[..., 1], (9, 9)).astype(np.float32) / np.float32(full * BRIGHT)
+    share *= cv2.min(cv2.max(light, LEAST), 1.0)
+    mark = watermark.painted(cells, time, map_, place.corner, place.size)
+    change = cv2.multiply(mark, share, scale=strength * full / 255)
     part[:] = cv2.add(part, cv2.merge([change] * 3), dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
