@@ -16,9 +16,10 @@ from ..runtime import Runtime
 from ..source import Frame, chunks
 from ..stages import Detect, Landmarks, Track
 from ..types import Array
-from . import agreement, traces
+from . import agreement
+from . import traces as measured
 
-MEASURES = (*traces.NAMES, *agreement.NAMES)
+MEASURES = (*measured.NAMES, *agreement.NAMES)
 SMALL = 40.0  # px: faces whose eyes and mouth are within so small a box cannot be judged
 
 
@@ -46,7 +47,7 @@ class _Growing:
     opening: list[float] = field(default_factory=list)
     boxes: list[Array] = field(default_factory=list)
     marks: watermark.Marks = field(default_factory=watermark.Marks)
-    shot: traces.Shot | None = None
+    shot: measured.Shot | None = None
     last: int = -2
     picture: Array | None = None
 
@@ -111,7 +112,7 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
         seen = geometry.eight_bits(frame)
         number = chunk.start + i
         before = face.shot if face.last == number - 1 else None
-        values, face.shot = traces.traces(seen, faces.mesh[n], maps[n], before)
+        values, face.shot = measured.traces(seen, faces.mesh[n], maps[n], before)
         if faces.visible[n] < 0.5 or abs(faces.pose[n][0]) > 40:
             values[:] = np.nan
         face.traces.append(values)
@@ -123,7 +124,7 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
 
 def _finished(track: int, face: _Growing) -> FaceSeen:
     boxes = np.stack(face.boxes)
-    values = np.stack(face.traces) if face.traces else np.zeros((len(boxes), len(traces.NAMES)), np.float32)
+    values = np.stack(face.traces) if face.traces else np.zeros((len(boxes), len(measured.NAMES)), np.float32)
     return FaceSeen(
         track=track,
         times=np.array(face.times),

@@ -17,7 +17,7 @@ from ._place import Place
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-BRIGHT, LEAST = 110.0, 0.5  # 8-bit steps below which the mark gets fainter, and down to what share of itself
+BRIGHT, LEAST = 80.0, 0.6  # 8-bit steps below which the mark of large faces gets fainter, and its least share
 
 
 @described
@@ -72,9 +72,10 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
     strength = 1.0 if faces.strength is None else float(faces.strength[n])
     full = 257 if frame.dtype == np.uint16 else 1
     part = frame[place.slices]
-    # In the dark the eye sees smaller steps.
+    # In the dark the eye sees smaller steps; small faces need them all, and encoders hide them.
+    least = 1 - (1 - LEAST) * min(max((place.scale - 0.5) / 0.3, 0.0), 1.0)
     light = cv2.blur(part[..., 1], (9, 9)).astype(np.float32) / np.float32(full * BRIGHT)
-    share *= cv2.min(cv2.max(light, LEAST), 1.0)
+    share *= cv2.min(cv2.max(light, least), 1.0)
     mark = watermark.painted(cells, time, map_, place.corner, place.size)
     change = cv2.multiply(mark, share, scale=strength * full / 255)
     part[:] = cv2.add(part, cv2.merge([change] * 3), dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
