@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, machine, provenance_cli, run_cli, synccheck_cli
+from . import __version__, boundary, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     run_cli.add_run(commands)
     run_cli.add_survey(commands)
     run_cli.add_demo(commands)
+    detect_cli.add_detect(commands)
     voices_cli.add_say(commands)
     voices_cli.add_dub(commands)
     voices_cli.add_voices(commands)
@@ -116,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run": run_cli.run,
             "survey": run_cli.survey,
             "demo": run_cli.demo,
+            "detect": detect_cli.detect,
             "say": voices_cli.say,
             "dub": voices_cli.dub,
             "voices": voices_cli.voices,

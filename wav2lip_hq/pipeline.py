@@ -382,6 +382,7 @@ class HQPipeline:
             sync_offset=session.sync_offset,
             stretches=tally.stretches,
             provenance=sealing.said(seal),
+            watermarks=session.watermarks,
         )
         if watch is not None:
             said = ", ".join(Path(voice.name).name or "speech from memory" for voice in session.voices)

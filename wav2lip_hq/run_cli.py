@@ -292,6 +292,10 @@ def print_report(report: Any, as_json: bool, explained: str | None = None) -> No
         f"{options.counted(report.frames_without_face, 'frame')} without one, {report.fps:.1f} frames/s, "
         f"audio-video offset {offset}, peak memory {report.peak_memory / 2**30:.2f} GiB"
     )
+    if report.watermarks:
+        print(f"the mouths carry an invisible mark that says {', '.join(report.watermarks)} (--no-watermark: none)")
+    else:
+        print("the mouths carry no invisible mark (--no-watermark)")
     if report.sync_offset:
         print(f"the mouth was moved by {report.sync_offset:+.0f} ms against the sound (sync_offset)")
     print(f"provenance: {report.provenance}")

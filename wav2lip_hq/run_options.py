@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,12 @@ class RunOptions:
         "A visible notice in the corner of all frames that lip movement was generated: a language (de, en, fr, ...) or "
         "a text of your own.",
     )
+    watermark: bool = option(
+        True, "Mark synthesized mouths invisibly, so that `wav2lip-hq detect` recognizes them (docs/detect.md)."
+    )
+    watermark_id: str = option(
+        "", "What the invisible mark says, 8 hexadecimal digits; without it a hash of the driving speech."
+    )
     compare: bool = option(False, "Write source and result side by side.")
     chunk_size: int | None = option(
         None, "Frames processed at a time; affects memory, never the result (default: by size).", low=1, high=1000
@@ -100,3 +107,5 @@ class RunOptions:
         check(self)
         if isinstance(self.sync_offset, str) and self.sync_offset != "auto":
             raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')
+        if self.watermark_id and not re.fullmatch("[0-9a-fA-F]{8}", self.watermark_id):
+            raise OptionError(f"watermark_id is 8 hexadecimal digits, not {self.watermark_id[:50]!r}")

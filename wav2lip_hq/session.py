@@ -23,7 +23,7 @@ from .label import label_text, labeled, too_small
 from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
-from .stages import Track
+from .stages import Track, Watermark
 from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey import load as load_survey
 from .survey.choice import choose
@@ -32,6 +32,7 @@ from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Chunk, Faces, Reason
 from .video import VideoReader
+from .watermark import speech_id
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
 MARGIN = Fraction(
@@ -53,6 +54,13 @@ class Voice:
     def over(self) -> Fraction:
         """Time in the output at which it ends, in seconds."""
         return self.begins + self.speech.seconds
+
+    def marked(self, options: RunOptions) -> Voice:
+        """The voice with a last stage that marks its mouths, if that is wanted and no stage does so yet."""
+        if not options.watermark or any(isinstance(stage, Watermark) for stage in self.stages):
+            return self
+        number = int(options.watermark_id, 16) if options.watermark_id else speech_id(self.speech.wav)
+        return replace(self, stages=(*self.stages, Watermark(number)))
 
     def mel_offset(self, runtime: Runtime) -> float:
         """Offset of the frames' mel windows in ms: the one the generator was trained with plus the stage's option."""
@@ -80,7 +88,8 @@ class Session:
         *,
         keep: Iterable[str] = (),
     ) -> None:
-        self.reader, self.voices, self.options = reader, tuple(voices), options
+        self.reader, self.options = reader, options
+        self.voices = tuple(voice.marked(options) for voice in voices)
         self.runtime = runtime.for_run()
         self.keep = tuple(keep)
         self.clock: dict[str, float] = {}
@@ -126,6 +135,12 @@ class Session:
             survey = self._told_who_speaks(survey, on_survey)
             chosen = [self._chosen(survey, voice) for voice in self.voices]
             self.surveys = [*chosen] if self.person is None else [s.told(self.person) for s in chosen]
+
+    @property
+    def watermarks(self) -> tuple[str, ...]:
+        """What the voices' invisible marks say, as hexadecimal digits; () if they leave none."""
+        marks = [stage for voice in self.voices for stage in voice.stages if isinstance(stage, Watermark)]
+        return tuple(f"{mark.number:08x}" for mark in marks)
 
     @property
     def survey_stages(self) -> tuple[Stage, ...]:

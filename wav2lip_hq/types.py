@@ -243,6 +243,7 @@ class Report:
     sync_offset: float = 0.0  # ms that were applied, whether given or measured
     stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
     provenance: str = ""  # who signed the output, or that nobody did
+    watermarks: tuple[str, ...] = ()  # what the invisible marks say, one a voice, as hexadecimal digits; () = none
 
     def explain(self, frame: int) -> str:
         """Why a frame of the output looks as it does: a line for each face. Raises OptionError for a frame that does

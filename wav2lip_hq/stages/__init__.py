@@ -11,9 +11,10 @@ from .lipsync import LipSync
 from .parse import Parse
 from .restore import Restore
 from .track import Track
+from .watermark import Watermark
 
 STAGES: dict[str, type[Stage]] = {
-    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend)
+    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark)
 }
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Restore",
     "Stage",
     "Track",
+    "Watermark",
 ]

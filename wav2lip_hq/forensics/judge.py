@@ -1,0 +1,135 @@
+"""From measurements to a probability: logistic regression, whose weights are in judge.json beside this file.
+
+``python -m benchmarks forensics`` trains it and states its errors on people it has not seen (docs/detect.md).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..types import Array
+from .look import MEASURES, SMALL, FaceSeen
+
+WINDOW = 25  # frames over which the measurements of a frame are averaged
+FEWEST = 20  # measured frames without which nothing is said
+FILE = Path(__file__).with_name("judge.json")
+SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """score: log odds of lip-sync, NaN where nothing can be said; verdict: SYNTHETIC, REAL or OPEN; why: of OPEN;
+    framewise: (N,) float32 log odds around each frame, NaN = not measured."""
+
+    score: float
+    verdict: str
+    why: str
+    framewise: Array
+
+
+@dataclass(frozen=True)
+class Judge:
+    """means, scales, weights: (len(MEASURES),), of the measurements in their order; above, below: log odds from which
+    footage is called lip-synced, and up to which it is called real; facts: how it was trained, and its errors."""
+
+    means: Array
+    scales: Array
+    weights: Array
+    bias: float
+    above: float
+    below: float
+    facts: dict[str, Any]
+
+    def odds(self, measured: Array) -> Array:
+        """(N,) log odds of measurements (N, len(MEASURES)). What is NaN says nothing."""
+        standard = np.clip((np.asarray(measured, np.float64) - self.means) / self.scales, -4, 4)
+        return np.asarray(np.nan_to_num(standard) @ self.weights + self.bias)
+
+    def judge(self, face: FaceSeen) -> Judgment:
+        """Judge one face between two cuts."""
+        seen: Array = np.isfinite(face.traces).any(1)
+        nothing = np.full(len(seen), np.nan, np.float32)
+        if face.size < SMALL:
+            why = f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)"
+            return Judgment(float("nan"), OPEN, why, nothing)
+        if seen.sum() < FEWEST:
+            why = f"the mouth can be seen in {int(seen.sum())} frames only, {FEWEST} are needed"
+            return Judgment(float("nan"), OPEN, why, nothing)
+        score = float(self.odds(summary(face)[None])[0])
+        each = np.column_stack([_averaged(face.traces), np.tile(face.agreement.values, (len(seen), 1))])
+        framewise = np.where(seen, self.odds(each), np.nan).astype(np.float32)
+        if score >= self.above:
+            return Judgment(score, SYNTHETIC, "", framewise)
+        if score <= self.below:
+            return Judgment(score, REAL, "", framewise)
+        return Judgment(score, OPEN, "it looks neither clearly real nor clearly lip-synced", framewise)
+
+
+def summary(face: FaceSeen) -> Array:
+    """(len(MEASURES),) float64: what was measured of a face, averaged over its frames."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a measurement that no frame has stays NaN
+        return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values])
+
+
+def _averaged(values: Array) -> Array:
+    """(N, K): each row the mean of the WINDOW rows around it that were measured."""
+    there = np.isfinite(values)
+    box = np.ones(min(WINDOW, len(values)))
+    out = np.full(values.shape, np.nan)
+    for k in range(values.shape[1]):
+        count = np.convolve(there[:, k].astype(float), box, "same")
+        total = np.convolve(np.where(there[:, k], values[:, k], 0), box, "same")
+        out[:, k] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return out
+
+
+@cache
+def installed() -> Judge:
+    """The judge that comes with the package."""
+    return read(FILE)
+
+
+def read(path: Path) -> Judge:
+    """A judge from its file."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    rows = [raw["measures"][name] for name in MEASURES]
+    means, scales, weights = (np.array([row[key] for row in rows]) for key in ("mean", "scale", "weight"))
+    return Judge(means, scales, weights, raw["bias"], raw["above"], raw["below"], raw["facts"])
+
+
+def write(judge: Judge, path: Path) -> None:
+    """The judge as a file that people can read."""
+    rows = zip(MEASURES, judge.means, judge.scales, judge.weights, strict=True)
+    measures = {n: {"mean": round(m, 4), "scale": round(s, 4), "weight": round(w, 4)} for n, m, s, w in rows}
+    told = {"measures": measures, "bias": round(judge.bias, 4), "above": round(judge.above, 4)}
+    path.write_text(json.dumps(told | {"below": round(judge.below, 4), "facts": judge.facts}, indent=1) + "\n")
+
+
+def fitted(measured: Array, synthetic: Array, penalty: float = 1.0) -> Judge:
+    """Logistic regression with balanced classes and a ridge ``penalty``, by Newton's method.
+
+    measured: (N, len(MEASURES)), NaN = not measured; synthetic: (N,) bool. The thresholds are set at zero log odds.
+    """
+    means, scales = np.nanmean(measured, 0), np.nanstd(measured, 0) + 1e-6
+    x = np.nan_to_num(np.clip((measured - means) / scales, -4, 4))
+    x = np.column_stack([x, np.ones(len(x))])
+    wanted = np.asarray(synthetic, float)
+    share = np.where(synthetic, 0.5 / max(wanted.sum(), 1), 0.5 / max((1 - wanted).sum(), 1)) * len(wanted)
+    ridge = penalty * np.diag([*np.ones(x.shape[1] - 1), 1e-6])
+    found = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ found, -30, 30)))
+        gradient = x.T @ (share * (p - wanted)) + ridge @ found
+        step = np.linalg.solve((x * (share * p * (1 - p))[:, None]).T @ x + ridge, gradient)
+        found = found - step
+        if np.abs(step).max() < 1e-8:
+            break
+    return Judge(means, scales, found[:-1], float(found[-1]), 0.0, 0.0, {})

@@ -1,0 +1,127 @@
+"""What is to be said of a file: its manifest, its mark, and how its picture looks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..runtime import Runtime
+from ..types import Array
+from ..watermark import Reading
+from .judge import OPEN, SYNTHETIC, Judgment, installed
+from .look import FaceSeen, look
+
+
+@dataclass(frozen=True)
+class FaceFound:
+    """One face between two cuts. first, last: seconds."""
+
+    track: int
+    first: float
+    last: float
+    mark: Reading
+    judgment: Judgment
+    times: Array
+    picture: Array | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """manifest: what the file's manifest says, in words; "" if manifests cannot be read here."""
+
+    path: Path
+    manifest: str
+    faces: tuple[FaceFound, ...]
+
+    @property
+    def marked(self) -> bool:
+        """Whether a face carries the mark of this tool."""
+        return any(face.mark.marked for face in self.faces)
+
+    @property
+    def verdict(self) -> str:
+        """The mark decides; without one, the longest face's picture."""
+        return SYNTHETIC if self.marked else (self.faces[0].judgment.verdict if self.faces else OPEN)
+
+    def plain(self) -> dict[str, Any]:
+        """As values for JSON."""
+        rates = installed().facts
+        return {
+            "file": str(self.path),
+            "verdict": self.verdict,
+            "marked": self.marked,
+            "manifest": self.manifest,
+            "error_rates": rates.get("errors", {}),
+            "faces": [_plain(face) for face in self.faces],
+        }
+
+
+def detect(
+    path: str | os.PathLike[str],
+    runtime: Runtime | None = None,
+    *,
+    seconds: float | None = None,
+    on_progress: Callable[[int, int | None], None] | None = None,
+) -> Findings:
+    """Say whether a video is lip-synced, and how that is known.
+
+    Args:
+        path: A video file.
+        runtime: To share networks with others.
+        seconds: Look no further.
+        on_progress: Called with (frames done, frames in all or None).
+
+    Raises:
+        InputError: No such file, no video in it, or no face.
+        CheckpointError: A network of this installation is missing.
+    """
+    faces = look(path, runtime or Runtime(), seconds=seconds, on_progress=on_progress)
+    judge = installed()
+    found = tuple(_found(face, judge.judge(face), len(faces)) for face in faces)
+    return Findings(Path(os.fspath(path)), manifest(Path(os.fspath(path))), found)
+
+
+def manifest(path: Path) -> str:
+    """What the file's signed manifest says, in words; "" where this installation cannot read manifests."""
+    try:
+        reader = import_module("wav2lip_hq.provenance")
+    except ImportError:
+        return ""
+    try:
+        found = reader.read(path)
+    except InputError as error:
+        return str(error)
+    return f"{found.state}: {found.meaning}"
+
+
+def _found(face: FaceSeen, judgment: Judgment, faces: int) -> FaceFound:
+    mark = face.marks.reading(others=faces)
+    return FaceFound(face.track, float(face.times[0]), float(face.times[-1]), mark, judgment, face.times, face.picture)
+
+
+def _plain(face: FaceFound) -> dict[str, Any]:
+    score = face.judgment.score
+    return {
+        "face": face.track,
+        "from": round(face.first, 3),
+        "to": round(face.last, 3),
+        "mark": {
+            "marked": face.mark.marked,
+            "score": round(face.mark.score, 2),
+            "chance": face.mark.chance,
+            "id": f"{face.mark.number:08x}" if face.mark.marked else None,
+            "sure": [round(float(x), 2) for x in face.mark.sure],
+        },
+        "verdict": face.judgment.verdict,
+        "why": face.judgment.why,
+        "log_odds": round(score, 3) if score == score else None,
+        "frames": [
+            [round(float(t), 3), round(float(s), 2) if s == s else None]
+            for t, s in zip(face.times, face.judgment.framewise, strict=True)
+        ],
+    }
