@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from ..types import Array
+if TYPE_CHECKING:  # at run time it would take numpy, which `--help` does not wait for
+    from ..types import Array
 
 
 @dataclass(frozen=True)
