@@ -538,7 +538,7 @@ def test_the_commands(me, material, tmp_path, capsys):
     assert "http://time.example.com" in capsys.readouterr().out
     assert cli.main(["provenance", str(path), "--trust", str(tmp_path / "root.pem"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "trusted"
-    assert cli.main(["provenance", str(material[0])]) == 10 and "none" in capsys.readouterr().out
+    assert cli.main(["provenance", str(material[0])]) == 11 and "none" in capsys.readouterr().out
     for wrong in (["--name", "x"], ["--key", "k.pem"], ["--new", "--certificates", "c.pem", "--key", "k.pem"]):
         assert cli.main(["identity", *wrong]) == 2
     assert cli.main(["provenance", str(path), "--trust", str(path)]) == 3

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import OptionError
 
-NOT_KNOWN = 10  # exit code
+NOT_KNOWN = 11  # exit code
 SHOWN = 8  # stretches, models and the like that are printed
 
 
@@ -19,7 +19,7 @@ def add_provenance(commands: Any) -> None:
     one = commands.add_parser(
         "provenance",
         help="show and verify the signed manifest of a file",
-        epilog="exit codes: 0 intact and by a signer you trust or yourself; 10 anything else: untrusted, invalid, "
+        epilog="exit codes: 0 intact and by a signer you trust or yourself; 11 anything else: untrusted, invalid, "
         "tampered, stripped, none; 3 not a file that could have a manifest",
     )
     one.add_argument("file", type=Path, help="video, picture, or folder of PNG pictures")
