@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import OptionError
 from ..options import check, described, option
-from .subtitles import FORMATS
 
+FORMATS = ("srt", "vtt")  # of subtitles
 _FORMATS = "Subtitles written beside the output: srt, vtt, both or none ([])."
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..places import write_text
 from .speech import Segment, Word, spread
 
-FORMATS = ("srt", "vtt")
 WIDEST, LINES = 42, 2  # characters of a line, and lines
 LONGEST = 6.0  # seconds a cue is shown
 _END = re.compile(r"[.!?…。！？][\"'»”)]*$")
