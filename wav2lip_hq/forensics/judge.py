@@ -54,7 +54,7 @@ class Judge:
 
     def judge(self, face: FaceSeen) -> Judgment:
         """Judge one face between two cuts."""
-        seen: Array = np.isfinite(face.traces).any(1)
+        seen = np.asarray(np.isfinite(face.traces).any(1))
         nothing = np.full(len(seen), np.nan, np.float32)
         if face.size < SMALL:
             why = f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)"

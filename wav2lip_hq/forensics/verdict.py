@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,12 @@ class FaceFound:
 
 @dataclass(frozen=True)
 class Findings:
-    """manifest: what the file's manifest says, in words; "" if manifests cannot be read here."""
+    """manifest: what the file's signed manifest says, in words; claimed: whether that manifest holds and states that
+    wav2lip_hq made the lip movement."""
 
     path: Path
     manifest: str
+    claimed: bool
     faces: tuple[FaceFound, ...]
 
     @property
@@ -45,8 +46,10 @@ class Findings:
 
     @property
     def verdict(self) -> str:
-        """The mark decides; without one, the longest face's picture."""
-        return SYNTHETIC if self.marked else (self.faces[0].judgment.verdict if self.faces else OPEN)
+        """Mark and manifest decide; without them, the picture of the face that is seen longest."""
+        if self.marked or self.claimed:
+            return SYNTHETIC
+        return self.faces[0].judgment.verdict if self.faces else OPEN
 
     def plain(self) -> dict[str, Any]:
         """As values for JSON."""
@@ -56,6 +59,7 @@ class Findings:
             "verdict": self.verdict,
             "marked": self.marked,
             "manifest": self.manifest,
+            "claimed": self.claimed,
             "error_rates": rates.get("errors", {}),
             "faces": [_plain(face) for face in self.faces],
         }
@@ -83,20 +87,19 @@ def detect(
     faces = look(path, runtime or Runtime(), seconds=seconds, on_progress=on_progress)
     judge = installed()
     found = tuple(_found(face, judge.judge(face), len(faces)) for face in faces)
-    return Findings(Path(os.fspath(path)), manifest(Path(os.fspath(path))), found)
+    return Findings(Path(os.fspath(path)), *manifest(Path(os.fspath(path))), found)
 
 
-def manifest(path: Path) -> str:
-    """What the file's signed manifest says, in words; "" where this installation cannot read manifests."""
+def manifest(path: Path) -> tuple[str, bool]:
+    """(what the file's signed manifest says, in words; whether it holds and states a lip-sync of ours)."""
+    from .. import provenance
+
     try:
-        reader = import_module("wav2lip_hq.provenance")
-    except ImportError:
-        return ""
-    try:
-        found = reader.read(path)
-    except InputError as error:
-        return str(error)
-    return f"{found.state}: {found.meaning}"
+        found = provenance.read(path)
+    except InputError as error:  # say, the library for manifests is not installed
+        return str(error), False
+    holds = found.state in ("trusted", "valid", "untrusted")
+    return f"{found.state}: {found.meaning}", holds and bool(found.synthesis)
 
 
 def _found(face: FaceSeen, judgment: Judgment, faces: int) -> FaceFound:
