@@ -191,7 +191,8 @@ def _faces(
                 picked.append(source.Frame(frame[0], frame[1], frame[2], frame[0]))
         seen = []
         for one in picked:
-            for chunk in run_stages(stages, source.chunks([one], size=1), base.runtime, keep=("boxes",)):
+            cut = source.chunks([one], size=1, look=reader.look)
+            for chunk in run_stages(stages, cut, base.runtime, keep=("boxes",)):
                 boxes = chunk.boxes[0] if chunk.boxes else None
                 seen.append(0 if boxes is None else len(boxes))
         where = "" if span.start is None else f" between {span.start} and {span.end}"

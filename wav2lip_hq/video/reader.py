@@ -104,14 +104,15 @@ class VideoReader:
             yield from reversed(held)
 
     def show(self) -> None:
-        """From now on give frames as they are shown."""
-        make, seek = self._make, self._seek
+        """From now on give frames as they are shown, which then need no ``look`` any more."""
+        make, seek, look = self._make, self._seek, self.look
+        assert look is not None
 
         def shown(frames: Iterator[Frame]) -> Iterator[Frame]:
             for time, image, alpha in frames:
-                yield time, self.shown(image), None if alpha is None else as_type(as_float(alpha), np.uint16)
+                yield time, look.shown(image), None if alpha is None else as_type(as_float(alpha), np.uint16)
 
-        self._make = lambda reader: shown(make(reader))
+        self.look, self._make = None, lambda reader: shown(make(reader))
         if seek is not None:
             self._seek = lambda reader, time: shown(seek(reader, time))
 
