@@ -339,11 +339,11 @@ class HQPipeline:
                 watch = RunWatch(reader, min(spoken, total or spoken)) if chosen.report else None
                 seen = _watched(stream, watch)
                 try:
-                    for chunk, made in delivery.pictures(seen, session, codec):
+                    for chunk, shown in delivery.pictures(seen, session, codec):
                         if meter is not None:
                             meter.add(chunk)
                         t0 = time.perf_counter()
-                        for pts, picture in zip(chunk.pts, made, strict=True):
+                        for pts, picture in zip(chunk.pts, shown, strict=True):
                             writer.write(picture.pixels, pts, picture.alpha, picture.like)
                         clock["write"] = clock.get("write", 0.0) + time.perf_counter() - t0
                         if on_progress is not None:
