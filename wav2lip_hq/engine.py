@@ -45,7 +45,7 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read if an earlier stage adds them
     adds: ClassVar[tuple[str, ...]] = ()
-    whole: ClassVar[bool] = False  # works on every frame, spoken or not, after all voices; for the last stages
+    whole: ClassVar[bool] = False  # works on every frame, spoken or not, after all other stages and all voices
     fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import audio, source
 from .engine import Stage, prefetch, run_stages, waited
-from .errors import InputError, OptionError, WiringError
+from .errors import InputError, OptionError
 from .label import label_text, labeled, too_small
 from .run_options import RunOptions
 from .runtime import Runtime
@@ -238,7 +238,6 @@ class Session:
         """The output's frames from ``start`` to ``end`` seconds, numbered from 0. Close the generator."""
         self.tally, self.more = Tally(), False
         stages = [s for v in self.voices for s in (split_stages(v.stages)[1] if self.surveys[0] else v.stages)]
-        self._check_whole()
         before, after = sum(s.context for s in stages), sum(s.lookahead for s in stages)
         frames = self._frames(start, end, before, after)
         for number, voice in enumerate(self.voices):
@@ -263,7 +262,7 @@ class Session:
 
     @property
     def whole(self) -> tuple[Stage, ...]:
-        """The last stages, which work on every frame after all voices."""
+        """The stages that work on every frame, after all others and all voices, wherever they were put."""
         return tuple(s for s in self.voices[0].stages if s.whole)
 
     def _labeled(self, chunk: Chunk) -> Chunk:
@@ -274,13 +273,6 @@ class Session:
             return made
         both = zip(chunk.own, chunk.frames, made.frames, strict=True)
         return replace(made, own=np.stack([look.back(*each) for each in both]))
-
-    def _check_whole(self) -> None:
-        for voice in self.voices:
-            kinds = [s.whole for s in voice.stages]
-            if kinds != sorted(kinds):
-                names = ", ".join(s.name for s in voice.stages if s.whole)
-                raise WiringError(f"{names} works on every frame and comes last; no other stage can follow it")
 
     def _finished(self, made: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
         """The chunks after the stages that work on every frame."""
