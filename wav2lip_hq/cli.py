@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
+from . import __version__, boundary, color_cli, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -85,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     take.add_argument("--arch", help="what kind of network it has to be, say wav2lip or rrdbnet (default: any)")
     what.add_parser("where", help="folders that are searched")
 
+    color_cli.add_colorspaces(commands)
+
     doctor = commands.add_parser("doctor", help="versions, devices, codecs, checkpoints, what is missing")
     doctor.add_argument("--json", action="store_true")
 
@@ -125,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "presets": _presets,
             "options": _options,
             "checkpoints": _checkpoints,
+            "colorspaces": color_cli.colorspaces,
             "doctor": _doctor,
             "provenance": provenance_cli.provenance,
             "identity": provenance_cli.identity,

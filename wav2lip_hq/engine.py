@@ -45,6 +45,7 @@ class Stage:
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # read if an earlier stage adds them
     adds: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False  # works on every frame, spoken or not, after all other stages and all voices
     fits: ClassVar[tuple[str, ...]] = ()  # architectures (keys of models.ARCHS) its checkpoints may have; () = any
 
     def __post_init__(self) -> None:
@@ -70,6 +71,11 @@ class Stage:
     def code(self) -> tuple[str, ...]:
         """References to the user's own code that it runs, as "package.module:name"."""
         return ()
+
+    @property
+    def magnification(self) -> int:
+        """How many times as large its pictures are as those it gets."""
+        return 1
 
     def load(self, runtime: Runtime) -> None:
         """Load the networks of ``models``, so that missing ones are reported before any work. Raises

@@ -13,8 +13,9 @@ from .video import VideoReader
 class Originals:
     """Frames of footage by time, quickest in ascending order."""
 
-    def __init__(self, reader: VideoReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: VideoReader, own: bool = False) -> None:
+        """own: give the pixels in the footage's own color space, not as they are shown."""
+        self._reader, self._own = reader, own
         self._frames: Iterator[Any] | None = None
         self._last: tuple[Fraction, Array] | None = None
 
@@ -25,5 +26,5 @@ class Originals:
         while self._last is None or self._last[0] < shown:
             assert self._frames is not None
             time, image, _ = next(self._frames)
-            self._last = (time, image)
+            self._last = (time, image if self._own else self._reader.shown(image))
         return self._last[1]

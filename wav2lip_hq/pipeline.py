@@ -11,14 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import audio, config, options, run_page, sealing, video
+from . import audio, config, delivery, options, run_page, sealing, video
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter, sync_network
-from .originals import Originals
 from .places import PICTURES, check_target, make_folder
 from .run_options import RunOptions
 from .run_watch import RunWatch
@@ -138,7 +135,7 @@ class HQPipeline:
             OptionError: Footage that can be read only once, or stages that do not begin with detect and track.
         """
         chosen = _options(None, changes)
-        with video.open_video(face, **chosen.reading) as reader:
+        with video.open_video(face, **chosen.reading, own=True) as reader:
             stages = split_stages(self.stages)[0]
             speaks = any(isinstance(s, Track) and s.faces == "speaker" for s in stages)
             stages = speakers_followed(stages)
@@ -242,7 +239,7 @@ class HQPipeline:
         prepared: bool = True,
     ) -> Iterator[Session]:
         """prepared: whether it may be rendered at once; otherwise ``_prepare`` is for the caller to call."""
-        with video.open_video(face, **chosen.reading) as reader:
+        with video.open_video(face, **chosen.reading, own=True) as reader:
             session = Session(reader, self._voices(given), chosen, self.runtime, keep=keep)
             if prepared:
                 self._prepare(session, survey, on_survey)
@@ -308,21 +305,23 @@ class HQPipeline:
         """
         chosen = _options(run, changes)
         began = time.perf_counter()
-        codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
+        wanted = delivery.choose_codec(chosen, output, face)
+        codec = video.check_output(output, _paths(face, *_sounds(audio)), wanted)
         if chosen.report:
             check_target(Path(chosen.report))
             make_folder(Path(chosen.report).parent)
         with self._session(face, audio, chosen, prepared=False) as session:
-            if (chosen.compare or chosen.report) and session.reader.once:
-                what = "compare" if chosen.compare else "a report"
-                raise OptionError(f"{what} needs footage that can be read again, not an iterator")
+            delivery.check_source(session)
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
+            written = delivery.described(session, codec)
+            for text in delivery.warnings(session, codec):
+                session.runtime.warn(text)
             seal = sealing.prepared(session, output)
             with video.VideoWriter(
                 output,
-                info,
+                written,
                 codec=codec,
                 crf=chosen.crf,
                 preset=chosen.encoder_preset,
@@ -330,7 +329,7 @@ class HQPipeline:
                 sound=sound,
                 until=until,
                 mark=not chosen.without_provenance,
-                size=(info.width * 2, info.height) if chosen.compare else None,
+                size=(written.width * 2, written.height) if chosen.compare else None,
                 finish=sealing.finisher(seal, output),
             ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
                 self._prepare(session, survey, on_survey)
@@ -340,12 +339,12 @@ class HQPipeline:
                 watch = RunWatch(reader, min(spoken, total or spoken)) if chosen.report else None
                 seen = _watched(stream, watch)
                 try:
-                    for chunk in _beside(seen, session) if chosen.compare else seen:
+                    for chunk, shown in delivery.pictures(seen, session, codec):
                         if meter is not None:
                             meter.add(chunk)
                         t0 = time.perf_counter()
-                        for i, pts in enumerate(chunk.pts):
-                            writer.write(chunk.frames[i], pts, None if chunk.alpha is None else chunk.alpha[i])
+                        for pts, picture in zip(chunk.pts, shown, strict=True):
+                            writer.write(picture.pixels, pts, picture.alpha, picture.like)
                         clock["write"] = clock.get("write", 0.0) + time.perf_counter() - t0
                         if on_progress is not None:
                             done = session.tally.frames
@@ -458,7 +457,7 @@ class HQPipeline:
                     stream.close()
                 if chunk is not None and chunk.source_pts is not None:
                     original = next(iter(session.reader.start_at(chunk.source_pts[0])))
-                    sheet.add(original[1], chunk.frames[0])
+                    sheet.add(session.reader.shown(original[1]), chunk.frames[0])
         if not sheet.columns:
             raise InputError(f"{info.path}: no frame could be read")
         return sheet.picture()
@@ -496,16 +495,6 @@ def _paths(*given: Any) -> list[str | os.PathLike[str]]:
 
 def _name(given: Audio) -> str:
     return "" if isinstance(given, tuple) else os.fspath(given)
-
-
-def _beside(stream: Iterator[Chunk], session: Session) -> Iterator[Chunk]:
-    """Chunks with the footage's own frames to the left of the result's."""
-    originals = Originals(session.reader)
-    for chunk in stream:
-        assert chunk.source_pts is not None
-        rows = [np.concatenate([originals.at(t), chunk.frames[i]], 1) for i, t in enumerate(chunk.source_pts)]
-        alpha = None if chunk.alpha is None else np.concatenate([chunk.alpha, chunk.alpha], 2)
-        yield replace(chunk, frames=np.stack(rows), alpha=alpha)
 
 
 def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]:

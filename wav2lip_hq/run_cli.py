@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from . import options, progress
 from .errors import OptionError, OutputError
 from .places import check_target
-from .run_options import RunOptions
+from .run_options import READING, RunOptions
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def add_run(commands: Any) -> None:
     )
     run.add_argument("face", help="video, picture, folder of pictures or pattern like shot/%%06d.png")
     run.add_argument("audio", nargs="?", help="any audio or video file with the speech; left out with --audio")
-    run.add_argument("output", nargs="?", help="file to write (.mp4, .mov, ...), or a new folder for --codec png")
+    run.add_argument("output", nargs="?", help="file to write (.mp4, .mov, ...), or a new folder: png, exr, dpx")
     run.add_argument(
         "--audio",
         dest="voices",
@@ -128,7 +128,7 @@ def add_survey(commands: Any) -> None:
         help="find who speaks in each shot: an HTML page, and beside it the same as YAML to edit, for run --plan",
     )
     pipeline_arguments(one)
-    option_arguments(one, RunOptions, ("fps", "deinterlace", "max_megapixels", "playlists"))
+    option_arguments(one, RunOptions, READING)
 
 
 def add_demo(commands: Any) -> None:

@@ -10,10 +10,13 @@ from .errors import OptionError
 from .options import check, described, option
 
 EXTEND = ("loop", "pingpong", "hold", "stop")
-CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png")
+CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png", "exr", "dpx")
+DELIVER = ("result", "patch", "matte", "offset")
 ENCODER_PRESETS = (
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )  # fmt: skip
+# What of a run is told to the reader of the footage
+READING = ("fps", "deinterlace", "max_megapixels", "playlists", "colorspace", "ocio", "exposure")
 
 
 @described
@@ -29,6 +32,12 @@ class RunOptions:
     )
     encoder_preset: str | None = option(
         None, "Speed of h264 and hevc; slower is smaller (default: medium).", choices=ENCODER_PRESETS
+    )
+    deliver: str = option(
+        "result",
+        "What is written: the result; patch, only what changed, with transparency; matte, where it changed; offset, "
+        "the difference in linear light (exr).",
+        choices=DELIVER,
     )
     pix_fmt: str | None = option(None, "Pixel format, say yuv422p10le (default: by codec and footage).")
     extend: str = option(
@@ -54,6 +63,19 @@ class RunOptions:
     )
     playlists: bool = option(
         False, "Let the footage be a playlist (.m3u8, ffconcat, .mpd), which names other files on this machine to read."
+    )
+    colorspace: str = option(
+        "auto",
+        "The footage's color space, as OpenColorIO names it: ACEScg, arri_logc4, slog3_sgamut3cine; auto knows HDR "
+        "video by its tags and takes EXR as linear Rec. 709 where it does not say.",
+    )
+    ocio: str = option("", "An OpenColorIO config (a file) that names color spaces; without it the ACES studio config.")
+    exposure: float = option(
+        0.0,
+        "By how much brighter the networks see footage with a color space of its own; the result stays as bright.",
+        unit="stops",
+        low=-20,
+        high=20,
     )
     deinterlace: bool = option(False, "Rebuild full frames of interlaced footage.")
     without_provenance: bool = option(
@@ -101,7 +123,7 @@ class RunOptions:
     @property
     def reading(self) -> dict[str, Any]:
         """What ``video.open_video`` is told."""
-        return {name: getattr(self, name) for name in ("fps", "deinterlace", "max_megapixels", "playlists")}
+        return {name: getattr(self, name) for name in READING}
 
     def __post_init__(self) -> None:
         check(self)

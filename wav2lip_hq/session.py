@@ -7,6 +7,7 @@ survey and the speech alone: not on chunk sizes, and not on where a rendered spa
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -24,13 +25,14 @@ from .run_options import RunOptions
 from .runtime import Runtime
 from .source import Frame, Speech
 from .stages import Track, Watermark
+from .stages.matte import matte
 from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey import load as load_survey
 from .survey.choice import choose
 from .survey.collector import ADDED, Collector, split_stages
 from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
-from .types import Chunk, Faces, Reason
+from .types import Array, Chunk, Faces, Reason
 from .video import VideoReader
 from .watermark import speech_id
 
@@ -92,6 +94,7 @@ class Session:
         self.voices = tuple(voice.marked(options) for voice in voices)
         self.runtime = runtime.for_run()
         self.keep = tuple(keep)
+        self.matted = options.deliver != "result"
         self.clock: dict[str, float] = {}
         self.tally = Tally()
         self.surveys: list[Survey | None] = [None] * len(self.voices)
@@ -141,6 +144,11 @@ class Session:
         """What the voices' invisible marks say, as hexadecimal digits; () if they leave none."""
         marks = [stage for voice in self.voices for stage in voice.stages if isinstance(stage, Watermark)]
         return tuple(f"{mark.number:08x}" for mark in marks)
+
+    @property
+    def scale(self) -> int:
+        """How many times as large as the footage the output is."""
+        return max(math.prod(stage.magnification for stage in voice.stages) for voice in self.voices)
 
     @property
     def survey_stages(self) -> tuple[Stage, ...]:
@@ -237,6 +245,8 @@ class Session:
             made = self._spoken(frames, number, voice, start, end)
             if not last:
                 frames = _flat(made)
+        if self.whole:
+            made = self._finished(made)
         try:
             count = 0
             for chunk in made:
@@ -245,9 +255,38 @@ class Session:
                     continue
                 for pts in inside.pts:
                     self.tally.frame(pts)
-                yield labeled(replace(inside, start=count), self._label)
+                yield self._labeled(replace(inside, start=count))
                 count += len(inside)
         finally:
+            made.close()
+
+    @property
+    def whole(self) -> tuple[Stage, ...]:
+        """The stages that work on every frame, after all others and all voices, wherever they were put."""
+        return tuple(s for s in self.voices[0].stages if s.whole)
+
+    def _labeled(self, chunk: Chunk) -> Chunk:
+        """The chunk with the label that people see, in the footage's own color space, too."""
+        made = labeled(chunk, self._label)
+        look = self.reader.look
+        if made is chunk or chunk.own is None or look is None:
+            return made
+        both = zip(chunk.own, chunk.frames, made.frames, strict=True)
+        return replace(made, own=np.stack([look.back(*each) for each in both]))
+
+    def _finished(self, made: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
+        """The chunks after the stages that work on every frame."""
+        look, before = self.reader.look, deque[Array]()
+        done = run_stages(self.whole, _noted(made, before), self.runtime, keep=self.keep, clock=self.clock)
+        try:
+            for chunk in done:
+                shown = before.popleft()
+                if chunk.own is not None and look is not None:
+                    both = zip(chunk.own, shown, chunk.frames, strict=True)
+                    chunk = replace(chunk, own=np.stack([look.back(*each) for each in both]))
+                yield chunk
+        finally:
+            done.close()
             made.close()
 
     def _frames(self, start: Fraction, end: Fraction | None, before: int, after: int) -> Iterator[Frame]:
@@ -300,25 +339,46 @@ class Session:
     def _idle(self, frames: Iterator[Frame]) -> Iterator[Chunk]:
         none = np.zeros(0, np.int64)
         faces = Faces(frame=none, track=none, box=np.zeros((0, 4), np.float32))
-        for chunk in source.chunks(frames, size=self.options.chunk_size):
-            yield replace(chunk, faces=faces, active=np.zeros(len(chunk), bool))
+        for chunk in source.chunks(frames, size=self.options.chunk_size, look=self.reader.look):
+            idle = replace(chunk, faces=faces, active=np.zeros(len(chunk), bool))
+            yield replace(idle, matte=matte(idle, chunk.matte)) if self.matted else idle
 
     def _rendered(self, frames: Iterator[Frame], number: int, voice: Voice) -> Generator[Chunk, None, None]:
-        looks, makes = split_stages(voice.stages)
+        """Chunks with the voice's mouths, in the footage's own color space, too."""
+        before: deque[Array] = deque()  # frames as the stages got them, of the chunks under way
+        keep = (*self.keep, *(("faces.mask", "faces.to512") if self.matted else ()))
+        made = self._staged(frames, number, voice, before, keep)
+        try:
+            for chunk in made:
+                if self.matted:
+                    chunk = replace(chunk, matte=matte(chunk, chunk.matte))
+                if chunk.own is not None and self.reader.look is not None:
+                    both = zip(chunk.own, before.popleft(), chunk.frames, strict=True)
+                    chunk = replace(chunk, own=np.stack([self.reader.look.back(*each) for each in both]))
+                yield chunk
+        finally:
+            made.close()
+
+    def _staged(
+        self, frames: Iterator[Frame], number: int, voice: Voice, before: deque[Array], keep: tuple[str, ...]
+    ) -> Generator[Chunk, None, None]:
+        looks, makes = split_stages([s for s in voice.stages if not s.whole])
         offset = voice.mel_offset(self.runtime) + self.sync_offset
         survey, size = self.surveys[number], self.options.chunk_size
         grows = survey is None and bool(looks)
-        cut = source.chunks(frames, voice.speech, offset, size, voice.begins, GROWTH if grows else None)
+        group = GROWTH if grows else None
+        pixels = source.chunks(frames, voice.speech, offset, size, voice.begins, group, self.reader.look)
+        cut = pixels if self.reader.look is None else _noted(pixels, before)
         if survey is not None:
             known = waited(prefetch(_surveyed(cut, survey), depth=2), self.clock)
-            return run_stages(makes, known, self.runtime, keep=self.keep, clock=self.clock, given=_given(looks))
+            return run_stages(makes, known, self.runtime, keep=keep, clock=self.clock, given=_given(looks))
         pictures = waited(prefetch(cut, depth=2), self.clock)
         if not looks:
-            return run_stages(voice.stages, pictures, self.runtime, keep=self.keep, clock=self.clock)
+            return run_stages(makes, pictures, self.runtime, keep=keep, clock=self.clock)
         given = _given(looks)
         found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
         growing = _growing(found, self.person)
-        return run_stages(makes, growing, self.runtime, keep=self.keep, clock=self.clock, given=given)
+        return run_stages(makes, growing, self.runtime, keep=keep, clock=self.clock, given=given)
 
 
 def everybody(stages: Sequence[Stage]) -> tuple[Stage, ...]:
@@ -360,7 +420,8 @@ def _flat(chunks: Generator[Chunk, None, None]) -> Iterator[Frame]:
         for chunk in chunks:
             for i, pts in enumerate(chunk.pts):
                 shown = pts if chunk.source_pts is None else chunk.source_pts[i]
-                yield Frame(pts, chunk.frames[i], None if chunk.alpha is None else chunk.alpha[i], shown)
+                alpha = None if chunk.alpha is None else chunk.alpha[i]
+                yield Frame(pts, chunk.pixels[i], alpha, shown, None if chunk.matte is None else chunk.matte[i])
     finally:
         chunks.close()
 
@@ -371,6 +432,13 @@ def _inside(chunk: Chunk, start: Fraction, end: Fraction | None) -> Chunk | None
     if len(wanted) == len(chunk):
         return chunk
     return chunk.part(wanted[0], wanted[-1] + 1) if wanted else None
+
+
+def _noted(chunks: Iterator[Chunk], frames: deque[Array]) -> Iterator[Chunk]:
+    """The chunks; their frames are added to ``frames``."""
+    for chunk in chunks:
+        frames.append(chunk.frames)
+        yield chunk
 
 
 def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:

@@ -17,7 +17,7 @@ from . import audio
 from .errors import OptionError
 from .run_options import EXTEND
 from .types import Array, Chunk
-from .video import VideoReader
+from .video import Look, VideoReader
 
 CHUNK_BYTES = 52 << 20  # most memory for a chunk's frames
 CHUNK_FRAMES = 24  # most frames of a chunk
@@ -28,9 +28,10 @@ class Frame(NamedTuple):
     """A frame of the output, before it is rendered."""
 
     time: Fraction  # seconds of the output
-    image: Array  # (H, W, 3) uint8 or uint16
+    image: Array  # (H, W, 3), the footage's own pixels
     alpha: Array | None  # (H, W)
     shown: Fraction  # seconds of the footage: which of its frames this is
+    matte: Array | None = None  # (H, W) uint16, where an earlier voice's face was written
 
 
 @dataclass
@@ -137,11 +138,13 @@ def chunks(
     size: int | None = None,
     begins: Fraction = Fraction(0),
     group_size: int | None = None,
+    look: Look | None = None,
 ) -> Iterator[Chunk]:
     """Group frames into chunks with their mel windows of the speech, which begins at ``begins`` seconds.
 
     offset_ms: shifts the windows (positive: later sound). size: frames per chunk; None = by their memory.
     group_size: chunks end at every multiple of so many frames. Without speech the chunks hold the picture alone.
+    look: how the footage's pixels are shown to networks, where they have a color space of their own.
     """
     start = 0
     group: list[Frame] = []
@@ -150,11 +153,11 @@ def chunks(
             size = chunk_frames(item.image.nbytes)
         group.append(item)
         if len(group) == size or (group_size and (start + len(group)) % group_size == 0):
-            yield _chunk(start, group, speech, offset_ms, begins)
+            yield _chunk(start, group, speech, offset_ms, begins, look)
             start += len(group)
             group = []
     if group:
-        yield _chunk(start, group, speech, offset_ms, begins)
+        yield _chunk(start, group, speech, offset_ms, begins, look)
 
 
 def chunk_frames(nbytes: int) -> int:
@@ -163,10 +166,15 @@ def chunk_frames(nbytes: int) -> int:
     return count if count < GROUP else count // GROUP * GROUP
 
 
-def _chunk(start: int, group: list[Frame], speech: Speech | None, offset_ms: float, begins: Fraction) -> Chunk:
+def _chunk(
+    start: int, group: list[Frame], speech: Speech | None, offset_ms: float, begins: Fraction, look: Look | None
+) -> Chunk:
+    pixels = np.stack([item.image for item in group])
     picture = Chunk(
         start=start,
-        frames=np.stack([item.image for item in group]),
+        frames=pixels if look is None else np.stack([look.shown(image) for image in pixels]),
+        own=None if look is None else pixels,
+        matte=None if group[0].matte is None else np.stack([item.matte for item in group if item.matte is not None]),
         pts=tuple(item.time for item in group),
         source_pts=tuple(item.shown for item in group),
         alpha=None if group[0].alpha is None else np.stack([item.alpha for item in group if item.alpha is not None]),

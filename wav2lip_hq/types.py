@@ -77,6 +77,10 @@ class VideoInfo:
     interlaced: bool = False
     variable_rate: bool = False
     still: bool = False  # one image that serves for any duration
+    floating: bool = False  # half or single precision floats (EXR)
+    colorspace: str = ""  # as OpenColorIO names it, where it is not shown as it is
+    mastering: str = ""  # HDR10's mastering display and light levels, as encoders are told, see ``video.hdr``
+    naming: Any = None  # ``video.sequences.Naming`` of a sequence of pictures
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,11 @@ class Chunk:
     mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
     phrase: Array | None = None  # (T, 80, 80) float32 in [-4, 4]: a second of the speech's mel around each frame
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
-    alpha: Array | None = None  # (T, H, W) same dtype as frames
+    alpha: Array | None = None  # (T, H, W) same dtype as the footage's pixels
+    # (T, H, W, 3) the footage's own pixels, in its own color space (uint8, uint16, float16, float32), where ``frames``
+    # are a picture of them for networks and people. What changes in ``frames`` is brought back after the stages.
+    own: Array | None = None
+    matte: Array | None = None  # (T, H, W) uint16: share of the synthesized face in each pixel, where it is asked for
     # A frame: (n, 15) float32 x1 y1 x2 y2 score, 5 landmarks (x, y); (0, 15) = no face, None = not looked at
     boxes: tuple[Array | None, ...] | None = None
     faces: Faces | None = None  # those to be synthesized
@@ -197,9 +205,15 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def pixels(self) -> Array:
+        """(T, H, W, 3): what is to be written, in the footage's own color space."""
+        return self.frames if self.own is None else self.own
+
     def part(self, first: int, end: int) -> Chunk:
         """Frames ``first`` to ``end`` (exclusive) of the chunk, with all that belongs to them."""
-        per_frame = ("frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "boxes", "active")
+        sound, looks = ("mel", "phrase", "speech", "active"), ("frames", "own", "alpha", "matte", "boxes")
+        per_frame = ("pts", "source_pts", *sound, *looks)
         cut: dict[str, Any] = {n: v[first:end] for n in per_frame if (v := getattr(self, n)) is not None}
         for name in ("faces", "left"):
             faces: Faces | None = getattr(self, name)

@@ -82,6 +82,8 @@ class Job:
         paths += [Path(path) for path in (self.run.person, self.run.plan) if path]
         if self.consent is not None:
             paths.append(self.consent)
+        if self.run.ocio and not self.run.ocio.startswith("ocio://"):
+            paths.append(Path(self.run.ocio))
         return list(dict.fromkeys(paths))
 
 
@@ -193,7 +195,7 @@ SPAN = ("in", "out", "audio", "who")
 OWN = ("preset", "set", "timecode", "part_seconds", "metrics", "require_consent")
 PLAIN = {
     *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"),
-    *("consent", "label"),
+    *("consent", "label", "ocio"),
 }
 
 
@@ -230,6 +232,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, sound=str(base / run.sound))
     if run.person:
         run = replace(run, person=str(base / run.person))
+    if run.ocio and not run.ocio.startswith("ocio://"):
+        run = replace(run, ocio=str(base / run.ocio))
     if run.plan:
         run = replace(run, plan=str(base / run.plan))
     if run.consent:

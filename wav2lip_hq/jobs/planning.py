@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import audio, sealing, source, video
+from .. import audio, delivery, sealing, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
@@ -29,6 +29,7 @@ LOOKS = 5  # frames sampled from each span to look for a face
 TRIAL = 24  # frames rendered to see how fast this machine is
 # Approximate bytes per pixel of output, for the disk space check.
 BYTES = {"h264": 0.12, "hevc": 0.08, "prores_422hq": 0.45, "prores_4444": 0.7, "ffv1": 1.6, "png": 1.8}
+BYTES |= {"exr": 4, "dpx": 4}
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,13 @@ def plan(jobfile: Path | str, *, device: str = "auto") -> Plan:
             if row is not None and row.status == "done" and row.identity == made and job.output.exists():
                 out.pending -= 1
                 continue
-            codec = video.check_output(job.output, job.inputs, job.run.codec, new_folder=True)
-            with video.open_video(job.face, **job.run.reading) as reader:
+            wanted = delivery.choose_codec(job.run, job.output, job.face)
+            codec = video.check_output(job.output, job.inputs, wanted, new_folder=True)
+            with video.open_video(job.face, **job.run.reading, own=True) as reader:
                 spans = timeline.times(job, reader.info)
-                out.problems += [Problem(job.name, t, False) for t in video.lost(reader.info, codec, job.run.pix_fmt)]
+                if job.run.deliver == "result":
+                    lost = video.lost(reader.info, codec, job.run.pix_fmt)
+                    out.problems += [Problem(job.name, text, False) for text in lost]
                 frames = _speech(job, reader.info, spans, out)
                 out.frames += frames
                 _faces(job, base, reader, spans, out)
@@ -187,7 +191,8 @@ def _faces(
                 picked.append(source.Frame(frame[0], frame[1], frame[2], frame[0]))
         seen = []
         for one in picked:
-            for chunk in run_stages(stages, source.chunks([one], size=1), base.runtime, keep=("boxes",)):
+            cut = source.chunks([one], size=1, look=reader.look)
+            for chunk in run_stages(stages, cut, base.runtime, keep=("boxes",)):
                 boxes = chunk.boxes[0] if chunk.boxes else None
                 seen.append(0 if boxes is None else len(boxes))
         where = "" if span.start is None else f" between {span.start} and {span.end}"
@@ -201,8 +206,8 @@ def _faces(
 def _trial(job: Job, base: HQPipeline) -> float | None:
     """Frames a second on the job's first frames, survey included, networks loaded."""
     speech = load_speech(job.spans[0].audio)
-    with video.open_video(job.face, **job.run.reading) as reader:
-        frames = np.stack([image for _, image, _ in itertools.islice(iter(reader), TRIAL)])
+    with video.open_video(job.face, **job.run.reading, own=True) as reader:
+        frames = np.stack([reader.shown(image) for _, image, _ in itertools.islice(iter(reader), TRIAL)])
         rate = float(reader.info.fps)
 
     def made(count: int) -> int:

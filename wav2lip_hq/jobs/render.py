@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .. import sealing, video
+from .. import delivery, sealing, video
 from .. import survey as surveys
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
@@ -127,8 +127,8 @@ def render(
     for left in folder.glob(".*.part*"):  # of a killed run
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     make_folder(job.output.parent)
-    codec = video.check_output(job.output, job.inputs, job.run.codec)
-    with video.open_video(job.face, **job.run.reading) as reader:
+    codec = video.check_output(job.output, job.inputs, delivery.choose_codec(job.run, job.output, job.face))
+    with video.open_video(job.face, **job.run.reading, own=True) as reader:
         spans = timeline.place(job, reader)
         voices = [
             Voice(placed.speech, pipe.stages, placed.start, str(placed.span.audio))
@@ -143,7 +143,7 @@ def render(
 
         session.prepare(_survey(session, job, folder.parent / "surveys", check_stop))
         session.sync_offset = _sync_offset(session, job, base, folder)
-        for text in video.lost(reader.info, codec, job.run.pix_fmt):
+        for text in delivery.warnings(session, codec):
             session.runtime.warn(text)
         total = session.frames
         parts: list[Part] = []
@@ -175,7 +175,7 @@ def render(
         began = time.perf_counter()
         kept = [(folder / p.file, p.zero) for p in parts if p.frames]
         sound, until = None, None
-        if codec != "png":
+        if not video.CODECS[codec].sequence:
             sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
         sealing.completed(seal, session, done, _stretches(parts), digest)
         frames = video.join_videos(
@@ -271,7 +271,7 @@ def _part(
 ) -> Part:
     """Render the frames shown in [bounds), write them and their facts."""
     start, end = bounds
-    suffix = "" if codec == "png" else job.output.suffix
+    suffix = "" if video.CODECS[codec].sequence else job.output.suffix
     target = folder / f"part-{number:05d}{suffix}"
     shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
     before = dict(session.clock)
@@ -280,12 +280,12 @@ def _part(
     options = job.run
     writer = VideoWriter(
         target,
-        session.reader.info,
+        delivery.described(session, codec),
         codec=codec,
         crf=options.crf,
         preset=options.encoder_preset,
         pix_fmt=options.pix_fmt,
-        mark=not options.without_provenance and codec == "png",  # files are marked when they are joined
+        mark=not options.without_provenance and video.CODECS[codec].sequence,  # files are marked when they are joined
     )
     zero: Fraction | None = None
     sheet = Sheet(180) if number == 0 else None
@@ -293,17 +293,17 @@ def _part(
     stream = session.chunks(start, end)
     try:
         with writer:
-            for chunk in stream:
+            for chunk, made in delivery.pictures(stream, session, codec):
                 if meter is not None:
                     meter.add(chunk)
                 for i, pts in enumerate(chunk.pts):
                     if zero is None:
                         zero = video.clock_start(job.output, pts)
-                    writer.write(chunk.frames[i], pts - zero, None if chunk.alpha is None else chunk.alpha[i])
+                    writer.write(made[i].pixels, pts - zero, made[i].alpha, made[i].like)
                     if sheet is not None and len(sheet.columns) < SHEET and pts >= len(sheet.columns) * SHEET_STEP:
                         assert chunk.source_pts is not None
                         original = next(iter(session.reader.start_at(chunk.source_pts[i])))
-                        sheet.add(original[1], chunk.frames[i])
+                        sheet.add(session.reader.shown(original[1]), chunk.frames[i])
                 said(session.tally.frames)
     finally:
         stream.close()

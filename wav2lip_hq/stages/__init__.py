@@ -6,6 +6,7 @@ from .align import Align
 from .articulate import Articulate
 from .blend import Blend
 from .detect import Detect
+from .frame import Frame
 from .landmarks import Landmarks
 from .lipsync import LipSync
 from .parse import Parse
@@ -14,7 +15,8 @@ from .track import Track
 from .watermark import Watermark
 
 STAGES: dict[str, type[Stage]] = {
-    s.name: s for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark)
+    s.name: s
+    for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark, Frame)
 }
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Articulate",
     "Blend",
     "Detect",
+    "Frame",
     "Landmarks",
     "LipSync",
     "Parse",

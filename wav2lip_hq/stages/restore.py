@@ -78,7 +78,7 @@ class Restore(Stage):
     @property
     def _own(self) -> bool:
         """Whether the model is the user's own code."""
-        return not isinstance(self.model, str) or (lookup.is_reference(self.model) and not os.path.exists(self.model))
+        return is_own(self.model)
 
     def load(self, runtime: Runtime) -> None:
         """Load the network, through spandrel if need be. Raises CheckpointError."""
@@ -140,6 +140,11 @@ class Restore(Stage):
         return model, 0.0, 1.0
 
 
+def is_own(model: str | Restorer) -> bool:
+    """Whether a restorer is the user's own code."""
+    return not isinstance(model, str) or (lookup.is_reference(model) and not os.path.exists(model))
+
+
 def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int]:
     """(restorer, scale) of a callable, or of one at "package.module:name". Raises OptionError if it is none."""
     title = f"restore.model '{model}'" if isinstance(model, str) else "restore.model"
@@ -156,11 +161,11 @@ def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int
 
     def checked(images: Array) -> Array:
         made = np.asarray(found(images))
-        side = images.shape[1] * scale
-        if made.shape != (len(images), side, side, 3) or made.dtype != np.uint8:
+        wanted = (len(images), images.shape[1] * scale, images.shape[2] * scale, 3)
+        if made.shape != wanted or made.dtype != np.uint8:
             raise StageError(
                 f"{title} gave {made.shape} {made.dtype} for {images.shape} uint8 pictures; with scale {scale} it has "
-                f"to be {(len(images), side, side, 3)} uint8"
+                f"to be {wanted} uint8"
             )
         return made
 

@@ -169,7 +169,8 @@ def survey_footage(
             yield Frame(time, image, alpha, time)
 
     collector = Collector()
-    pictures = waited(prefetch(chunks(frames(), size=chunk_size), depth=2), {} if clock is None else clock)
+    read = prefetch(chunks(frames(), size=chunk_size, look=reader.look), depth=2)
+    pictures = waited(read, {} if clock is None else clock)
     done = run_stages(stages, pictures, runtime, keep=[f"faces.{name}" for name in (*KEPT, "mesh")], clock=clock)
     try:
         for chunk in done:

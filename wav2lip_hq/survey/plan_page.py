@@ -136,7 +136,7 @@ def _picture(survey: Survey, reader: VideoReader, time: float) -> str:
     found = next(iter(reader.start_at(_exact(survey.times[frame]))), None)
     if found is None:
         return ""
-    image = geometry.eight_bits(found[1])[..., :3]
+    image = geometry.eight_bits(reader.shown(found[1]))[..., :3]
     scale = WIDTH / image.shape[1]
     small: Array = cv2.resize(image, (WIDTH, round(image.shape[0] * scale)), interpolation=cv2.INTER_AREA)
     small = np.ascontiguousarray(small)

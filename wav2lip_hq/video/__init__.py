@@ -5,6 +5,7 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 """
 
 from .join import clock_start, join_videos
+from .look import Look, spaces
 from .notice import NOTICE, notice_of
 from .reader import VideoReader, load_image, open_video
 from .shift import shift_sound, shifted_name
@@ -13,6 +14,7 @@ from .writer import CODECS, VideoWriter, available, check_output, lost, write_pn
 
 __all__ = [
     "CODECS",
+    "Look",
     "NOTICE",
     "Sound",
     "VideoReader",
@@ -30,5 +32,6 @@ __all__ = [
     "probe_sound",
     "shift_sound",
     "shifted_name",
+    "spaces",
     "write_png",
 ]

@@ -15,8 +15,9 @@ import av
 from ..errors import OutputError
 from ..places import beside
 from .notice import NOTICE
+from .sequences import naming, number
 from .sound import Sound, Track, open_input
-from .writer import check_output, container_options
+from .writer import CODECS, check_output, container_options
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -41,10 +42,10 @@ def join_videos(
     """Write ``output`` from encoded parts and return how many frames it has.
 
     parts: (file, seconds of the output at which its clock begins: ``clock_start``), in order; files of one codec and
-    size, or folders of PNG files. sound, until, mark, finish: as for VideoWriter. Packets are copied, so the pictures
+    size, or folders of pictures. sound, until, mark, finish: as for VideoWriter. Packets are copied, so the pictures
     are those of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
     """
-    check_output(output, [], "png" if parts[0][0].is_dir() else None)
+    check_output(output, [], _kind(parts[0][0]) if parts[0][0].is_dir() else None)
     temporary = beside(output)
     try:
         if parts[0][0].is_dir():
@@ -74,13 +75,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _kind(folder: Path) -> str:
+    """Of which kind a folder's pictures are."""
+    found = {p.suffix[1:] for p in folder.iterdir()} & {name for name, codec in CODECS.items() if codec.sequence}
+    return min(found, default="png")
+
+
 def _folders(parts: Sequence[Path], target: Path) -> int:
+    """The pictures of all parts, numbered on from the first one's number."""
     target.mkdir()
+    suffix = f".{_kind(parts[0])}"
+    called = naming(sorted(parts[0].glob(f"*{suffix}")))
+    assert called is not None
     count = 0
     for part in parts:
-        for picture in sorted(part.glob("*.png")):
+        for picture in sorted(part.glob(f"*{suffix}"), key=number):
+            shutil.copyfile(picture, target / called.name(count, suffix))
             count += 1
-            shutil.copyfile(picture, target / f"{count:06d}.png")
     return count
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +18,11 @@ from av.video.reformatter import ColorRange
 
 from ..errors import InputError, OptionError, OutOfMemory, refused_memory
 from ..types import Array, VideoInfo
-from . import color
+from . import color, hdr, pictures, sequences
+from .look import BY_TRANSFER, Look, as_float, as_type, find_look
 from .sound import open_input, origin, short_reason
 
-Frame = tuple[Fraction, Array, Array | None]  # time in seconds, (H, W, 3) uint8 or uint16 RGB, (H, W) alpha or None
+Frame = tuple[Fraction, Array, Array | None]  # time in seconds, (H, W, 3) RGB, (H, W) alpha or None
 STILLS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = Fraction(25)
 FASTEST = 1000  # frames per second, the highest accepted
@@ -34,7 +34,9 @@ class VideoReader:
 
     Frames are (H, W, 3) RGB uint8, or uint16 over 0..65535 for sources deeper than 8 bits; alpha is (H, W) of the same
     type, or None. ``pts`` is the exact time in seconds. ``restart()`` begins again (not for one-shot iterators);
-    ``damaged`` counts packets that could not be decoded.
+    ``damaged`` counts packets that could not be decoded. ``look`` says how pictures in a color space of their own are
+    shown; only where they are asked for as they are (``open_video(own=True)``) floats come as float16 or float32.
+    ``files`` are a sequence's pictures.
     """
 
     def __init__(
@@ -43,12 +45,18 @@ class VideoReader:
         make: Callable[[VideoReader], Iterator[Frame]],
         once: bool = False,
         seek: Callable[[VideoReader, Fraction], Iterator[Frame]] | None = None,
+        look: Look | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
-        self.info = info
+        self.info, self.look, self.files = info, look, tuple(files)
         self._make, self._once, self._seek = make, once, seek
         self._frames: Iterator[Frame] | None = None
         self._used = False
         self.damaged = 0
+
+    def shown(self, image: Array) -> Array:
+        """A frame as it is shown to people and networks: (H, W, 3) uint8 or uint16."""
+        return image if self.look is None else self.look.shown(image)
 
     @property
     def once(self) -> bool:
@@ -95,6 +103,19 @@ class VideoReader:
                 frames.close()
             yield from reversed(held)
 
+    def show(self) -> None:
+        """From now on give frames as they are shown, which then need no ``look`` any more."""
+        make, seek, look = self._make, self._seek, self.look
+        assert look is not None
+
+        def shown(frames: Iterator[Frame]) -> Iterator[Frame]:
+            for time, image, alpha in frames:
+                yield time, look.shown(image), None if alpha is None else as_type(as_float(alpha), np.uint16)
+
+        self.look, self._make = None, lambda reader: shown(make(reader))
+        if seek is not None:
+            self._seek = lambda reader, time: shown(seek(reader, time))
+
     def close(self) -> None:
         """Release the file."""
         if self._frames is not None and hasattr(self._frames, "close"):
@@ -115,15 +136,52 @@ def open_video(
     deinterlace: bool = False,
     max_megapixels: float = MEGAPIXELS,
     playlists: bool = False,
+    colorspace: str = "auto",
+    ocio: str = "",
+    exposure: float = 0.0,
+    own: bool = False,
 ) -> VideoReader:
     """Open footage.
 
     source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
     uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out);
     files keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. max_megapixels: larger
-    frames are refused before they are decoded. playlists: whether a file may name others to read. Raises InputError,
-    OptionError.
+    frames are refused before they are decoded. playlists: whether a file may name others to read. colorspace, ocio,
+    exposure: as in RunOptions. own: give pixels as they are in the file; otherwise floats are given as they are shown.
+    Raises InputError, OptionError.
     """
+    reader = _open(source, fps, deinterlace, max_megapixels, playlists)
+    reader.look = _look(reader.info, colorspace, ocio, exposure)
+    if reader.look is not None:
+        reader.info = replace(reader.info, colorspace=reader.look.name)
+        if reader.info.floating and not own:
+            reader.show()
+    return reader
+
+
+def _look(info: VideoInfo, colorspace: str, ocio: str, exposure: float) -> Look | None:
+    """How the footage is shown to networks; None if as it is."""
+    if colorspace not in ("", "auto"):
+        look = find_look(colorspace, ocio, exposure)
+        return None if look.encoding == "sdr-video" and not info.floating else look
+    if info.floating:
+        return find_look(info.colorspace or "lin_rec709", ocio, exposure)
+    name = BY_TRANSFER.get(info.color.get("transfer", 0))
+    if name is None:
+        return None
+    try:
+        return find_look(name, ocio, exposure)
+    except OptionError:  # OpenColorIO is not installed: HDR video is shown as it is, which networks do not mind much
+        return None
+
+
+def _open(
+    source: str | os.PathLike[str] | Array | Iterable[Array],
+    fps: float | Fraction | None,
+    deinterlace: bool,
+    max_megapixels: float,
+    playlists: bool,
+) -> VideoReader:
     rate = _given_rate(fps)
     if isinstance(source, np.ndarray):
         return _array(source, rate)
@@ -134,10 +192,11 @@ def open_video(
     path = Path(os.fspath(source))
     most = max_megapixels
     if os.path.isdir(path):
-        return _images(sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS), str(path), rate, most)
-    if re.search(r"%0?\d*d", path.name) and not os.path.exists(path):
-        return _images(_pattern(path), str(path), rate, most)
-    if path.suffix.lower() in STILLS and os.path.isfile(path):
+        found = sequences.of_folder(path, (*STILLS, *pictures.SUFFIXES), pictures.SUFFIXES)
+        return _images(found, str(path), rate, most, fps is None)
+    if sequences.is_pattern(path) and not os.path.exists(path):
+        return _images(sequences.of_pattern(path), str(path), rate, most, fps is None)
+    if path.suffix.lower() in (*STILLS, *pictures.SUFFIXES) and os.path.isfile(path):
         return _still(path, rate, most)
     return _file(path, deinterlace, most, playlists)
 
@@ -220,17 +279,6 @@ def _same(pair: tuple[Array, Array | None], first: Array, name: str) -> tuple[Ar
     return pair
 
 
-def _pattern(path: Path) -> list[Path]:
-    match = re.search(r"%0?(\d*)d", path.name)
-    assert match is not None
-    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
-    expression = re.compile(re.escape(path.name[: match.start()]) + f"({digits})" + re.escape(path.name[match.end() :]))
-    if not os.path.isdir(path.parent):
-        raise InputError(f"{path.parent} does not exist")
-    found = {int(m[1]): p for p in path.parent.iterdir() if (m := expression.fullmatch(p.name))}
-    return [found[k] for k in sorted(found)]
-
-
 def check_size(width: int, height: int, name: str, most: float) -> None:
     """Raise InputError for frames of more than ``most`` megapixels."""
     if width * height > most * 1e6:
@@ -295,26 +343,80 @@ def _eight_bits(path: Path) -> Array:
         return np.array(upright.convert("RGBA" if alpha else "RGB"))
 
 
-def _images(paths: list[Path], name: str, fps: Fraction, most: float) -> VideoReader:
+def _images(paths: list[Path], name: str, fps: Fraction, most: float, default_rate: bool) -> VideoReader:
     if not paths:
-        raise InputError(f"{name} holds no images ({', '.join(sorted(STILLS))})")
+        raise InputError(f"{name} holds no images ({', '.join(sorted((*STILLS, *pictures.SUFFIXES)))})")
+    film = paths[0].suffix.lower() in pictures.SUFFIXES
+    info, load = (_film if film else _plain)(paths, name, fps, most)
+    if film and default_rate:
+        rate = pictures.read_header(paths[0]).fps or fps
+        info = replace(info, fps=rate, duration=len(paths) / rate, time_base=1 / rate)
+    step = 1 / info.fps
+
+    def make(_: VideoReader, first: int = 0) -> Iterator[Frame]:
+        for n in range(first, len(paths)):
+            yield (n * step, *load(paths[n]))
+
+    def seek(reader: VideoReader, time: Fraction) -> Iterator[Frame]:
+        return make(reader, max(0, int(-(-time // step))))
+
+    return VideoReader(info, make, seek=seek, files=paths)
+
+
+Load = Callable[[Path], tuple[Array, "Array | None"]]
+
+
+def _plain(paths: list[Path], name: str, fps: Fraction, most: float) -> tuple[VideoInfo, Load]:
     first = load_image(paths[0], most)
 
-    def make(_: VideoReader) -> Iterator[Frame]:
-        for n, path in enumerate(paths):
-            yield (n / fps, *_same(_check(load_image(path, most), str(path)), first, str(path)))
+    def load(path: Path) -> tuple[Array, Array | None]:
+        return _same(_check(load_image(path, most), str(path)), first, str(path))
 
-    return VideoReader(_info(first, fps, name, len(paths), codec="images"), make)
+    return _info(first, fps, name, len(paths), codec="images", naming=sequences.naming(paths)), load
+
+
+def _film(paths: list[Path], name: str, fps: Fraction, most: float) -> tuple[VideoInfo, Load]:
+    """EXR and DPX. All headers are read first: a picture of another size is known before any work."""
+    header = pictures.read_header(paths[0])
+    check_size(header.width, header.height, str(paths[0]), most)
+    for path in paths[1:]:
+        other = pictures.read_header(path)
+        if (other.width, other.height) != (header.width, header.height):
+            raise InputError(
+                f"{path} is {other.width}x{other.height}, the first one {header.width}x{header.height}; all pictures "
+                "must have one size"
+            )
+    if min(header.width, header.height) < 2:
+        raise InputError(f"{name}: a frame of {header.width}x{header.height} pixels is too small")
+    info = VideoInfo(
+        path=name,
+        width=header.width,
+        height=header.height,
+        fps=fps,
+        frames=len(paths),
+        duration=len(paths) / fps,
+        time_base=1 / fps,
+        bit_depth=header.depth,
+        codec=paths[0].suffix.lower()[1:],
+        has_alpha=header.alpha is not None,
+        floating=header.floating,
+        colorspace=header.colorspace if header.floating else "",
+        naming=sequences.naming(paths),
+    )
+    return info, lambda path: pictures.load_picture(path, header)
 
 
 def _still(path: Path, fps: Fraction, most: float) -> VideoReader:
-    image = load_image(path, most)
-    frame, alpha = _check(image, str(path))
+    if path.suffix.lower() in pictures.SUFFIXES:
+        info, load = _film([path], str(path), fps, most)
+    else:
+        info, load = _plain([path], str(path), fps, most)
+    frame, alpha = load(path)
 
     def make(_: VideoReader) -> Iterator[Frame]:
         yield Fraction(0), frame, alpha
 
-    return VideoReader(_info(image, fps, str(path), 1, codec="image", still=True), make)
+    return VideoReader(replace(info, codec="image", still=True, naming=None), make, files=[path])
 
 
 # ---- video files
@@ -369,6 +471,7 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
             and first.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")),
             interlaced=bool(first.interlaced_frame),
             variable_rate=abs(float(base) / float(average) - 1) > 0.01,
+            mastering=hdr.mastering(first),
         )
         if info.width < 2 or info.height < 2:
             raise InputError(f"{name}: frames of {info.width}x{info.height} pixels are too small")
@@ -419,7 +522,9 @@ def _decode(
                     f"{name} changes its resolution from {size[0]}x{size[1]} to {frame.width}x{frame.height} at "
                     f"{float(last or 0):.2f} s; cut it there, or convert it to one size first"
                 )
-            options: dict[str, Any] = {} if rgb else {"src_colorspace": table, "src_color_range": span}
+            options: dict[str, Any] = {"src_color_range": ColorRange.JPEG}
+            if not rgb:
+                options = {"src_colorspace": table, "src_color_range": span}
             converted = frame.reformat(
                 format=wanted, interpolation=color.QUALITY, dst_color_range=ColorRange.JPEG, **options
             )

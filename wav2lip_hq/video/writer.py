@@ -21,8 +21,9 @@ from av.video.reformatter import ColorRange
 from ..errors import OptionError, OutputError, Wav2LipHQError
 from ..places import beside, check_target, existing
 from ..types import Array, VideoInfo
-from . import color
+from . import color, hdr, pictures
 from .notice import NOTICE, commented
+from .sequences import Naming
 from .sound import Sound, Track
 
 X264_THREADS = 8
@@ -38,6 +39,11 @@ class Codec:
     formats: dict[tuple[bool, bool], str]
     suffixes: tuple[str, ...]
     crf: int | None = None  # visually lossless default
+
+    @property
+    def sequence(self) -> bool:
+        """Whether it is a folder of pictures, one a frame."""
+        return not self.encoder
 
 
 def _formats(plain: str, deep: str, alpha: str = "", deep_alpha: str = "") -> dict[tuple[bool, bool], str]:
@@ -75,6 +81,8 @@ CODECS: dict[str, Codec] = {
     ),
     "ffv1": Codec("ffv1", {"level": "3"}, _formats("bgr0", "gbrp16le", "bgra", "gbrap16le"), (".mkv", ".avi", ".mov")),
     "png": Codec("", {}, {}, ()),
+    "exr": Codec("", {}, {}, ()),
+    "dpx": Codec("", {}, {}, ()),
 }
 
 
@@ -86,9 +94,9 @@ def pick_codec(name: str | None, path: Path) -> str:
     if name not in CODECS:
         raise OptionError(f"unknown codec '{name}'; choose {', '.join(CODECS)}")
     fits = CODECS[name].suffixes
-    if name == "png":
+    if CODECS[name].sequence:
         if suffix:
-            raise OptionError(f"{path}: a PNG sequence is written into a folder; give a name without an ending")
+            raise OptionError(f"{path}: {name} pictures are written into a folder; give a name without an ending")
     elif suffix not in fits:
         raise OptionError(f"{path}: {name} goes into {', '.join(fits)}, not '{suffix or 'a name without an ending'}'")
     return name
@@ -116,9 +124,10 @@ def check_output(
         raise OutputError(f"{folder} does not exist; create the folder first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} is not writable; choose another folder for the output")
-    if name != "png" and target.is_dir():
+    sequence = CODECS[name].sequence
+    if not sequence and target.is_dir():
         raise OutputError(f"{target} is a folder; give a file name")
-    if name == "png" and target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if sequence and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target} exists and is not an empty folder; choose another name")
     for given in inputs:
         source = Path(os.fspath(given))
@@ -133,13 +142,17 @@ def check_output(
 
 def lost(info: VideoInfo, codec: str, pix_fmt: str | None = None) -> list[str]:
     """What of the footage a codec cannot hold: one line each, for a person."""
-    chosen = pix_fmt or CODECS[codec].formats.get((info.bit_depth > 8, info.has_alpha), "")
-    if not info.has_alpha or codec == "png" or chosen.startswith(ALPHA):
-        return []
+    name, kind = info.path or "the footage", CODECS[codec]
+    chosen = pix_fmt or kind.formats.get((info.bit_depth > 8, info.has_alpha), "")
     how = f"{codec} as {pix_fmt}" if pix_fmt else codec
-    return [
-        f"the transparency of {info.path or 'the footage'} is lost: {how} has none (prores_4444, ffv1 and png have)"
-    ]
+    out = []
+    if info.has_alpha and not kind.sequence and not chosen.startswith(ALPHA):
+        out.append(f"the transparency of {name} is lost: {how} has none (prores_4444, ffv1, png, exr and dpx have)")
+    if info.floating and codec != "exr":
+        out.append(f"the range of {name} is lost: {how} gets a picture for displays (sRGB); exr keeps it")
+    if info.mastering and not hdr.parameters(info.mastering, kind.encoder):
+        out.append(f"the mastering display of {name} is lost: {how} does not tell it (hevc and h264 do)")
+    return out
 
 
 def container_options(suffix: str) -> dict[str, str]:
@@ -178,6 +191,7 @@ class VideoWriter:
         self.codec = check_output(self.path, [], codec)
         self.info = info
         self._mark, self._finish = mark, finish
+        self._naming = info.naming if isinstance(info.naming, Naming) else Naming()
         self.width, self.height = size or (info.width, info.height)
         self._temporary = beside(self.path)
         self.written = 0
@@ -186,10 +200,10 @@ class VideoWriter:
         self._ended = False
         self._track: Track | None = None
         self._container: Any = None
-        self._queue: queue.Queue[tuple[Array, Fraction, Array | None] | None] = queue.Queue(maxsize=8)
+        self._queue: queue.Queue[tuple[Array, Fraction, Array | None, Path | None] | None] = queue.Queue(maxsize=8)
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
         try:
-            if self.codec == "png":
+            if CODECS[self.codec].sequence:
                 self._temporary.mkdir()
             else:
                 self._open(crf, preset, pix_fmt, sound, until, mark)
@@ -229,6 +243,9 @@ class VideoWriter:
             # MALLOC_PERTURB_); in its portable form it does not. How many threads there are decides how frames are cut
             # up, so that is not left to the number of processors.
             options["x264-params"] = "cpu-independent=1"
+        if told := hdr.parameters(info.mastering, codec.encoder):
+            key = codec.encoder.removeprefix("lib") + "-params"
+            options[key] = ":".join([*filter(None, [options.get(key)]), *(f"{n}={v}" for n, v in told.items())])
         self._container = av.open(f"file:{self._temporary}", "w", options=container_options(suffix))
         if mark:
             self._container.metadata["comment"] = NOTICE
@@ -270,8 +287,10 @@ class VideoWriter:
 
     # ---- frames
 
-    def write(self, frame: Array, pts: Fraction, alpha: Array | None = None) -> None:
-        """Queue a frame (H, W, 3) uint8 or uint16 with its time in seconds. Raises OutputError of earlier frames."""
+    def write(self, frame: Array, pts: Fraction, alpha: Array | None = None, like: Path | None = None) -> None:
+        """Queue a frame (H, W, 3), or (H, W) for one channel, uint8 or uint16 (or floats, for exr) with its time in
+        seconds. like: the footage's own picture, whose facts an EXR or DPX file keeps. Raises OutputError of earlier
+        frames."""
         if self._error is not None:
             self._fail()
         if frame.shape[:2] != (self.height, self.width):
@@ -280,7 +299,7 @@ class VideoWriter:
             )
         while True:
             try:
-                self._queue.put((frame, pts, alpha), timeout=0.2)
+                self._queue.put((frame, pts, alpha, like), timeout=0.2)
                 return
             except queue.Full:
                 if self._error is not None:
@@ -298,12 +317,14 @@ class VideoWriter:
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 self._error = error
 
-    def _encode(self, frame: Array, pts: Fraction, alpha: Array | None) -> None:
+    def _encode(self, frame: Array, pts: Fraction, alpha: Array | None, like: Path | None) -> None:
         self.written += 1
         self.last_pts = pts
-        if self.codec == "png":
-            self._png(frame, alpha)
+        if CODECS[self.codec].sequence:
+            self._picture(frame, alpha, like)
             return
+        if frame.ndim == 2:
+            frame = np.repeat(frame[..., None], 3, -1)
         deep = frame.dtype == np.uint16
         if alpha is not None and self.pix_fmt.startswith(ALPHA):
             frame = np.concatenate([frame, alpha[..., None]], -1)
@@ -311,7 +332,7 @@ class VideoWriter:
         else:
             layout = "rgb48le" if deep else "rgb24"
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"dst_color_range": ColorRange.JPEG}  # or RGB with alpha would lose bits
         if not self._rgb:
             options = {"dst_colorspace": self._table, "dst_color_range": self._span}
         picture = picture.reformat(
@@ -324,15 +345,40 @@ class VideoWriter:
         for packet in self._stream.encode(picture):
             self._container.mux(packet)
 
-    def _png(self, frame: Array, alpha: Array | None) -> None:
+    def _picture(self, frame: Array, alpha: Array | None, like: Path | None) -> None:
+        target = self._temporary / self._naming.name(self.written - 1, f".{self.codec}")
+        if self.codec == "png":
+            target.write_bytes(self._png(frame, alpha))
+            return
+        if self.codec == "dpx" and frame.dtype.kind == "f":
+            raise OutputError(f"{self.path}: DPX holds integers, and this is floats; choose exr")
+        pictures.save_picture(
+            target,
+            frame,
+            alpha,
+            depth=self._depth(frame),
+            like=like,
+            colorspace=self.info.colorspace,
+            notice=NOTICE if self._mark else "",
+        )
+
+    def _depth(self, frame: Array) -> int:
+        """Bits of a DPX."""
+        if frame.dtype == np.uint8:
+            return 8
+        return self.info.bit_depth if self.info.bit_depth in (10, 12) else 16
+
+    def _png(self, frame: Array, alpha: Array | None) -> bytes:
         import cv2
 
-        image = frame[..., ::-1] if alpha is None else np.concatenate([frame[..., ::-1], alpha[..., None]], -1)
+        image = frame if frame.ndim == 2 else frame[..., ::-1]
+        if alpha is not None:
+            image = np.concatenate([image, alpha[..., None]], -1)
         done, data = cv2.imencode(".png", np.ascontiguousarray(image))
         if not done:
             raise OutputError(f"{self.path}: frame {self.written - 1} cannot be stored as PNG")
         picture = data.tobytes()
-        (self._temporary / f"{self.written:06d}.png").write_bytes(commented(picture) if self._mark else picture)
+        return commented(picture) if self._mark else picture
 
     # ---- the end
 
@@ -375,7 +421,7 @@ class VideoWriter:
                     os.fsync(file.fileno())
             if self._finish is not None:
                 self._finish(self._temporary)
-            if self.codec == "png" and self.path.is_dir():
+            if CODECS[self.codec].sequence and self.path.is_dir():
                 self.path.rmdir()
             os.replace(self._temporary, self.path)
         except BaseException as error:
