@@ -27,7 +27,8 @@ from .source import Speech
 from .survey import Survey, footage_hash, survey_footage
 from .survey import load as load_survey
 from .survey.collector import split_stages
-from .types import Array, Chunk, Reason, Report
+from .timecode import parse_time
+from .types import Array, Chunk, Reason, Report, VideoInfo
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
@@ -145,8 +146,10 @@ class HQPipeline:
                 reader, stages, self.runtime, chunk_size=chosen.chunk_size, on_progress=on_progress,
                 made=described(stages),
             )  # fmt: skip
-            path = reader.info.path
-        return replace(made, footage=footage_hash(path) if path else "")
+            info = reader.info
+        if info.cut:
+            made = replace(made, made={**made.made, "between": _between(info)})
+        return replace(made, footage=footage_hash(info.path) if info.path else "")
 
     @contextmanager
     def open(
@@ -191,7 +194,7 @@ class HQPipeline:
     ) -> Iterator[Session]:
         """prepared: whether it may be rendered at once; otherwise ``_prepare`` is for the caller to call."""
         with video.open_video(face, **chosen.reading) as reader:
-            session = Session(reader, self._voices(given), chosen, self.runtime, keep=keep)
+            session = Session(reader, self._voices(given, chosen, reader.info.fps), chosen, self.runtime, keep=keep)
             if prepared:
                 self._prepare(session, survey, on_survey)
             yield session
@@ -201,19 +204,20 @@ class HQPipeline:
         if survey is None and chosen.survey:
             survey = load_survey(chosen.survey)
             belongs(survey, session.reader.info.path, chosen.survey)
+            survey = fitting(survey, session.reader.info, chosen.survey)
         session.prepare(survey, on_survey)
         if chosen.sync_offset == "auto":
             session.sync_offset = self.trial(session)
 
-    def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
+    def _voices(self, given: Audio | Mapping[Any, Audio], chosen: RunOptions, fps: Fraction) -> list[Voice]:
         """One voice, or one a face."""
+        between: dict[str, Any] = {"start": chosen.speech_start, "end": chosen.speech_end, "fps": fps}
         if not isinstance(given, Mapping):
-            return [Voice(load_speech(given), self.stages, name=_name(given))]
+            return [spoken(given, self.stages, **between)]
         if not given:
             raise OptionError("no speech was given: audio is a file, samples with their rate, or a mapping of faces")
         return [
-            Voice(load_speech(sound), config.set_options(self.stages, who(choice)), name=_name(sound))
-            for choice, sound in given.items()
+            spoken(sound, config.set_options(self.stages, who(choice)), **between) for choice, sound in given.items()
         ]
 
     def run(
@@ -415,6 +419,24 @@ def belongs(survey: Survey, path: str, name: str) -> None:
         raise InputError(f"the survey {name} is of other footage than {path}, or that has changed since; make it again")
 
 
+def _between(info: VideoInfo) -> list[float]:
+    """In point and length of footage in seconds, as a survey keeps them."""
+    return [float(info.begins), float(info.duration or 0)]
+
+
+def fitting(survey: Survey, info: VideoInfo, name: str) -> Survey:
+    """The survey in the footage's own time: as it is, or the part of one of the whole file that lies between in and out
+    point. Raises InputError where it was made of another piece."""
+    made, wanted = survey.made.get("between"), _between(info) if info.cut else None
+    if made == wanted:
+        return survey
+    if made is None:
+        return survey.within(info.begins, None if info.duration is None else info.begins + info.duration)
+    raise InputError(
+        f"the survey {name} is of {made[1]:.2f} s from {made[0]:.2f} s on; survey the whole, or this piece"
+    )
+
+
 def _sounds(given: Audio | Mapping[Any, Audio]) -> list[Audio]:
     return list(given.values()) if isinstance(given, Mapping) else [given]
 
@@ -459,6 +481,33 @@ def load_speech(given: Audio) -> Speech:
             wav = librosa.resample(wav, orig_sr=rate, target_sr=audio.RATE)
         return Speech(wav)
     return Speech(audio.load_audio(given))
+
+
+def spoken(
+    given: Audio,
+    stages: Sequence[Stage],
+    *,
+    start: Any = None,
+    end: Any = None,
+    begins: Fraction = Fraction(0),
+    fps: Fraction = video.DEFAULT_FPS,
+) -> Voice:
+    """A voice that says what lies between two times of ``given`` (None: its beginning, its end), from ``begins``
+    seconds of the output on. fps: what timecodes count. Raises InputError, OptionError."""
+    speech, name = load_speech(given), _name(given)
+    first = Fraction(0) if start is None else parse_time(start, fps)
+    last = speech.seconds if end is None else parse_time(end, fps)
+    if (start, end) != (None, None):
+        if end is not None and last <= first:
+            raise OptionError(f"{name or 'the audio array'}: the end of the speech ({end}) is not after its start")
+        some = speech.wav[round(first * audio.RATE) : round(last * audio.RATE)]
+        if len(some) < audio.SHORTEST * audio.RATE:
+            raise InputError(
+                f"{name or 'the audio array'} is {float(speech.seconds):.2f} s long: there is no speech of "
+                f"{audio.SHORTEST} s between {float(first):.2f} s and {float(last):.2f} s"
+            )
+        speech = Speech(some)
+    return Voice(speech, tuple(stages), begins, name, first, end is not None)
 
 
 def no_face(name: str, why: str, hint: str) -> NoFaceError:

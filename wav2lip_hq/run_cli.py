@@ -13,7 +13,7 @@ from typing import Any
 from . import options, progress
 from .errors import OptionError, OutputError
 from .places import check_target
-from .run_options import RunOptions
+from .run_options import READING, RunOptions
 
 PREVIEWS = 100
 EXIT_CODES = """exit codes: 0 done, 1 unexpected error, 2 wrong option, 3 unusable input, 4 unusable output,
@@ -109,7 +109,7 @@ def add_survey(commands: Any) -> None:
     one.add_argument("--out", type=Path, help="file to write (default: FACE.survey.npz)")
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")
     _pipeline_arguments(one)
-    _run_arguments(one, ("fps", "deinterlace", "max_megapixels", "playlists"))
+    _run_arguments(one, READING)
 
 
 def add_demo(commands: Any) -> None:

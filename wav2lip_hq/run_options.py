@@ -10,6 +10,7 @@ from .options import check, described, option
 
 EXTEND = ("loop", "pingpong", "hold", "stop")
 CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png")
+READING = ("fps", "deinterlace", "max_megapixels", "playlists", "timecode", "start", "end")
 ENCODER_PRESETS = (
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )  # fmt: skip
@@ -44,6 +45,17 @@ class RunOptions:
     fps: float | None = option(
         None, "Frame rate of pictures and arrays; files keep their own (default 25).", above=0, high=1000
     )
+    start: float | str | None = option(
+        None, "In point of the footage: seconds, 1:02.5, or a timecode like 01:00:10:12 (default: its beginning)."
+    )
+    end: float | str | None = option(None, "Out point of the footage: the first frame that is left out.")
+    speech_start: float | str | None = option(
+        None, "In point of the speech: seconds, 1:02.5, or a timecode counted from 0 at the footage's rate."
+    )
+    speech_end: float | str | None = option(None, "Out point of the speech.")
+    timecode: str | None = option(
+        None, "Timecode of the footage's first frame (default: the file's own); mov, mp4 and mxf keep it."
+    )
     max_megapixels: float = option(
         80.0,
         "Refuse footage and pictures with larger frames, before they are decoded.",
@@ -74,7 +86,7 @@ class RunOptions:
     @property
     def reading(self) -> dict[str, Any]:
         """What ``video.open_video`` is told."""
-        return {name: getattr(self, name) for name in ("fps", "deinterlace", "max_megapixels", "playlists")}
+        return {name: getattr(self, name) for name in READING}
 
     def __post_init__(self) -> None:
         check(self)

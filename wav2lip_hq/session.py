@@ -46,6 +46,8 @@ class Voice:
     stages: tuple[Stage, ...]
     begins: Fraction = Fraction(0)
     name: str = ""  # of its sound file, for messages
+    skipped: Fraction = Fraction(0)  # seconds of its sound before its in point
+    cut: bool = False  # whether its sound goes on after its out point
 
     @property
     def over(self) -> Fraction:

@@ -77,6 +77,9 @@ class VideoInfo:
     interlaced: bool = False
     variable_rate: bool = False
     still: bool = False  # one image that serves for any duration
+    timecode: str = ""  # of the first frame, "01:00:00:00", or with ";" before the frames for drop-frame; "" = none
+    begins: Fraction = Fraction(0)  # seconds of the file at which the footage begins: its in point
+    cut: bool = False  # whether it is a piece of the file, from ``begins`` on
 
 
 @dataclass(frozen=True)

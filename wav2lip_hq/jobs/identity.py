@@ -29,7 +29,16 @@ def settings(job: Job) -> dict[str, Any]:
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
     out["sound"], out["person"] = Path(job.run.sound).name, Path(job.run.person).name
-    out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]
+    out["spans"] = [
+        {
+            "in": s.start,
+            "out": s.end,
+            "speech": [s.speech_start, s.speech_end],
+            "who": Path(s.who).name,
+            "set": list(s.set),
+        }
+        for s in job.spans
+    ]
     out["suffix"] = job.output.suffix
     return out
 

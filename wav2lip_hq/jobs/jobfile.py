@@ -29,13 +29,16 @@ MOVIES = {".mp4", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".webm", ".mx
 @dataclass(frozen=True)
 class Span:
     """A piece of the footage with speech of its own. start, end: times as written (None: the whole footage);
-    who: a choice of face as in ``track.faces``; set: option overrides for this span alone."""
+    who: a choice of face as in ``track.faces``; set: option overrides for this span alone; speech_start, speech_end:
+    in and out point of its speech."""
 
     audio: Path
     start: Any = None
     end: Any = None
     who: str = ""
     set: tuple[str, ...] = ()
+    speech_start: Any = None
+    speech_end: Any = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,6 @@ class Job:
     preset: str = "default"
     set: tuple[str, ...] = ()
     run: RunOptions = field(default_factory=RunOptions)
-    timecode: str | None = None  # of the first frame; default: what the file says, else 00:00:00:00
     part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
     metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
     origin: str = ""  # where in the job file, for messages
@@ -183,8 +185,11 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
     return rows
 
 
-SPAN = ("in", "out", "audio", "who")
-PLAIN = {"face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person"}
+SPAN = ("in", "out", "audio", "who", "speech_start", "speech_end")
+PLAIN = {
+    "face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "start", "end",
+    "speech_start", "speech_end",
+}  # fmt: skip
 
 
 def _cell(text: str) -> Any:
@@ -220,17 +225,32 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, sound=str(base / run.sound))
     if run.person:
         run = replace(run, person=str(base / run.person))
-    own = {name: options[name] for name in ("preset", "set", "timecode", "part_seconds", "metrics") if name in options}
+    own = {name: options[name] for name in ("preset", "set", "part_seconds", "metrics") if name in options}
     jobs = []
     for number, face in enumerate(_faces(given.face, base)):
         names = {"face": Path(face).stem, "parent": Path(face).parent.name, "index": index + number + 1, "audio": ""}
         if given.audio:
             audio = base / _filled(given.audio, names)
             names["audio"] = audio.stem
-            spans: tuple[Span, ...] = (Span(audio, who=_who(given.who, base)),)
+            spans: tuple[Span, ...] = (
+                Span(
+                    audio,
+                    who=_who(given.who, base),
+                    speech_start=run.speech_start,
+                    speech_end=run.speech_end,
+                ),
+            )
         else:
             spans = tuple(
-                Span(base / _filled(s.audio, names), s.start, s.end, _who(s.who, base) or _who(given.who, base), s.set)
+                Span(
+                    base / _filled(s.audio, names),
+                    s.start,
+                    s.end,
+                    _who(s.who, base) or _who(given.who, base),
+                    s.set,
+                    s.speech_start,
+                    s.speech_end,
+                )
                 for s in given.segments
             )
         jobs.append(Job(face, base / _filled(given.output, names), spans, run=run, origin=where, **own))

@@ -16,7 +16,7 @@ from .. import audio, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
-from ..pipeline import HQPipeline, load_speech
+from ..pipeline import HQPipeline, load_speech, spoken
 from ..places import existing
 from ..runtime import Runtime
 from ..types import VideoInfo
@@ -144,8 +144,8 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
     """Frames to be made; notes on the speech. Raises InputError."""
     frames = 0
     for span, (start, end) in zip(job.spans, spans, strict=True):
-        wav = audio.load_audio(span.audio)
-        seconds = Fraction(len(wav), audio.RATE)
+        voice = spoken(span.audio, (), start=span.speech_start, end=span.speech_end, fps=info.fps)
+        wav, seconds = voice.speech.wav, voice.speech.seconds
         if audio.is_silent(wav):
             out.problems.append(Problem(job.name, f"{span.audio} is silent: the mouth will stay closed", False))
         if end is not None and seconds > end - start + Fraction(1, 10):

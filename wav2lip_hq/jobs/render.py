@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,7 @@ def render(
     with video.open_video(job.face, **job.run.reading) as reader:
         spans = timeline.place(job, reader)
         voices = [
-            Voice(placed.speech, pipe.stages, placed.start, str(placed.span.audio))
-            for placed, pipe in zip(spans, pipelines(job, base), strict=True)
+            replace(placed.voice, stages=pipe.stages) for placed, pipe in zip(spans, pipelines(job, base), strict=True)
         ]
         session = Session(reader, voices, timeline.filling(job), base.runtime)
 
@@ -164,7 +163,9 @@ def render(
         sound, until = None, None
         if codec != "png":
             sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
-        frames = video.join_videos(kept, job.output, sound=sound, until=until, mark=job.run.mark)
+        frames = video.join_videos(
+            kept, job.output, sound=sound, until=until, mark=job.run.mark, timecode=reader.info.timecode
+        )
         if frames != done:
             raise OutputError(f"{job.output}: {frames} frames were joined of {done} rendered; render it again")
         seconds: dict[str, float] = {"join": round(time.perf_counter() - began, 3)}
@@ -197,7 +198,9 @@ def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, 
         return None
     weights = {name: session.runtime.model(name).sha256 for stage in stages for name in stage.models}
     footage = surveys.footage_hash(resolve(Path(job.face)))
-    reading = (job.run.fps, job.run.deinterlace, session.survey_end)
+    info = session.reader.info
+    between = (info.begins, info.duration) if info.cut else None
+    reading = (job.run.fps, job.run.deinterlace, session.survey_end, between)
     facts = json.dumps([footage, described(stages), weights, reading], sort_keys=True, default=str)
     path = folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npz"
     if path.exists():

@@ -4,13 +4,15 @@
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
 """
 
+from .footage import open_video
 from .join import clock_start, join_videos
-from .reader import VideoReader, load_image, open_video
+from .reader import DEFAULT_FPS, VideoReader, load_image
 from .sound import Sound, check_rate, decode_audio, probe_sound
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
 __all__ = [
     "CODECS",
+    "DEFAULT_FPS",
     "Sound",
     "VideoReader",
     "VideoWriter",

@@ -15,7 +15,7 @@ import av
 from ..errors import OutputError
 from ..places import beside
 from .sound import Sound, Track, open_input
-from .writer import NOTICE, check_output, container_options
+from .writer import NOTICE, check_output, container_options, keep_timecode
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -35,11 +35,13 @@ def join_videos(
     sound: Sound | None = None,
     until: Fraction | None = None,
     mark: bool = True,
+    timecode: str = "",
 ) -> int:
     """Write ``output`` from encoded parts and return how many frames it has.
 
     parts: (file, seconds of the output at which its clock begins: ``clock_start``), in order; files of one codec and
-    size, or folders of PNG files. sound, until, mark: as for VideoWriter. Packets are copied, so the pictures are those
+    size, or folders of PNG files. sound, until, mark: as for VideoWriter;
+    timecode: of the first frame. Packets are copied, so the pictures are those
     of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
     """
     check_output(output, [], "png" if parts[0][0].is_dir() else None)
@@ -50,7 +52,7 @@ def join_videos(
             if output.is_dir():
                 output.rmdir()
         else:
-            count = _files(parts, temporary, output.suffix.lower(), sound, until, mark)
+            count = _files(parts, temporary, output.suffix.lower(), sound, until, mark, timecode)
         os.replace(temporary, output)
     except (av.FFmpegError, OSError) as error:
         _remove(temporary)
@@ -85,6 +87,7 @@ def _files(
     sound: Sound | None,
     until: Fraction | None,
     mark: bool,
+    timecode: str,
 ) -> int:
     track: Track | None = None
     count = 0
@@ -99,6 +102,7 @@ def _files(
                 with open_input(path) as source:
                     given = source.streams.video[0]
                     if stream is None:
+                        keep_timecode(container, suffix, timecode, Fraction(given.average_rate or 25))
                         stream = _stream(container, given)
                         if sound is not None:
                             track = Track(container, suffix, sound, until)

@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 
 from ..errors import InputError, OptionError
+from ..timecode import is_timecode
 from ..types import Array, VideoInfo
 from . import color
 from .sound import open_input, origin, short_reason
@@ -108,7 +109,7 @@ class VideoReader:
         self.close()
 
 
-def open_video(
+def open_whole(
     source: str | os.PathLike[str] | Array | Iterable[Array],
     *,
     fps: float | Fraction | None = None,
@@ -116,7 +117,7 @@ def open_video(
     max_megapixels: float = MEGAPIXELS,
     playlists: bool = False,
 ) -> VideoReader:
-    """Open footage.
+    """Open footage, all of it; see ``open_video``.
 
     source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
     uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out);
@@ -369,6 +370,7 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
             and first.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")),
             interlaced=bool(first.interlaced_frame),
             variable_rate=abs(float(base) / float(average) - 1) > 0.01,
+            timecode=_timecode(container),
         )
         if info.width < 2 or info.height < 2:
             raise InputError(f"{name}: frames of {info.width}x{info.height} pixels are too small")
@@ -381,6 +383,13 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         return _decode(reader, name, info, zero, turn, deinterlace, most, playlists, time)
 
     return VideoReader(info, make, seek=seek if indexed else None)
+
+
+def _timecode(container: Any) -> str:
+    """The first frame's timecode as the file states it, "" if it states none."""
+    places = [container.metadata, *(s.metadata for s in container.streams)]
+    found = (place.get("timecode") or place.get("TIMECODE") or "" for place in places)
+    return next((text.strip() for text in found if is_timecode(text)), "")
 
 
 def _bounds(most: float) -> dict[str, str]:

@@ -24,7 +24,7 @@ COPYABLE = {
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
     ".avi": {"mp3", "ac3", "pcm_s16le", "pcm_s24le"},
 }
-ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+ENCODERS = {".mxf": "pcm_s24le", ".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
 SLOWEST, FASTEST = 2000, 768_000  # samples a second
 LONGEST = 12 * 3600  # seconds of sound that are held in memory
@@ -200,7 +200,8 @@ class Track:
             stream = self.source.streams.audio[0]
             zero = origin(self.source)
             codec = _name(stream)
-            if suffix == ".mkv" or codec in COPYABLE.get(suffix, ()):
+            # Packets cannot be cut: what begins at an in point is encoded again, to the sample.
+            if sound.delay >= 0 and (suffix == ".mkv" or codec in COPYABLE.get(suffix, ())):
                 self.copied = True
                 self.stream = output.add_stream_from_template(stream)
                 self._packets = self._copies(stream, zero - sound.delay)
@@ -224,6 +225,8 @@ class Track:
         codec = ENCODERS.get(suffix, "aac")
         if codec == "aac" and rate not in AAC_RATES:
             rate = 48000
+        if suffix == ".mxf":
+            rate = 48000  # the only one there is
         channels = av.AudioLayout(layout).nb_channels
         # AAC refuses more than 6 bits a sample
         options = {"b": str(channels * min(96_000, 5 * rate))} if codec == "aac" else {}
@@ -265,12 +268,14 @@ class Track:
                 break
             count = frame.samples
             if end is not None and self._lead + done + count > end:
-                frame = _cut(frame, end - self._lead - done)
-            frame.pts = self._lead + done
-            frame.time_base = Fraction(1, self.rate)
+                frame = _cut(frame, 0, end - self._lead - done)
+            at = self._lead + done
             done += count
-            if frame.pts < 0:
-                continue
+            if at + count <= 0:
+                continue  # before the in point
+            if at < 0:
+                frame, at = _cut(frame, -at, count), 0
+            frame.pts, frame.time_base = at, Fraction(1, self.rate)
             yield from self.stream.encode(frame)
         yield from self.stream.encode(None)
 
@@ -303,11 +308,12 @@ def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:
         yield frame
 
 
-def _cut(frame: Any, samples: int) -> Any:
+def _cut(frame: Any, first: int, last: int) -> Any:
+    """Samples ``first`` to ``last`` of a frame."""
     array = frame.to_ndarray()
     per = array.shape[1] // frame.samples
     short = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(array[:, : samples * per]), format=frame.format.name, layout=frame.layout.name
+        np.ascontiguousarray(array[:, first * per : last * per]), format=frame.format.name, layout=frame.layout.name
     )
     short.sample_rate = frame.sample_rate
     return short

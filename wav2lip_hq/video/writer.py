@@ -22,11 +22,13 @@ from av.video.reformatter import ColorRange
 
 from ..errors import OptionError, OutputError, Wav2LipHQError
 from ..places import beside, check_target, existing
+from ..timecode import later_timecode
 from ..types import Array, VideoInfo
 from . import color
 from .sound import Sound, Track
 
 X264_THREADS = 8
+TIMECODED = (".mov", ".mp4", ".m4v", ".mxf", ".mkv")
 ALPHA = ("yuva", "bgra", "gbra")  # how names of pixel formats with transparency begin
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 
@@ -67,7 +69,10 @@ CODECS: dict[str, Codec] = {
         16,
     ),
     "prores_422hq": Codec(
-        "prores_ks", {"profile": "3", "vendor": "apl0"}, _formats("yuv422p10le", "yuv422p10le"), (".mov", ".mkv")
+        "prores_ks",
+        {"profile": "3", "vendor": "apl0"},
+        _formats("yuv422p10le", "yuv422p10le"),
+        (".mov", ".mkv", ".mxf"),
     ),
     "prores_4444": Codec(
         "prores_ks",
@@ -158,6 +163,13 @@ def container_options(suffix: str) -> dict[str, str]:
     return {"fflags": "+bitexact"} if suffix == ".mkv" else {}
 
 
+def keep_timecode(container: Any, suffix: str, timecode: str, fps: Fraction) -> None:
+    """State the first frame's timecode in a container that is being written: MOV and MP4 make a track of it, MXF
+    counts by it, Matroska has a tag. One that does not exist at the rate is left out."""
+    if timecode and suffix in TIMECODED and later_timecode(timecode, fps, Fraction(0)):
+        container.metadata["timecode"] = timecode
+
+
 class VideoWriter:
     """Writes frames with their own timestamps. A context manager: leaving it normally completes the file, leaving it by
     an exception removes everything.
@@ -240,6 +252,7 @@ class VideoWriter:
         self._container = av.open(f"file:{self._temporary}", "w", options=container_options(suffix))
         if mark:
             self._container.metadata["comment"] = NOTICE
+        keep_timecode(self._container, suffix, info.timecode, info.fps)
         stream = self._container.add_stream(codec.encoder, rate=info.fps.limit_denominator(65535), options=options)
         context = stream.codec_context
         stream.width, stream.height = self.width, self.height
