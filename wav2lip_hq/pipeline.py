@@ -426,7 +426,9 @@ def _between(info: VideoInfo) -> list[float]:
 
 def fitting(survey: Survey, info: VideoInfo, name: str) -> Survey:
     """The survey in the footage's own time: as it is, or the part of one of the whole file that lies between in and out
-    point. Raises InputError where it was made of another piece."""
+    point. Raises InputError where it was made of another piece, OptionError for stretched footage."""
+    if info.slowed != 1:
+        raise OptionError(f"the survey {name} is of the footage as it is, not stretched; leave it out")
     made, wanted = survey.made.get("between"), _between(info) if info.cut else None
     if made == wanted:
         return survey

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import OptionError
 from .options import check, described, option
 
-EXTEND = ("loop", "pingpong", "hold", "stop")
+EXTEND = ("loop", "pingpong", "hold", "stop", "stretch")
 CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png")
 READING = ("fps", "deinterlace", "max_megapixels", "playlists", "timecode", "start", "end")
 ENCODER_PRESETS = (
@@ -32,7 +32,10 @@ class RunOptions:
     )
     pix_fmt: str | None = option(None, "Pixel format, say yuv422p10le (default: by codec and footage).")
     extend: str = option(
-        "loop", "What to show when the speech is longer than the footage; hold repeats its last frame.", choices=EXTEND
+        "loop",
+        "What to show when the speech is longer than the footage; hold repeats its last frame, stretch slows all of it "
+        "down by optical flow.",
+        choices=EXTEND,
     )
     trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
     sync_offset: float | str = option(

@@ -29,7 +29,7 @@ from .survey.choice import choose
 from .survey.collector import ADDED, Collector, split_stages
 from .tally import Tally
 from .types import Chunk, Faces, Reason
-from .video import VideoReader
+from .video import VideoReader, stretched
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
 MARGIN = Fraction(
@@ -80,6 +80,8 @@ class Session:
         *,
         keep: Iterable[str] = (),
     ) -> None:
+        if options.extend == "stretch":
+            reader = stretched(reader, max(v.over for v in voices))
         self.reader, self.voices, self.options = reader, tuple(voices), options
         self.runtime = runtime.for_run()
         self.keep = tuple(keep)

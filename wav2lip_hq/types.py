@@ -79,6 +79,7 @@ class VideoInfo:
     still: bool = False  # one image that serves for any duration
     timecode: str = ""  # of the first frame, "01:00:00:00", or with ";" before the frames for drop-frame; "" = none
     begins: Fraction = Fraction(0)  # seconds of the file at which the footage begins: its in point
+    slowed: Fraction = Fraction(1)  # how many times longer it lasts than in the file
     cut: bool = False  # whether it is a piece of the file, from ``begins`` on
 
 

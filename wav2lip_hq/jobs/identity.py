@@ -18,7 +18,7 @@ from .store import Store
 RENDERING = 3  # increased when the same job would give another result
 
 # Fields that do not affect the pictures.
-_ASIDE = {"output", "origin", "metrics", "fault"}
+_ASIDE = {"output", "origin", "metrics", "fault", "shot"}
 
 
 def settings(job: Job) -> dict[str, Any]:

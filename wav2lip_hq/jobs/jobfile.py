@@ -55,6 +55,7 @@ class Job:
     run: RunOptions = field(default_factory=RunOptions)
     part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
     metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
+    shot: int | None = None  # number of the clip in the timeline that the job file was made from
     origin: str = ""  # where in the job file, for messages
     fault: str = ""  # why the job cannot be done, known from the job file alone; then it is called by its origin
 
@@ -143,7 +144,7 @@ def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
         whole = {"jobs": whole}
     if not isinstance(whole, dict) or not isinstance(whole.get("jobs") or [], list):
         raise InputError(f"{path} is not a job file: it has no list of 'jobs'")
-    unknown = set(whole) - {"defaults", "jobs"}
+    unknown = set(whole) - {"defaults", "jobs", "timeline"}
     if unknown:
         raise OptionError(f"{path}: unknown entry '{min(map(str, unknown))}'; a job file has 'defaults' and 'jobs'")
     defaults = whole.get("defaults") or {}
@@ -225,12 +226,12 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, sound=str(base / run.sound))
     if run.person:
         run = replace(run, person=str(base / run.person))
-    own = {name: options[name] for name in ("preset", "set", "part_seconds", "metrics") if name in options}
+    own = {name: options[name] for name in ("preset", "set", "part_seconds", "metrics", "shot") if name in options}
     jobs = []
     for number, face in enumerate(_faces(given.face, base)):
         names = {"face": Path(face).stem, "parent": Path(face).parent.name, "index": index + number + 1, "audio": ""}
         if given.audio:
-            audio = base / _filled(given.audio, names)
+            audio = base / filled(given.audio, names)
             names["audio"] = audio.stem
             spans: tuple[Span, ...] = (
                 Span(
@@ -243,7 +244,7 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         else:
             spans = tuple(
                 Span(
-                    base / _filled(s.audio, names),
+                    base / filled(s.audio, names),
                     s.start,
                     s.end,
                     _who(s.who, base) or _who(given.who, base),
@@ -253,7 +254,7 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
                 )
                 for s in given.segments
             )
-        jobs.append(Job(face, base / _filled(given.output, names), spans, run=run, origin=where, **own))
+        jobs.append(Job(face, base / filled(given.output, names), spans, run=run, origin=where, **own))
     return jobs
 
 
@@ -262,7 +263,7 @@ def _who(choice: str | int, base: Path) -> str:
     return str(base / str(choice)) if Path(str(choice)).suffix.lower() in PICTURES else str(choice)
 
 
-def _filled(text: str, names: dict[str, Any]) -> str:
+def filled(text: str, names: dict[str, Any]) -> str:
     """Text with its placeholders filled in. Raises OptionError: only names and widths up to 99 are taken, as in
     ``{index:03}``; attributes and conversions are not."""
     made = []

@@ -20,7 +20,7 @@ from ..pipeline import HQPipeline, load_speech, spoken
 from ..places import existing
 from ..runtime import Runtime
 from ..types import VideoInfo
-from ..video import VideoReader
+from ..video import VideoReader, stretch
 from . import identity, timeline
 from .jobfile import Job, read_jobs
 from .store import Store
@@ -155,6 +155,8 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
             text = f"the speech is longer than the footage, which will be extended ({job.run.extend})"
             if seconds > info.duration + 1:
                 out.problems.append(Problem(job.name, text, False))
+        if end is None and job.run.extend == "stretch" and info.duration and seconds > stretch.MOST * info.duration:
+            out.problems.append(Problem(job.name, f"it would be stretched more than {stretch.MOST} times (extend)"))
         long = seconds if end is None else min(seconds, end - start)
         if job.run.extend == "stop" and info.duration is not None and not info.still:
             long = min(long, info.duration)

@@ -124,6 +124,8 @@ def render(
         ]
         session = Session(reader, voices, timeline.filling(job), base.runtime)
 
+        reader = session.reader  # perhaps stretched
+
         def check_stop(done: int, total: int | None) -> None:
             if stop_now():
                 raise Stopped
@@ -199,7 +201,7 @@ def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, 
     weights = {name: session.runtime.model(name).sha256 for stage in stages for name in stage.models}
     footage = surveys.footage_hash(resolve(Path(job.face)))
     info = session.reader.info
-    between = (info.begins, info.duration) if info.cut else None
+    between = (info.begins, info.duration, info.slowed) if info.cut or info.slowed != 1 else None
     reading = (job.run.fps, job.run.deinterlace, session.survey_end, between)
     facts = json.dumps([footage, described(stages), weights, reading], sort_keys=True, default=str)
     path = folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npz"

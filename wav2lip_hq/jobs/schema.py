@@ -77,6 +77,7 @@ class JobRow(BaseModel):
     preset: Name = "default"
     set: Settings = ()
     metrics: StrictBool = False
+    shot: StrictInt | None = None
 
     @model_validator(mode="after")
     def _speech(self) -> JobRow:

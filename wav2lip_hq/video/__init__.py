@@ -8,6 +8,7 @@ from .footage import open_video
 from .join import clock_start, join_videos
 from .reader import DEFAULT_FPS, VideoReader, load_image
 from .sound import Sound, check_rate, decode_audio, probe_sound
+from .stretch import stretched
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "lost",
     "open_video",
     "probe_sound",
+    "stretched",
     "write_png",
 ]
