@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from . import audio, config, options, video
+from .cleaning import clean_speech
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter
+from .mixing import finish
 from .run_options import RunOptions
 from .runtime import Runtime
 from .session import Session, Voice, described
@@ -211,7 +213,12 @@ class HQPipeline:
 
     def _voices(self, given: Audio | Mapping[Any, Audio], chosen: RunOptions, fps: Fraction) -> list[Voice]:
         """One voice, or one a face."""
-        between: dict[str, Any] = {"start": chosen.speech_start, "end": chosen.speech_end, "fps": fps}
+        between: dict[str, Any] = {
+            "start": chosen.speech_start,
+            "end": chosen.speech_end,
+            "fps": fps,
+            "clean": chosen.clean_speech,
+        }
         if not isinstance(given, Mapping):
             return [spoken(given, self.stages, **between)]
         if not given:
@@ -260,13 +267,16 @@ class HQPipeline:
         """
         chosen = _options(run, changes)
         began = time.perf_counter()
-        codec = video.check_output(output, _paths(face, *_sounds(audio)), chosen.codec)
+        heard = [] if chosen.sound in ("dub", "source") else [chosen.sound]
+        inputs = [*_paths(face, *_sounds(audio)), *heard, *([chosen.bed] if chosen.bed else [])]
+        codec = video.check_output(output, inputs, chosen.codec)
         with self._session(face, audio, chosen, prepared=False) as session:
             if chosen.compare and session.reader.once:
                 raise OptionError("compare needs footage that can be read again, not an iterator")
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
+            mix = finish(sound, until, info, chosen, length=session.length, warn=session.runtime.warn)
             with video.VideoWriter(
                 output,
                 info,
@@ -274,8 +284,9 @@ class HQPipeline:
                 crf=chosen.crf,
                 preset=chosen.encoder_preset,
                 pix_fmt=chosen.pix_fmt,
-                sound=sound,
-                until=until,
+                sound=mix.sound,
+                until=mix.until,
+                beside=mix.beside,
                 mark=chosen.mark,
                 size=(info.width * 2, info.height) if chosen.compare else None,
             ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
@@ -320,6 +331,7 @@ class HQPipeline:
             offset_ms=offset,
             warnings=tuple(session.runtime.warnings),
             sync_offset=session.sync_offset,
+            loudness=mix.loudness,
             stretches=tally.stretches,
         )
 
@@ -470,8 +482,8 @@ def _beside(stream: Iterator[Chunk], session: Session) -> Iterator[Chunk]:
         yield replace(chunk, frames=np.stack(rows), alpha=alpha)
 
 
-def load_speech(given: Audio) -> Speech:
-    """Speech from a file or (samples, rate). Raises InputError."""
+def load_speech(given: Audio, clean: str = "off") -> Speech:
+    """Speech from a file or (samples, rate). clean: as in ``spoken``. Raises InputError, OptionError."""
     if isinstance(given, tuple):
         import librosa
 
@@ -479,10 +491,12 @@ def load_speech(given: Audio) -> Speech:
             raise InputError("speech from memory is a pair: samples, and how many there are in a second")
         samples, rate = given
         wav = audio.check_audio(samples, "the audio array", video.check_rate(rate, "the audio array"))
+        if clean != "off":
+            return Speech(clean_speech(wav, rate))
         if rate != audio.RATE:
             wav = librosa.resample(wav, orig_sr=rate, target_sr=audio.RATE)
         return Speech(wav)
-    return Speech(audio.load_audio(given))
+    return Speech(clean_speech(given) if clean != "off" else audio.load_audio(given))
 
 
 def spoken(
@@ -493,10 +507,12 @@ def spoken(
     end: Any = None,
     begins: Fraction = Fraction(0),
     fps: Fraction = video.DEFAULT_FPS,
+    clean: str = "off",
 ) -> Voice:
     """A voice that says what lies between two times of ``given`` (None: its beginning, its end), from ``begins``
-    seconds of the output on. fps: what timecodes count. Raises InputError, OptionError."""
-    speech, name = load_speech(given), _name(given)
+    seconds of the output on. fps: what timecodes count; clean: what takes noise from it (``RunOptions.clean_speech``).
+    Raises InputError, OptionError."""
+    speech, name = load_speech(given, clean), _name(given)
     first = Fraction(0) if start is None else parse_time(start, fps)
     last = speech.seconds if end is None else parse_time(end, fps)
     if (start, end) != (None, None):

@@ -268,6 +268,8 @@ def _print_report(report: Any, as_json: bool, explained: str | None = None) -> N
         f"{options.counted(report.frames_without_face, 'frame')} without one, {report.fps:.1f} frames/s, "
         f"audio-video offset {offset}, peak memory {report.peak_memory / 2**30:.2f} GiB"
     )
+    if report.loudness is not None:
+        print(f"loudness of what is heard: {report.loudness:.1f} LUFS")
     if report.sync_offset:
         print(f"the mouth was moved by {report.sync_offset:+.0f} ms against the sound (sync_offset)")
     if explained is not None:

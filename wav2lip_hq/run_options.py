@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import OptionError
+from .language import long_code
 from .options import check, described, option
 
 EXTEND = ("loop", "pingpong", "hold", "stop", "stretch")
@@ -85,6 +86,20 @@ class RunOptions:
     sound: str = option(
         "dub", "What is heard: dub (the driving speech), source (the footage's own), or the path of a mix."
     )
+    bed: str = option(
+        "", "Music and effects (M&E) to mix under the speech, from the first frame on; they do not move the lips."
+    )
+    bed_gain: float = option(0.0, "How much louder the bed is made.", unit="dB", low=-60, high=20)
+    loudness: float | str | None = option(
+        None, 'Loudness of what is heard: LUFS, say -23, or "source" to match the footage (EBU R128).', low=-70, high=0
+    )
+    keep_tracks: bool = option(False, "Keep the footage's own sound tracks, with their languages, beside the speech.")
+    language: str = option("", "Language of the speech, for players and editors: de, deu, de-AT.")
+    clean_speech: str = option(
+        "off",
+        "Take noise and music from the speech before it drives the lips; what is heard stays as it is.",
+        choices=("off", "rnnoise"),
+    )
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -93,5 +108,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        long_code(self.language)
+        if isinstance(self.loudness, str) and self.loudness != "source":
+            raise OptionError(f'loudness is a number of LUFS, or "source", not {self.loudness!r}')
         if isinstance(self.sync_offset, str) and self.sync_offset != "auto":
             raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')

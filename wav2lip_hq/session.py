@@ -170,6 +170,11 @@ class Session:
         return source.expected(self.reader, self._longest, self.options.extend, self.options.trim)
 
     @property
+    def length(self) -> Fraction | None:
+        """About how many seconds the output will last; None if the footage's length is unknown."""
+        return None if self.frames is None else self.frames / self.reader.info.fps
+
+    @property
     def _longest(self) -> Fraction:
         return max(v.over for v in self.voices)
 

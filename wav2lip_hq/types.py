@@ -245,6 +245,7 @@ class Report:
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
     warnings: tuple[str, ...] = ()
     sync_offset: float = 0.0  # ms that were applied, whether given or measured
+    loudness: float | None = None  # LUFS of what is heard, where it was measured
     stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
 
     def explain(self, frame: int) -> str:

@@ -28,7 +28,7 @@ def settings(job: Job) -> dict[str, Any]:
         if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
-    out["sound"], out["person"] = Path(job.run.sound).name, Path(job.run.person).name
+    out |= {name: Path(getattr(job.run, name)).name for name in ("sound", "person", "bed")}
     out["spans"] = [
         {
             "in": s.start,

@@ -77,6 +77,8 @@ class Job:
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
+        if self.run.bed:
+            paths.append(Path(self.run.bed))
         if self.run.person:
             paths.append(Path(self.run.person))
         return list(dict.fromkeys(paths))
@@ -189,7 +191,7 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 SPAN = ("in", "out", "audio", "who", "speech_start", "speech_end")
 PLAIN = {
     "face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "start", "end",
-    "speech_start", "speech_end",
+    "speech_start", "speech_end", "bed", "language",
 }  # fmt: skip
 
 
@@ -224,6 +226,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
     run = RunOptions(**{name: value for name, value in options.items() if name in schema.RUN_FIELDS})
     if run.sound not in ("dub", "source"):
         run = replace(run, sound=str(base / run.sound))
+    if run.bed:
+        run = replace(run, bed=str(base / run.bed))
     if run.person:
         run = replace(run, person=str(base / run.person))
     own = {name: options[name] for name in ("preset", "set", "part_seconds", "metrics", "shot") if name in options}

@@ -19,6 +19,7 @@ from .. import survey as surveys
 from .. import video
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
+from ..mixing import Mix, finish
 from ..pipeline import HQPipeline, no_face
 from ..places import make_folder, write_text
 from ..session import Session, Voice, described
@@ -85,6 +86,7 @@ class Rendered:
     duration: float
     sheet: Path | None = None
     rest: dict[str, Any] = field(default_factory=dict)
+    loudness: float | None = None
 
 
 def _digest(path: Path) -> str:
@@ -162,11 +164,19 @@ def render(
             raise no_face(job.face, next((p.why for p in parts if p.why), ""), "set: [detect.threshold=0.3]")
         began = time.perf_counter()
         kept = [(folder / p.file, p.zero) for p in parts if p.frames]
-        sound, until = None, None
+        mix = Mix(None)
         if codec != "png":
             sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
+            long = Fraction(done) / reader.info.fps
+            mix = finish(sound, until, reader.info, job.run, length=long, warn=session.runtime.warn)
         frames = video.join_videos(
-            kept, job.output, sound=sound, until=until, mark=job.run.mark, timecode=reader.info.timecode
+            kept,
+            job.output,
+            sound=mix.sound,
+            until=mix.until,
+            beside=mix.beside,
+            mark=job.run.mark,
+            timecode=reader.info.timecode,
         )
         if frames != done:
             raise OutputError(f"{job.output}: {frames} frames were joined of {done} rendered; render it again")
@@ -186,6 +196,7 @@ def render(
             list(session.runtime.warnings),
             float(Fraction(frames) / reader.info.fps),
             next(iter(sorted(folder.glob("sheet.png"))), None),
+            loudness=mix.loudness,
         )
 
 

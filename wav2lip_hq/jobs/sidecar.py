@@ -44,6 +44,7 @@ def write(
         "synthetic": "Lip movement in this video was synthesized with wav2lip_hq.",
         "faces": {"synthesized": done.faces, "frames_without_face": done.empty},
         "offset_ms": done.offset_ms,
+        "loudness": done.loudness,
         "warnings": done.warnings,
         "timings": done.seconds,
         "parts": {"rendered": done.parts - done.reused, "kept_from_before": done.reused},

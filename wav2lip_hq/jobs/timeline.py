@@ -54,7 +54,15 @@ def place(job: Job, reader: VideoReader) -> list[Placed]:
     """All spans with their speech loaded. Raises InputError, OptionError."""
     placed = []
     for span, (start, end) in zip(job.spans, times(job, reader.info), strict=True):
-        voice = spoken(span.audio, (), start=span.speech_start, end=span.speech_end, begins=start, fps=reader.info.fps)
+        voice = spoken(
+            span.audio,
+            (),
+            start=span.speech_start,
+            end=span.speech_end,
+            begins=start,
+            fps=reader.info.fps,
+            clean=job.run.clean_speech,
+        )
         if end is not None and voice.speech.seconds > end - start:
             speech = Speech(voice.speech.wav[: round((end - start) * audio.RATE)])
             voice = replace(voice, speech=speech, cut=True)

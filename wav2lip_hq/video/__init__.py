@@ -7,7 +7,7 @@ under a temporary name and renames when complete. Timestamps are exact fractions
 from .footage import open_video
 from .join import clock_start, join_videos
 from .reader import DEFAULT_FPS, VideoReader, load_image
-from .sound import Sound, check_rate, decode_audio, probe_sound
+from .sound import Sound, audio_tracks, check_rate, decode_audio, probe_sound
 from .stretch import stretched
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
@@ -17,6 +17,7 @@ __all__ = [
     "Sound",
     "VideoReader",
     "VideoWriter",
+    "audio_tracks",
     "available",
     "check_output",
     "check_rate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from ..errors import InputError
 from ..types import Array
@@ -152,13 +153,18 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
 
 @dataclass(frozen=True)
 class Sound:
-    """A track to put beside the picture: an audio file (its first audio stream, shifted by ``delay`` seconds) or
-    samples (n,) or (n, channels) float32 at ``rate``."""
+    """A track to put beside the picture: an audio file (one of its audio streams, shifted by ``delay`` seconds) or
+    samples (n,) or (n, channels) float32 at ``rate``. until: seconds of the output at which it is cut; language: three
+    letters, ISO 639-2."""
 
     path: str = ""
     samples: Array | None = None
     rate: int = 0
     delay: Fraction = Fraction(0)
+    stream: int = 0
+    until: Fraction | None = None
+    language: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ class Track:
     """Feeds one audio track into an output container, in step with the picture."""
 
     def __init__(self, output: Any, suffix: str, sound: Sound, until: Fraction | None) -> None:
-        self.until = until
+        self.until = sound.until if until is None else until
         self.source: Any = None
         self.copied = False
         self._next: Any = None
@@ -197,7 +203,7 @@ class Track:
             if not self.source.streams.audio:
                 self.source.close()
                 raise InputError(f"{sound.path} has no audio stream; give a file that has sound")
-            stream = self.source.streams.audio[0]
+            stream = self.source.streams.audio[sound.stream]
             zero = origin(self.source)
             codec = _name(stream)
             # Packets cannot be cut: what begins at an in point is encoded again, to the sample.
@@ -219,6 +225,10 @@ class Track:
             layout = "mono" if samples.shape[1] == 1 else "stereo"
             self._encode_setup(output, suffix, sound.rate, layout)
             self._packets = self._encodes(_frames(samples, sound.rate, layout), -sound.delay)
+        if sound.language:
+            self.stream.metadata["language"] = sound.language
+        if sound.title:
+            self.stream.metadata["title"] = sound.title
         self._advance()
 
     def _encode_setup(self, output: Any, suffix: str, rate: int, layout: str) -> None:
@@ -298,6 +308,39 @@ class Track:
         """Close the source file."""
         if self.source is not None:
             self.source.close()
+
+
+class Tracks:
+    """Several audio tracks of one output; the first is the one that is played unless somebody chooses."""
+
+    def __init__(self, output: Any, suffix: str, sounds: Sequence[Sound], until: Fraction | None) -> None:
+        self._tracks: list[Track] = []
+        try:
+            for number, sound in enumerate(sounds):
+                track = Track(output, suffix, sound, until if number == 0 else None)
+                self._tracks.append(track)
+                if len(sounds) > 1:
+                    track.stream.disposition = Disposition.default if number == 0 else Disposition(0)
+        except BaseException:
+            self.close()
+            raise
+
+    def mux_until(self, output: Any, seconds: Fraction | None) -> None:
+        """Write the packets due before ``seconds``, or all that remain."""
+        for track in self._tracks:
+            track.mux_until(output, seconds)
+
+    def close(self) -> None:
+        """Close the source files."""
+        for track in self._tracks:
+            track.close()
+
+
+def audio_tracks(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """(language, title) of each audio stream of a file; "" where it does not say. Raises InputError."""
+    with open_input(path) as container:
+        known = [stream.metadata for stream in container.streams.audio]
+        return [(facts.get("language", ""), facts.get("title", "")) for facts in known]
 
 
 def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:

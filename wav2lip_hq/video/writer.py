@@ -9,7 +9,7 @@ import shutil
 import struct
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,12 +20,13 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
+from .. import places
 from ..errors import OptionError, OutputError, Wav2LipHQError
-from ..places import beside, check_target, existing
+from ..places import check_target, existing
 from ..timecode import later_timecode
 from ..types import Array, VideoInfo
 from . import color
-from .sound import Sound, Track
+from .sound import Sound, Tracks
 
 X264_THREADS = 8
 TIMECODED = (".mov", ".mp4", ".m4v", ".mxf", ".mkv")
@@ -176,8 +177,8 @@ class VideoWriter:
 
     path: ending chooses the container; info: of the source, for color tags, aspect ratio, time base and depth;
     codec: key of CODECS or None; crf, preset, pix_fmt override its defaults; sound: track to put beside; until: end of
-    the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata. Raises
-    OptionError and OutputError.
+    the track in seconds; beside: further tracks; mark: write the notice that the lip movement is synthetic into the
+    metadata. Raises OptionError and OutputError.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class VideoWriter:
         pix_fmt: str | None = None,
         sound: Sound | None = None,
         until: Fraction | None = None,
+        beside: Sequence[Sound] = (),
         mark: bool = True,
         size: tuple[int, int] | None = None,
     ) -> None:
@@ -199,12 +201,12 @@ class VideoWriter:
         self.info = info
         self._mark = mark
         self.width, self.height = size or (info.width, info.height)
-        self._temporary = beside(self.path)
+        self._temporary = places.beside(self.path)
         self.written = 0
         self.last_pts: Fraction | None = None
         self._error: BaseException | None = None
         self._ended = False
-        self._track: Track | None = None
+        self._track: Tracks | None = None
         self._container: Any = None
         self._queue: queue.Queue[tuple[Array, Fraction, Array | None] | None] = queue.Queue(maxsize=8)
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
@@ -212,7 +214,7 @@ class VideoWriter:
             if self.codec == "png":
                 self._temporary.mkdir()
             else:
-                self._open(crf, preset, pix_fmt, sound, until, mark)
+                self._open(crf, preset, pix_fmt, [*([] if sound is None else [sound]), *beside], until, mark)
             self._thread.start()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._remove()
@@ -228,7 +230,7 @@ class VideoWriter:
         crf: int | None,
         preset: str | None,
         pix_fmt: str | None,
-        sound: Sound | None,
+        sounds: Sequence[Sound],
         until: Fraction | None,
         mark: bool,
     ) -> None:
@@ -277,8 +279,8 @@ class VideoWriter:
         self._table = color.table(tags, self.height)
         self._rgb = rgb
         self._stream = stream
-        if sound is not None:
-            self._track = Track(self._container, suffix, sound, until)
+        if sounds:
+            self._track = Tracks(self._container, suffix, sounds, until)
         self._container.start_encoding()  # an encoder's error comes here, not at the first frame
 
     @staticmethod
@@ -453,7 +455,7 @@ def write_png(path: str | os.PathLike[str], image: Array) -> None:
     target = Path(os.fspath(path))
     check_target(target)
     done, data = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
-    temporary = beside(target)
+    temporary = places.beside(target)
     try:
         if not done:
             raise OSError("the picture cannot be encoded")

@@ -189,6 +189,18 @@ def _rated(item: Any, rate: Fraction, counts: Fraction) -> Any:
     return item
 
 
+def _with_media(item: Any) -> Any:
+    """A clip whose media has a name and a range, without which FCPXML cannot tell of it."""
+    otio = library()
+    if isinstance(item, otio.schema.Clip):
+        media = item.media_reference
+        if not isinstance(media, otio.schema.ExternalReference):
+            media = item.media_reference = otio.schema.ExternalReference(shots.reel(item) or item.name)
+        if media.available_range is None:
+            media.available_range = item.source_range
+    return item
+
+
 def _plain(cut: Cut, track: Any, results: dict[int, _Result], alone: bool) -> Any:
     """A timeline for adapters that hold less than OTIO does. alone: one picture track with the results in place of
     their shots, counted at the true rate; else whole frames a second, which ``fcpxml.written`` brings back."""
@@ -204,7 +216,7 @@ def _plain(cut: Cut, track: Any, results: dict[int, _Result], alone: bool) -> An
     for one in cut.timeline.tracks:
         same = otio.schema.Track(name=one.name, kind=one.kind)
         for item in one:
-            same.append(_rated(copy.deepcopy(item), rate, cut.rate))
+            same.append(_with_media(_rated(copy.deepcopy(item), rate, cut.rate)))
         made.tracks.append(same)
     made.tracks.insert(_above(made, track), _track(track, results, cut, rate))
     return made

@@ -100,7 +100,7 @@ def _shot(item: Any, number: int, record: int, head: int, tail: int, rate: Fract
     if isinstance(item.media_reference, otio.schema.ImageSequenceReference):
         refused = refused or "it is a sequence of pictures; give it as a file of its own"
     start, length = frames(span.start_time, rate), frames(span.duration, rate)
-    return Shot(**base, reel=_reel(item), media=media, start=start, length=length, begins=begins, refused=refused)
+    return Shot(**base, reel=reel(item), media=media, start=start, length=length, begins=begins, refused=refused)
 
 
 def _retime(clip: Any) -> str:
@@ -130,7 +130,8 @@ def _path(url: str) -> str:
     return unquote(urlparse(url).path)
 
 
-def _reel(clip: Any) -> str:
+def reel(clip: Any) -> str:
+    """What the edit calls a clip's footage."""
     said = clip.metadata.get("cmx_3600", {})
     reel = said.get("reel", "") if hasattr(said, "get") else ""
     return str(reel) or str(getattr(clip.media_reference, "name", "") or "")
@@ -157,7 +158,7 @@ def heard(cut: Cut) -> list[Heard]:
                 start -= _exact(available.start_time)
             media, _ = _media(item, cut.rate)
             record, length = frames(place.start_time, cut.rate), frames(place.duration, cut.rate)
-            found.append(Heard(track.name or str(number), item.name, media, _reel(item), record, length, start))
+            found.append(Heard(track.name or str(number), item.name, media, reel(item), record, length, start))
     return found
 
 
