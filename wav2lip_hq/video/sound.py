@@ -26,6 +26,11 @@ COPYABLE = {
     ".avi": {"mp3", "ac3", "pcm_s16le", "pcm_s24le"},
 }
 ENCODERS = {".mxf": "pcm_s24le", ".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+# QuickTime numbers its languages, and FFmpeg knows the numbers by these names.
+QUICKTIME = {
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac",
+    "hrv": "hr ", "srp": "sr ",
+}  # fmt: skip
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
 SLOWEST, FASTEST = 2000, 768_000  # samples a second
 LONGEST = 12 * 3600  # seconds of sound that are held in memory
@@ -226,7 +231,8 @@ class Track:
             self._encode_setup(output, suffix, sound.rate, layout)
             self._packets = self._encodes(_frames(samples, sound.rate, layout), -sound.delay)
         if sound.language:
-            self.stream.metadata["language"] = sound.language
+            named = QUICKTIME.get(sound.language, sound.language) if suffix == ".mov" else sound.language
+            self.stream.metadata["language"] = named
         if sound.title:
             self.stream.metadata["title"] = sound.title
         self._advance()
@@ -340,7 +346,9 @@ def audio_tracks(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """(language, title) of each audio stream of a file; "" where it does not say. Raises InputError."""
     with open_input(path) as container:
         known = [stream.metadata for stream in container.streams.audio]
-        return [(facts.get("language", ""), facts.get("title", "")) for facts in known]
+        modern = {old: new for new, old in QUICKTIME.items()}
+        said = [(facts.get("language", ""), facts.get("title", "")) for facts in known]
+        return [(modern.get(language, language), title) for language, title in said]
 
 
 def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:
