@@ -324,7 +324,7 @@ def test_shots_without_a_result_are_said(desk, capsys):
     with pytest.raises(InputError):
         passed_on(desk / "cut.yaml")
     other = jobs.read_jobs(desk / "cut.yaml")[1]
-    other.output.parent.mkdir()
+    other.output.parent.mkdir(exist_ok=True)
     (desk / "two.yaml").write_text((desk / "cut.yaml").read_text().replace("gone.mov", "A000.mov"))
     passed_on(desk / "two.yaml")
     jobs.Store(desk / "cut.yaml").put(other.name, status="done")

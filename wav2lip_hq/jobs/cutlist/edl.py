@@ -15,6 +15,7 @@ from ...timecode import standard_rate, timecode_frames, timecode_text
 _EVENT = re.compile(r"^(\d{1,6})\s+\S+\s+\S+\s+\S+")
 _TIMECODE = re.compile(r"\b(\d{2}:\d{2}:\d{2})([:;.])(\d{2,3})\b")
 _MOTION = re.compile(r"^M2\s+.*?(-?\d+(?:\.\d+)?)\s+[0-9:;]{11}\s*$")
+_INCOMING = re.compile(r"^\*?\s*TO (?:CLIP|FILE):(.*)$", re.MULTILINE)
 RETIMED = "RETIMED BY M2"
 
 
@@ -62,6 +63,13 @@ def _settle(track: Any, blocks: list[str], zero: int, rate: Fraction) -> None:
     lead = timecode_frames(_record_in(mine[0]), rate) - zero if mine else 0
     if lead:
         track.insert(0, otio.schema.Gap(duration=otio.opentime.RationalTime(lead, float(rate))))
+    clips = [item for item in track if isinstance(item, otio.schema.Clip)]
+    for clip, block in zip(clips, mine, strict=False):
+        if sum(bool(_EVENT.match(line)) for line in block.splitlines()) == 2:  # of a transition's two sides the second
+            found = _INCOMING.search(block)  # the adapter gives it the first one's file
+            clip.media_reference = (
+                otio.schema.ExternalReference(found[1].strip()) if found else otio.schema.MissingReference()
+            )
     for clip in track:
         said = clip.metadata.get("cmx_3600", {}).get("comments", []) if isinstance(clip, otio.schema.Clip) else []
         if RETIMED in said and not clip.effects:
