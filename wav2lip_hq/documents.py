@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import yaml
 
 LONGEST = 4 << 20  # characters; a reel of ten thousand lines has two million
+_BASE_60 = re.compile(r"[-+]?\d[\d_]*(:\d+)+(\.\d*)?")
 MOST = 200_000  # values, counting each repetition by an alias
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 takes 10:00:00:08 for a number of base 60; here it is a time, that is text."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0] and ":" in value and _BASE_60.fullmatch(value):
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 def parse(text: str) -> Any:
@@ -18,7 +29,7 @@ def parse(text: str) -> Any:
         raise ValueError(f"it has {len(text)} characters, more than {LONGEST}")
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None

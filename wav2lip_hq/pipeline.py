@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from . import audio, config, delivery, options, run_page, sealing, video
+from .cleaning import clean_speech
 from .engine import Stage, check_wiring
 from .errors import InputError, NoFaceError, OptionError
 from .machine import peak_memory
 from .metrics.offset import OffsetMeter, sync_network
+from .mixing import finish
 from .places import PICTURES, check_target, make_folder
 from .run_options import RunOptions
 from .run_watch import RunWatch
@@ -29,7 +31,8 @@ from .survey import Survey, footage_hash, survey_footage
 from .survey import load as load_survey
 from .survey.collector import split_stages
 from .survey.speakers import check_sound, heard
-from .types import Array, Chunk, Reason, Report
+from .timecode import parse_time
+from .types import Array, Chunk, Reason, Report, VideoInfo
 
 Face = str | os.PathLike[str] | Array | Iterable[Array]
 Audio = str | os.PathLike[str] | tuple[Array, int]
@@ -153,8 +156,10 @@ class HQPipeline:
             )  # fmt: skip
             if speaks:
                 made = heard(reader, made, self.runtime, on_progress, all_shots=True)
-            path = reader.info.path
-        return replace(made, footage=footage_hash(path) if path else "")
+            info = reader.info
+        if info.cut:
+            made = replace(made, made={**made.made, "between": _between(info)})
+        return replace(made, footage=footage_hash(info.path) if info.path else "")
 
     def shot_plan(
         self,
@@ -240,7 +245,7 @@ class HQPipeline:
     ) -> Iterator[Session]:
         """prepared: whether it may be rendered at once; otherwise ``_prepare`` is for the caller to call."""
         with video.open_video(face, **chosen.reading, own=True) as reader:
-            session = Session(reader, self._voices(given), chosen, self.runtime, keep=keep)
+            session = Session(reader, self._voices(given, chosen, reader.info.fps), chosen, self.runtime, keep=keep)
             if prepared:
                 self._prepare(session, survey, on_survey)
             yield session
@@ -250,19 +255,25 @@ class HQPipeline:
         if survey is None and chosen.survey:
             survey = load_survey(chosen.survey)
             belongs(survey, session.reader.info.path, chosen.survey)
+            survey = fitting(survey, session.reader.info, chosen.survey)
         session.prepare(survey, on_survey)
         if chosen.sync_offset == "auto":
             session.sync_offset = self.trial(session)
 
-    def _voices(self, given: Audio | Mapping[Any, Audio]) -> list[Voice]:
+    def _voices(self, given: Audio | Mapping[Any, Audio], chosen: RunOptions, fps: Fraction) -> list[Voice]:
         """One voice, or one a face."""
+        between: dict[str, Any] = {
+            "start": chosen.speech_start,
+            "end": chosen.speech_end,
+            "fps": fps,
+            "clean": chosen.clean_speech,
+        }
         if not isinstance(given, Mapping):
-            return [Voice(load_speech(given), self.stages, name=_name(given))]
+            return [spoken(given, self.stages, **between)]
         if not given:
             raise OptionError("no speech was given: audio is a file, samples with their rate, or a mapping of faces")
         return [
-            Voice(load_speech(sound), config.set_options(self.stages, who(choice)), name=_name(sound))
-            for choice, sound in given.items()
+            spoken(sound, config.set_options(self.stages, who(choice)), **between) for choice, sound in given.items()
         ]
 
     def run(
@@ -306,7 +317,9 @@ class HQPipeline:
         chosen = _options(run, changes)
         began = time.perf_counter()
         wanted = delivery.choose_codec(chosen, output, face)
-        codec = video.check_output(output, _paths(face, *_sounds(audio)), wanted)
+        sounds = [] if chosen.sound in ("dub", "source") else [chosen.sound]
+        inputs = [*_paths(face, *_sounds(audio)), *sounds, *([chosen.bed] if chosen.bed else [])]
+        codec = video.check_output(output, inputs, wanted)
         if chosen.report:
             check_target(Path(chosen.report))
             make_folder(Path(chosen.report).parent)
@@ -315,6 +328,7 @@ class HQPipeline:
             reader, info, clock = session.reader, session.reader.info, session.clock
             total = session.frames
             sound, until = soundtrack(reader, session.voices, chosen, given=audio)
+            mix = finish(sound, until, info, chosen, length=session.length, warn=session.runtime.warn)
             written = delivery.described(session, codec)
             for text in delivery.warnings(session, codec):
                 session.runtime.warn(text)
@@ -326,8 +340,9 @@ class HQPipeline:
                 crf=chosen.crf,
                 preset=chosen.encoder_preset,
                 pix_fmt=chosen.pix_fmt,
-                sound=sound,
-                until=until,
+                sound=mix.sound,
+                until=mix.until,
+                beside=mix.beside,
                 mark=not chosen.without_provenance,
                 size=(written.width * 2, written.height) if chosen.compare else None,
                 finish=sealing.finisher(seal, output),
@@ -379,6 +394,7 @@ class HQPipeline:
             offset_ms=offset,
             warnings=tuple(session.runtime.warnings),
             sync_offset=session.sync_offset,
+            loudness=mix.loudness,
             stretches=tally.stretches,
             provenance=sealing.said(seal),
             watermarks=session.watermarks,
@@ -485,6 +501,26 @@ def belongs(survey: Survey, path: str, name: str) -> None:
         raise InputError(f"the survey {name} is of other footage than {path}, or that has changed since; make it again")
 
 
+def _between(info: VideoInfo) -> list[float]:
+    """In point and length of footage in seconds, as a survey keeps them."""
+    return [float(info.begins), float(info.duration or 0)]
+
+
+def fitting(survey: Survey, info: VideoInfo, name: str) -> Survey:
+    """The survey in the footage's own time: as it is, or the part of one of the whole file that lies between in and out
+    point. Raises InputError where it was made of another piece, OptionError for stretched footage."""
+    if info.slowed != 1:
+        raise OptionError(f"the survey {name} is of the footage as it is, not stretched; leave it out")
+    made, wanted = survey.made.get("between"), _between(info) if info.cut else None
+    if made == wanted:
+        return survey
+    if made is None:
+        return survey.within(info.begins, None if info.duration is None else info.begins + info.duration)
+    raise InputError(
+        f"the survey {name} is of {made[1]:.2f} s from {made[0]:.2f} s on; survey the whole, or this piece"
+    )
+
+
 def _sounds(given: Audio | Mapping[Any, Audio]) -> list[Audio]:
     return list(given.values()) if isinstance(given, Mapping) else [given]
 
@@ -505,8 +541,8 @@ def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]
         yield chunk
 
 
-def load_speech(given: Audio) -> Speech:
-    """Speech from a file or (samples, rate). Raises InputError."""
+def load_speech(given: Audio, clean: str = "off") -> Speech:
+    """Speech from a file or (samples, rate). clean: as in ``spoken``. Raises InputError, OptionError."""
     if isinstance(given, tuple):
         import librosa
 
@@ -514,10 +550,41 @@ def load_speech(given: Audio) -> Speech:
             raise InputError("speech from memory is a pair: samples, and how many there are in a second")
         samples, rate = given
         wav = audio.check_audio(samples, "the audio array", video.check_rate(rate, "the audio array"))
+        if clean != "off":
+            return Speech(clean_speech(wav, rate))
         if rate != audio.RATE:
             wav = librosa.resample(wav, orig_sr=rate, target_sr=audio.RATE)
         return Speech(wav)
-    return Speech(audio.load_audio(given))
+    return Speech(clean_speech(given) if clean != "off" else audio.load_audio(given))
+
+
+def spoken(
+    given: Audio,
+    stages: Sequence[Stage],
+    *,
+    start: Any = None,
+    end: Any = None,
+    begins: Fraction = Fraction(0),
+    fps: Fraction = video.DEFAULT_FPS,
+    clean: str = "off",
+) -> Voice:
+    """A voice that says what lies between two times of ``given`` (None: its beginning, its end), from ``begins``
+    seconds of the output on. fps: what timecodes count; clean: what takes noise from it (``RunOptions.clean_speech``).
+    Raises InputError, OptionError."""
+    speech, name = load_speech(given, clean), _name(given)
+    first = Fraction(0) if start is None else parse_time(start, fps)
+    last = speech.seconds if end is None else parse_time(end, fps)
+    if (start, end) != (None, None):
+        if end is not None and last <= first:
+            raise OptionError(f"{name or 'the audio array'}: the end of the speech ({end}) is not after its start")
+        some = speech.wav[round(first * audio.RATE) : round(last * audio.RATE)]
+        if len(some) < audio.SHORTEST * audio.RATE:
+            raise InputError(
+                f"{name or 'the audio array'} is {float(speech.seconds):.2f} s long: there is no speech of "
+                f"{audio.SHORTEST} s between {float(first):.2f} s and {float(last):.2f} s"
+            )
+        speech = Speech(some)
+    return Voice(speech, tuple(stages), begins, name, first, end is not None)
 
 
 def no_face(name: str, why: str, hint: str) -> NoFaceError:

@@ -296,6 +296,8 @@ def print_report(report: Any, as_json: bool, explained: str | None = None) -> No
         print(f"the mouths carry an invisible mark that says {', '.join(report.watermarks)} (--no-watermark: none)")
     else:
         print("the mouths carry no invisible mark (--no-watermark)")
+    if report.loudness is not None:
+        print(f"loudness of what is heard: {report.loudness:.1f} LUFS")
     if report.sync_offset:
         print(f"the mouth was moved by {report.sync_offset:+.0f} ms against the sound (sync_offset)")
     print(f"provenance: {report.provenance}")

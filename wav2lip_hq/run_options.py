@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import OptionError
+from .language import long_code
 from .options import check, described, option
 
-EXTEND = ("loop", "pingpong", "hold", "stop")
+EXTEND = ("loop", "pingpong", "hold", "stop", "stretch")
 CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png", "exr", "dpx")
 DELIVER = ("result", "patch", "matte", "offset")
 ENCODER_PRESETS = (
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )  # fmt: skip
 # What of a run is told to the reader of the footage
-READING = ("fps", "deinterlace", "max_megapixels", "playlists", "colorspace", "ocio", "exposure")
+READING = (
+    *("fps", "deinterlace", "max_megapixels", "playlists", "timecode", "start", "end"),
+    *("colorspace", "ocio", "exposure"),
+)
 
 
 @described
@@ -41,7 +45,10 @@ class RunOptions:
     )
     pix_fmt: str | None = option(None, "Pixel format, say yuv422p10le (default: by codec and footage).")
     extend: str = option(
-        "loop", "What to show when the speech is longer than the footage; hold repeats its last frame.", choices=EXTEND
+        "loop",
+        "What to show when the speech is longer than the footage; hold repeats its last frame, stretch slows all of it "
+        "down by optical flow.",
+        choices=EXTEND,
     )
     trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
     sync_offset: float | str = option(
@@ -53,6 +60,17 @@ class RunOptions:
     )
     fps: float | None = option(
         None, "Frame rate of pictures and arrays; files keep their own (default 25).", above=0, high=1000
+    )
+    start: float | str | None = option(
+        None, "In point of the footage: seconds, 1:02.5, or a timecode like 01:00:10:12 (default: its beginning)."
+    )
+    end: float | str | None = option(None, "Out point of the footage: the first frame that is left out.")
+    speech_start: float | str | None = option(
+        None, "In point of the speech: seconds, 1:02.5, or a timecode counted from 0 at the footage's rate."
+    )
+    speech_end: float | str | None = option(None, "Out point of the speech.")
+    timecode: str | None = option(
+        None, "Timecode of the footage's first frame (default: the file's own); mov, mp4 and mxf keep it."
     )
     max_megapixels: float = option(
         80.0,
@@ -119,6 +137,20 @@ class RunOptions:
     sound: str = option(
         "dub", "Sound of the output: dub (the driving speech), source (the footage's own), or the path of a mix."
     )
+    bed: str = option(
+        "", "Music and effects (M&E) to mix under the speech, from the first frame on; they do not move the lips."
+    )
+    bed_gain: float = option(0.0, "How much louder the bed is made.", unit="dB", low=-60, high=20)
+    loudness: float | str | None = option(
+        None, 'Loudness of what is heard: LUFS, say -23, or "source" to match the footage (EBU R128).', low=-70, high=0
+    )
+    keep_tracks: bool = option(False, "Keep the footage's own sound tracks, with their languages, beside the speech.")
+    language: str = option("", "Language of the speech, for players and editors: de, deu, de-AT.")
+    clean_speech: str = option(
+        "off",
+        "Take noise and music from the speech before it drives the lips; what is heard stays as it is.",
+        choices=("off", "rnnoise"),
+    )
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -127,6 +159,9 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        long_code(self.language)
+        if isinstance(self.loudness, str) and self.loudness != "source":
+            raise OptionError(f'loudness is a number of LUFS, or "source", not {self.loudness!r}')
         if isinstance(self.sync_offset, str) and self.sync_offset != "auto":
             raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')
         if self.watermark_id and not re.fullmatch("[0-9a-fA-F]{8}", self.watermark_id):

@@ -33,7 +33,7 @@ from .survey.collector import ADDED, Collector, split_stages
 from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Array, Chunk, Faces, Reason
-from .video import VideoReader
+from .video import VideoReader, stretched
 from .watermark import speech_id
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
@@ -51,6 +51,8 @@ class Voice:
     stages: tuple[Stage, ...]
     begins: Fraction = Fraction(0)
     name: str = ""  # of its sound file, for messages
+    skipped: Fraction = Fraction(0)  # seconds of its sound before its in point
+    cut: bool = False  # whether its sound goes on after its out point
 
     @property
     def over(self) -> Fraction:
@@ -90,6 +92,8 @@ class Session:
         *,
         keep: Iterable[str] = (),
     ) -> None:
+        if options.extend == "stretch":
+            reader = stretched(reader, max(v.over for v in voices))
         self.reader, self.options = reader, options
         self.voices = tuple(voice.marked(options) for voice in voices)
         self.runtime = runtime.for_run()
@@ -229,6 +233,11 @@ class Session:
     def frames(self) -> int | None:
         """About how many frames the output will have; None if the footage's length is unknown."""
         return source.expected(self.reader, self._longest, self.options.extend, self.options.trim)
+
+    @property
+    def length(self) -> Fraction | None:
+        """About how many seconds the output will last; None if the footage's length is unknown."""
+        return None if self.frames is None else self.frames / self.reader.info.fps
 
     @property
     def _longest(self) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -34,7 +35,9 @@ def soundtrack(
     """
     info = reader.info
     if options.sound == "source":
-        return (Sound(path=info.path), None) if info.has_audio else (None, None)
+        if not info.has_audio:
+            return None, None
+        return Sound(path=info.path, delay=-info.begins), info.duration if info.cut else None
     if options.sound != "dub":
         return Sound(path=options.sound), info.duration if not info.still else None
     if any(end is not None for end in ends):
@@ -42,12 +45,15 @@ def soundtrack(
     until = None
     if options.extend == "stop" and info.duration is not None and not info.still:
         until = min(info.duration, max(v.over for v in voices))
+    if voices[0].cut and (until is None or voices[0].over < until):
+        until = max(v.over for v in voices)
     sounds = list(given.values()) if isinstance(given, Mapping) else [given]
     if len(voices) > 1:
         return _mixed(voices, sounds), until
     if isinstance(sounds[0], tuple):
-        return _samples(*sounds[0]), until
-    return Sound(path=os.fspath(sounds[0]) if sounds[0] is not None else voices[0].name), until
+        return replace(_samples(*sounds[0]), delay=-voices[0].skipped), until
+    path = os.fspath(sounds[0]) if sounds[0] is not None else voices[0].name
+    return Sound(path=path, delay=-voices[0].skipped), until
 
 
 def _samples(samples: Any, rate: int) -> Sound:
@@ -68,9 +74,12 @@ def _decoded(voice: Voice, sound: Any, rate: int, layout: str) -> Array:
         assert found.samples is not None
         mono = found.samples.reshape(len(found.samples), -1).mean(1)
         wave = mono if found.rate == rate else librosa.resample(mono, orig_sr=found.rate, target_sr=rate)
-        return np.repeat(wave[:, None], 2 if layout == "stereo" else 1, 1)
-    wave = video.decode_audio(sound if sound is not None else voice.name, rate, layout)
-    return wave.reshape(len(wave), -1)
+        wave = np.repeat(wave[:, None], 2 if layout == "stereo" else 1, 1)
+    else:
+        wave = video.decode_audio(sound if sound is not None else voice.name, rate, layout)
+        wave = wave.reshape(len(wave), -1)
+    wave = wave[round(voice.skipped * rate) :]
+    return np.asarray(wave[: round(voice.speech.seconds * rate)] if voice.cut else wave)
 
 
 def _mixed(voices: Sequence[Voice], sounds: Sequence[Any]) -> Sound:
@@ -94,7 +103,8 @@ def _reel(info: VideoInfo, voices: Sequence[Voice], ends: Sequence[Fraction | No
     rate = facts.rate if facts else 48000
     layout = "stereo" if facts and facts.channels > 1 else "mono"
     track = video.decode_audio(info.path, rate, layout) if facts else np.zeros(0, np.float32)
-    track = track.reshape(len(track), 2 if layout == "stereo" else 1)
+    track = track.reshape(len(track), 2 if layout == "stereo" else 1)[round(info.begins * rate) :]
+    track = track[: round(info.duration * rate)] if info.cut else track
     missing = max(0, round(info.duration * rate) - len(track))
     track = np.concatenate([track, np.zeros((missing, track.shape[1]), np.float32)])
     fade = max(1, round(FADE * rate))

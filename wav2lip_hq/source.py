@@ -74,7 +74,7 @@ def schedule(reader: VideoReader, seconds: Fraction, extend: str = "loop", trim:
         times.append(time)
         last = Frame(time, image, alpha, time)
         yield last
-    if last is None or extend == "stop":
+    if last is None or extend in ("stop", "stretch"):  # what is stretched is as long as it is to be
         return
     first, end = times[0], times[-1] + step
     lap = end - first
@@ -105,7 +105,7 @@ def schedule_from(
     info = reader.info
     # The container's duration may be a little longer than the frames last: near the end decode from the start.
     short = info.duration is not None and seconds + 2 / info.fps <= info.duration
-    plain = not info.still and (extend == "stop" or short)
+    plain = not info.still and (extend in ("stop", "stretch") or short)
     if start <= 0 or not plain:
         reader.restart()
         for item in schedule(reader, seconds, extend, trim):
@@ -127,7 +127,7 @@ def expected(reader: VideoReader, seconds: Fraction, extend: str, trim: bool) ->
         return None
     wanted = int(-(-(seconds * info.fps) // 1))
     if wanted > info.frames:
-        return info.frames if extend == "stop" else wanted
+        return info.frames if extend in ("stop", "stretch") else wanted
     return wanted if trim else info.frames
 
 

@@ -81,6 +81,10 @@ class VideoInfo:
     colorspace: str = ""  # as OpenColorIO names it, where it is not shown as it is
     mastering: str = ""  # HDR10's mastering display and light levels, as encoders are told, see ``video.hdr``
     naming: Any = None  # ``video.sequences.Naming`` of a sequence of pictures
+    timecode: str = ""  # of the first frame, "01:00:00:00", or with ";" before the frames for drop-frame; "" = none
+    begins: Fraction = Fraction(0)  # seconds of the file at which the footage begins: its in point
+    slowed: Fraction = Fraction(1)  # how many times longer it lasts than in the file
+    cut: bool = False  # whether it is a piece of the file, from ``begins`` on
 
 
 @dataclass(frozen=True)
@@ -255,6 +259,7 @@ class Report:
     offset_ms: float | None  # measured audio-video offset of the output; None = no sync network or too short
     warnings: tuple[str, ...] = ()
     sync_offset: float = 0.0  # ms that were applied, whether given or measured
+    loudness: float | None = None  # LUFS of what is heard, where it was measured
     stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
     provenance: str = ""  # who signed the output, or that nobody did
     watermarks: tuple[str, ...] = ()  # what the invisible marks say, one a voice, as hexadecimal digits; () = none

@@ -10,12 +10,12 @@ jobs.report("reel.yaml")
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..timecode import parse_time, timecode_seconds
     from .jobfile import Job, Span, read_jobs
     from .page import report
     from .planning import Plan, Problem, plan
     from .runner import Summary, cancel, retry, run, summary, work_here
     from .store import Row, Store
-    from .timecode import parse_time, timecode_seconds
     from .worker import Settings, Worker
 
 # Imported when first used, so that ``wav2lip-hq --help`` does not wait for the networks.
@@ -30,14 +30,14 @@ _WHERE = {
     "Summary": "runner",
     "Worker": "worker",
     "cancel": "runner",
-    "parse_time": "timecode",
+    "parse_time": "..timecode",
     "plan": "planning",
     "read_jobs": "jobfile",
     "report": "page",
     "retry": "runner",
     "run": "runner",
     "summary": "runner",
-    "timecode_seconds": "timecode",
+    "timecode_seconds": "..timecode",
     "work_here": "runner",
 }
 
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
 
     if name not in _WHERE:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    value = getattr(import_module(_WHERE[name] if _WHERE[name].startswith(".") else f".{_WHERE[name]}", __name__), name)
     globals()[name] = value
     return value
 

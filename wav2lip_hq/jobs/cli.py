@@ -1,4 +1,4 @@
-"""``wav2lip-hq batch ...``: plan, run, status, retry, cancel, report."""
+"""``wav2lip-hq batch ...``: plan, run, status, retry, cancel, report; import and export in ``cutlist.cli``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ FAILED = 9  # exit code: some jobs failed, see runner
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands. Imports nothing heavy."""
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    from .cutlist import cli as cutlist
+
+    cutlist.add_arguments(commands)
     for name, text in (
         ("plan", "check everything and estimate the time; renders nothing"),
         ("run", "render what is not done; killed and started again it goes on"),
@@ -56,6 +59,10 @@ def main(args: argparse.Namespace) -> int:
     from .. import jobs
     from ..options import counted
 
+    if args.what in ("import", "export"):
+        from .cutlist import cli as cutlist
+
+        return cutlist.main(args)
     if args.what == "plan":
         made = jobs.plan(args.jobfile, device=(args.device or ["auto"])[0])
         print(json.dumps(_plain(made)) if args.json else made.text())

@@ -18,7 +18,7 @@ from .store import Store
 RENDERING = 3  # increased when the same job would give another result
 
 # Fields that do not affect the pictures.
-_ASIDE = {"output", "origin", "metrics", "fault", "require_consent"}
+_ASIDE = {"output", "origin", "metrics", "fault", "require_consent", "shot"}
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -28,11 +28,20 @@ def settings(job: Job) -> dict[str, Any]:
         if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
-    for name in ("sound", "person", "plan", "ocio"):
+    for name in ("sound", "person", "plan", "ocio", "bed"):
         out[name] = Path(getattr(job.run, name)).name
     if job.consent is not None:
         out["consent"] = job.consent.name
-    out["spans"] = [{"in": s.start, "out": s.end, "who": Path(s.who).name, "set": list(s.set)} for s in job.spans]
+    out["spans"] = [
+        {
+            "in": s.start,
+            "out": s.end,
+            "speech": [s.speech_start, s.speech_end],
+            "who": Path(s.who).name,
+            "set": list(s.set),
+        }
+        for s in job.spans
+    ]
     out["suffix"] = job.output.suffix
     return out
 

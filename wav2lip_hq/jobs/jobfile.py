@@ -28,13 +28,16 @@ from . import schema
 @dataclass(frozen=True)
 class Span:
     """A piece of the footage with speech of its own. start, end: times as written (None: the whole footage);
-    who: a choice of face as in ``track.faces``; set: option overrides for this span alone."""
+    who: a choice of face as in ``track.faces``; set: option overrides for this span alone; speech_start, speech_end:
+    in and out point of its speech."""
 
     audio: Path
     start: Any = None
     end: Any = None
     who: str = ""
     set: tuple[str, ...] = ()
+    speech_start: Any = None
+    speech_end: Any = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class Job:
     preset: str = "default"
     set: tuple[str, ...] = ()
     run: RunOptions = field(default_factory=RunOptions)
-    timecode: str | None = None  # of the first frame; default: what the file says, else 00:00:00:00
     part_seconds: float = option(20.0, "Footage that a kill costs at most.", unit="s", low=1, high=3600)
     metrics: bool = option(False, "Write LSE-D and LSE-C of the result into its sidecar.")
     require_consent: bool = option(False, "Refuse the job if it says nothing of consent.")
+    shot: int | None = None  # number of the clip in the timeline that the job file was made from
     origin: str = ""  # where in the job file, for messages
     fault: str = ""  # why the job cannot be done, known from the job file alone; then it is called by its origin
 
@@ -79,7 +82,7 @@ class Job:
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
-        paths += [Path(path) for path in (self.run.person, self.run.plan) if path]
+        paths += [Path(path) for path in (self.run.bed, self.run.person, self.run.plan) if path]
         if self.consent is not None:
             paths.append(self.consent)
         if self.run.ocio and not self.run.ocio.startswith("ocio://"):
@@ -149,7 +152,7 @@ def _rows(path: Path) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
         whole = {"jobs": whole}
     if not isinstance(whole, dict) or not isinstance(whole.get("jobs") or [], list):
         raise InputError(f"{path} is not a job file: it has no list of 'jobs'")
-    unknown = set(whole) - {"defaults", "jobs"}
+    unknown = set(whole) - {"defaults", "jobs", "timeline"}
     if unknown:
         raise OptionError(f"{path}: unknown entry '{min(map(str, unknown))}'; a job file has 'defaults' and 'jobs'")
     defaults = whole.get("defaults") or {}
@@ -191,11 +194,11 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
     return rows
 
 
-SPAN = ("in", "out", "audio", "who")
-OWN = ("preset", "set", "timecode", "part_seconds", "metrics", "require_consent")
+SPAN = ("in", "out", "audio", "who", "speech_start", "speech_end")
+OWN = ("preset", "set", "part_seconds", "metrics", "require_consent", "shot")
 PLAIN = {
     *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"),
-    *("consent", "label", "ocio"),
+    *("consent", "label", "ocio", "start", "end", "speech_start", "speech_end", "bed", "language"),
 }
 
 
@@ -230,6 +233,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
     run = RunOptions(**{name: value for name, value in options.items() if name in schema.RUN_FIELDS})
     if run.sound not in ("dub", "source"):
         run = replace(run, sound=str(base / run.sound))
+    if run.bed:
+        run = replace(run, bed=str(base / run.bed))
     if run.person:
         run = replace(run, person=str(base / run.person))
     if run.ocio and not run.ocio.startswith("ocio://"):
@@ -245,15 +250,30 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
     for number, face in enumerate(_faces(given.face, base)):
         names = {"face": Path(face).stem, "parent": Path(face).parent.name, "index": index + number + 1, "audio": ""}
         if given.audio:
-            audio = base / _filled(given.audio, names)
+            audio = base / filled(given.audio, names)
             names["audio"] = audio.stem
-            spans: tuple[Span, ...] = (Span(audio, who=_who(given.who, base)),)
+            spans: tuple[Span, ...] = (
+                Span(
+                    audio,
+                    who=_who(given.who, base),
+                    speech_start=run.speech_start,
+                    speech_end=run.speech_end,
+                ),
+            )
         else:
             spans = tuple(
-                Span(base / _filled(s.audio, names), s.start, s.end, _who(s.who, base) or _who(given.who, base), s.set)
+                Span(
+                    base / filled(s.audio, names),
+                    s.start,
+                    s.end,
+                    _who(s.who, base) or _who(given.who, base),
+                    s.set,
+                    s.speech_start,
+                    s.speech_end,
+                )
                 for s in given.segments
             )
-        jobs.append(Job(face, base / _filled(given.output, names), spans, run=run, origin=where, **own))
+        jobs.append(Job(face, base / filled(given.output, names), spans, run=run, origin=where, **own))
     return jobs
 
 
@@ -273,7 +293,7 @@ def _consent(given: str, base: Path) -> str:
     return given
 
 
-def _filled(text: str, names: dict[str, Any]) -> str:
+def filled(text: str, names: dict[str, Any]) -> str:
     """Text with its placeholders filled in. Raises OptionError: only names and widths up to 99 are taken, as in
     ``{index:03}``; attributes and conversions are not."""
     made = []

@@ -16,11 +16,11 @@ from .. import audio, delivery, sealing, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
-from ..pipeline import HQPipeline, load_speech
+from ..pipeline import HQPipeline, load_speech, spoken
 from ..places import existing
 from ..runtime import Runtime
 from ..types import VideoInfo
-from ..video import VideoReader
+from ..video import VideoReader, stretch
 from . import identity, timeline
 from .jobfile import Job, read_jobs
 from .store import Store
@@ -149,8 +149,8 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
     """Frames to be made; notes on the speech. Raises InputError."""
     frames = 0
     for span, (start, end) in zip(job.spans, spans, strict=True):
-        wav = audio.load_audio(span.audio)
-        seconds = Fraction(len(wav), audio.RATE)
+        voice = spoken(span.audio, (), start=span.speech_start, end=span.speech_end, fps=info.fps)
+        wav, seconds = voice.speech.wav, voice.speech.seconds
         if audio.is_silent(wav):
             out.problems.append(Problem(job.name, f"{span.audio} is silent: the mouth will stay closed", False))
         if end is not None and seconds > end - start + Fraction(1, 10):
@@ -160,6 +160,8 @@ def _speech(job: Job, info: VideoInfo, spans: list[tuple[Fraction, Fraction | No
             text = f"the speech is longer than the footage, which will be extended ({job.run.extend})"
             if seconds > info.duration + 1:
                 out.problems.append(Problem(job.name, text, False))
+        if end is None and job.run.extend == "stretch" and info.duration and seconds > stretch.MOST * info.duration:
+            out.problems.append(Problem(job.name, f"it would be stretched more than {stretch.MOST} times (extend)"))
         long = seconds if end is None else min(seconds, end - start)
         if job.run.extend == "stop" and info.duration is not None and not info.still:
             long = min(long, info.duration)

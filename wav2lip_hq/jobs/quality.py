@@ -8,7 +8,7 @@ from .. import checkpoints
 from ..engine import run_stages
 from ..errors import InputError
 from ..metrics.lipsync import FPS, benchmark_crop, judge, lip_sync_error
-from ..pipeline import HQPipeline, load_speech
+from ..pipeline import HQPipeline, spoken
 from ..source import chunks, schedule
 from ..video import open_video
 from .jobfile import Job
@@ -26,7 +26,10 @@ def quality(job: Job, base: HQPipeline) -> tuple[dict[str, float | str], str]:
         return {}, "the output is a sequence of pictures"
     if len(job.spans) > 1 or job.reel:
         return {}, "the speech is not that of one voice throughout"
-    speech = load_speech(job.spans[0].audio)
+    with open_video(job.face, **job.run.reading) as reader:
+        fps = reader.info.fps
+    span = job.spans[0]
+    speech = spoken(span.audio, (), start=span.speech_start, end=span.speech_end, fps=fps).speech
     crops = []
     stages = [s for s in base.stages if s.name in ("detect", "track")]
     with open_video(job.output) as reader:

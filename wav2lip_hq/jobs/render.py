@@ -19,6 +19,7 @@ from .. import delivery, sealing, video
 from .. import survey as surveys
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
+from ..mixing import Mix, finish
 from ..pipeline import HQPipeline, no_face
 from ..places import make_folder, write_text
 from ..provenance import Consent, read_consent
@@ -93,6 +94,7 @@ class Rendered:
     consent: Consent | None = None
     sheet: Path | None = None
     rest: dict[str, Any] = field(default_factory=dict)
+    loudness: float | None = None
 
 
 def _digest(path: Path) -> str:
@@ -131,11 +133,12 @@ def render(
     with video.open_video(job.face, **job.run.reading, own=True) as reader:
         spans = timeline.place(job, reader)
         voices = [
-            Voice(placed.speech, pipe.stages, placed.start, str(placed.span.audio))
-            for placed, pipe in zip(spans, pipelines(job, base), strict=True)
+            replace(placed.voice, stages=pipe.stages) for placed, pipe in zip(spans, pipelines(job, base), strict=True)
         ]
         session = Session(reader, voices, timeline.filling(job), base.runtime)
         consent, seal = read_consent(job.run.consent), sealing.prepared(session, job.output)
+
+        reader = session.reader  # perhaps stretched
 
         def check_stop(done: int, total: int | None) -> None:
             if stop_now():
@@ -174,16 +177,20 @@ def render(
             raise no_face(job.face, next((p.why for p in parts if p.why), ""), "set: [detect.threshold=0.3]")
         began = time.perf_counter()
         kept = [(folder / p.file, p.zero) for p in parts if p.frames]
-        sound, until = None, None
+        mix = Mix(None)
         if not video.CODECS[codec].sequence:
             sound, until = soundtrack(reader, voices, job.run, given=_files(voices), ends=[p.end for p in spans])
+            long = Fraction(done) / reader.info.fps
+            mix = finish(sound, until, reader.info, job.run, length=long, warn=session.runtime.warn)
         sealing.completed(seal, session, done, _stretches(parts), digest)
         frames = video.join_videos(
             kept,
             job.output,
-            sound=sound,
-            until=until,
+            sound=mix.sound,
+            until=mix.until,
+            beside=mix.beside,
             mark=not job.run.without_provenance,
+            timecode=reader.info.timecode,
             finish=sealing.finisher(seal, job.output),
         )
         for text in [] if seal is None else seal.warnings:
@@ -208,6 +215,7 @@ def render(
             sealing.said(seal),
             consent,
             next(iter(sorted(folder.glob("sheet.png"))), None),
+            loudness=mix.loudness,
         )
 
 
@@ -232,7 +240,9 @@ def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, 
         return None
     weights = {name: session.runtime.model(name).sha256 for stage in stages for name in stage.models}
     footage = surveys.footage_hash(resolve(Path(job.face)))
-    reading = (job.run.fps, job.run.deinterlace, session.survey_end)
+    info = session.reader.info
+    between = (info.begins, info.duration, info.slowed) if info.cut or info.slowed != 1 else None
+    reading = (job.run.fps, job.run.deinterlace, session.survey_end, between)
     facts = json.dumps([footage, described(stages), weights, reading], sort_keys=True, default=str)
     path = folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npz"
     if path.exists():

@@ -60,6 +60,8 @@ class SpanRow(BaseModel):
     audio: Name
     who: Text | StrictInt = ""
     set: Settings = ()
+    speech_start: Time | None = None
+    speech_end: Time | None = None
 
 
 class JobRow(BaseModel):
@@ -74,9 +76,9 @@ class JobRow(BaseModel):
     who: Text | StrictInt = ""
     preset: Name = "default"
     set: Settings = ()
-    timecode: Text | None = None
     metrics: StrictBool = False
     require_consent: StrictBool = False
+    shot: StrictInt | None = None
 
     @model_validator(mode="after")
     def _speech(self) -> JobRow:

@@ -47,6 +47,7 @@ def write(
         "consent": None if done.consent is None else done.consent.plain(),
         "faces": {"synthesized": done.faces, "frames_without_face": done.empty},
         "offset_ms": done.offset_ms,
+        "loudness": done.loudness,
         "warnings": done.warnings,
         "timings": done.seconds,
         "parts": {"rendered": done.parts - done.reused, "kept_from_before": done.reused},

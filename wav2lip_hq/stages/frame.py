@@ -137,9 +137,7 @@ def tiled(image: Array, enlarge: Enlarge, scale: int, tile: int, overlap: int) -
     )
     out = np.empty((height * scale, width * scale, 3), np.float32)
     for y in range(0, height, rows):
-        strip = [
-            padded[y : y + rows + 2 * around, x : x + columns + 2 * around] for x in range(0, width, columns)
-        ]
+        strip = [padded[y : y + rows + 2 * around, x : x + columns + 2 * around] for x in range(0, width, columns)]
         made = enlarge(np.stack(strip))
         for n, x in enumerate(range(0, width, columns)):
             part = made[n, around * scale : (around + rows) * scale, around * scale : (around + columns) * scale]

@@ -104,6 +104,26 @@ class Survey:
         mine = set(self.faces.track.tolist())
         return replace(self, tracks={t: f.joined(person) if t in mine else f for t, f in self.tracks.items()})
 
+    def within(self, start: Fraction, end: Fraction | None) -> Survey:
+        """The part from ``start`` to ``end`` seconds of the footage (None: its end), whose times begin at 0 again."""
+        last = np.inf if end is None else float(end) - 1e-6
+        inside = np.flatnonzero((self.times >= float(start) - 1e-6) & (self.times < last))
+        first, count = (int(inside[0]), len(inside)) if len(inside) else (0, 0)
+
+        def part(faces: Faces) -> tuple[Faces, Array]:
+            kept = (faces.frame >= first) & (faces.frame < first + count)
+            some = faces.take(kept)
+            return replace(some, frame=some.frame - first), kept
+
+        faces, kept = part(self.faces)
+        return replace(
+            self,
+            times=self.times[inside] - float(start),
+            faces=faces,
+            left=part(self.left)[0],
+            coded=None if self.coded is None else self.coded[kept],
+        )
+
     # ---- editing
 
     def drop(self, *tracks: int) -> Survey:

@@ -4,21 +4,25 @@
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
 """
 
+from .footage import open_video
 from .join import clock_start, join_videos
 from .look import Look, spaces
 from .notice import NOTICE, notice_of
-from .reader import VideoReader, load_image, open_video
+from .reader import DEFAULT_FPS, VideoReader, load_image
 from .shift import shift_sound, shifted_name
-from .sound import Sound, check_rate, decode_audio, probe_sound
+from .sound import Sound, audio_tracks, check_rate, decode_audio, probe_sound
+from .stretch import stretched
 from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
 
 __all__ = [
     "CODECS",
+    "DEFAULT_FPS",
     "Look",
     "NOTICE",
     "Sound",
     "VideoReader",
     "VideoWriter",
+    "audio_tracks",
     "available",
     "check_output",
     "check_rate",
@@ -33,5 +37,6 @@ __all__ = [
     "shift_sound",
     "shifted_name",
     "spaces",
+    "stretched",
     "write_png",
 ]

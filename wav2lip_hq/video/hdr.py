@@ -34,9 +34,7 @@ def _display(values: tuple[int, ...]) -> str:
     red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y, low, high = (
         round(a * step / b) for (a, b), step in zip(pairs, steps, strict=True)
     )
-    return (
-        f"G({green_x},{green_y})B({blue_x},{blue_y})R({red_x},{red_y})WP({white_x},{white_y})L({high},{low})"
-    )
+    return f"G({green_x},{green_y})B({blue_x},{blue_y})R({red_x},{red_y})WP({white_x},{white_y})L({high},{low})"
 
 
 def parameters(text: str, encoder: str) -> dict[str, str]:

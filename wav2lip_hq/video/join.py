@@ -12,12 +12,12 @@ from typing import Any
 
 import av
 
+from .. import places
 from ..errors import OutputError
-from ..places import beside
 from .notice import NOTICE
 from .sequences import naming, number
-from .sound import Sound, Track, open_input
-from .writer import CODECS, check_output, container_options
+from .sound import Sound, Tracks, open_input
+from .writer import CODECS, check_output, container_options, keep_timecode
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -36,22 +36,26 @@ def join_videos(
     *,
     sound: Sound | None = None,
     until: Fraction | None = None,
+    beside: Sequence[Sound] = (),
     mark: bool = True,
     finish: Callable[[Path], None] | None = None,
+    timecode: str = "",
 ) -> int:
     """Write ``output`` from encoded parts and return how many frames it has.
 
     parts: (file, seconds of the output at which its clock begins: ``clock_start``), in order; files of one codec and
-    size, or folders of pictures. sound, until, mark, finish: as for VideoWriter. Packets are copied, so the pictures
-    are those of the parts, bit for bit. Written under a temporary name. Raises OutputError, InputError.
+    size, or folders of pictures. sound, until, beside, mark, finish: as for VideoWriter; timecode: of the first
+    frame. Packets are copied, so the pictures are those of the parts, bit for bit. Written under a temporary name.
+    Raises OutputError, InputError.
     """
     check_output(output, [], _kind(parts[0][0]) if parts[0][0].is_dir() else None)
-    temporary = beside(output)
+    sounds = [*([] if sound is None else [sound]), *beside]
+    temporary = places.beside(output)
     try:
         if parts[0][0].is_dir():
             count = _folders([p for p, _ in parts], temporary)
         else:
-            count = _files(parts, temporary, output.suffix.lower(), sound, until, mark)
+            count = _files(parts, temporary, output.suffix.lower(), sounds, until, mark, timecode)
         if finish is not None:
             finish(temporary)
         if temporary.is_dir() and output.is_dir():
@@ -99,11 +103,12 @@ def _files(
     parts: Sequence[tuple[Path, Fraction]],
     target: Path,
     suffix: str,
-    sound: Sound | None,
+    sounds: Sequence[Sound],
     until: Fraction | None,
     mark: bool,
+    timecode: str,
 ) -> int:
-    track: Track | None = None
+    track: Tracks | None = None
     count = 0
     with av.open(f"file:{target}", "w", options=container_options(suffix)) as container:
         if mark:
@@ -116,9 +121,10 @@ def _files(
                 with open_input(path) as source:
                     given = source.streams.video[0]
                     if stream is None:
+                        keep_timecode(container, suffix, timecode, Fraction(given.average_rate or 25))
                         stream = _stream(container, given)
-                        if sound is not None:
-                            track = Track(container, suffix, sound, until)
+                        if sounds:
+                            track = Tracks(container, suffix, sounds, until)
                     base = Fraction(given.time_base)
                     packets = [p for p in source.demux(given) if p.size]
                     times = [t * base + begin for t in _times(packets, suffix)]

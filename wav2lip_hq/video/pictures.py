@@ -109,8 +109,10 @@ def _header(path: Path, source: Any) -> Header:
     alpha = names.index("A") if "A" in names else None
     name = str(spec.format)
     floating = name in ("half", "float", "double")
-    depth = {"half": 16, "float": 32, "double": 32}.get(name) or spec.get_int_attribute("oiio:BitsPerSample") or (
-        8 * spec.format.size()
+    depth = (
+        {"half": 16, "float": 32, "double": 32}.get(name)
+        or spec.get_int_attribute("oiio:BitsPerSample")
+        or (8 * spec.format.size())
     )
     if spec.channelformats:  # each channel has its own
         rgb_formats = {str(spec.channelformats[c]) for c in rgb}

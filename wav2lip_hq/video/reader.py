@@ -17,6 +17,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 
 from ..errors import InputError, OptionError, OutOfMemory, refused_memory
+from ..timecode import is_timecode
 from ..types import Array, VideoInfo
 from . import color, hdr, pictures, sequences
 from .look import BY_TRANSFER, Look, as_float, as_type, find_look
@@ -129,7 +130,7 @@ class VideoReader:
         self.close()
 
 
-def open_video(
+def open_whole(
     source: str | os.PathLike[str] | Array | Iterable[Array],
     *,
     fps: float | Fraction | None = None,
@@ -141,15 +142,7 @@ def open_video(
     exposure: float = 0.0,
     own: bool = False,
 ) -> VideoReader:
-    """Open footage.
-
-    source: a video file; a still image; a folder of images or a pattern like ``shot/%06d.png``; an array (T, H, W, 3)
-    uint8 or uint16, or an iterator of (H, W, 3) frames. fps: rate of images, arrays and iterators (25 if left out);
-    files keep their own timestamps. deinterlace: rebuild full frames of interlaced footage. max_megapixels: larger
-    frames are refused before they are decoded. playlists: whether a file may name others to read. colorspace, ocio,
-    exposure: as in RunOptions. own: give pixels as they are in the file; otherwise floats are given as they are shown.
-    Raises InputError, OptionError.
-    """
+    """Open footage, all of it; arguments as for ``open_video``. Raises InputError, OptionError."""
     reader = _open(source, fps, deinterlace, max_megapixels, playlists)
     reader.look = _look(reader.info, colorspace, ocio, exposure)
     if reader.look is not None:
@@ -472,6 +465,7 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
             interlaced=bool(first.interlaced_frame),
             variable_rate=abs(float(base) / float(average) - 1) > 0.01,
             mastering=hdr.mastering(first),
+            timecode=_timecode(container),
         )
         if info.width < 2 or info.height < 2:
             raise InputError(f"{name}: frames of {info.width}x{info.height} pixels are too small")
@@ -484,6 +478,13 @@ def _file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoR
         return _decode(reader, name, info, zero, turn, deinterlace, most, playlists, time)
 
     return VideoReader(info, make, seek=seek if indexed else None)
+
+
+def _timecode(container: Any) -> str:
+    """The first frame's timecode as the file states it, "" if it states none."""
+    places = [container.metadata, *(s.metadata for s in container.streams)]
+    found = (place.get("timecode") or place.get("TIMECODE") or "" for place in places)
+    return next((text.strip() for text in found if is_timecode(text)), "")
 
 
 def _bounds(most: float) -> dict[str, str]:

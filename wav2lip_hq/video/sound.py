@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from ..errors import InputError, OutOfMemory, refused_memory
 from ..types import Array
@@ -24,7 +25,12 @@ COPYABLE = {
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
     ".avi": {"mp3", "ac3", "pcm_s16le", "pcm_s24le"},
 }
-ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+ENCODERS = {".mxf": "pcm_s24le", ".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".avi": "pcm_s16le", ".mkv": "flac"}
+# QuickTime numbers its languages, and FFmpeg knows the numbers by these names.
+QUICKTIME = {
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac",
+    "hrv": "hr ", "srp": "sr ",
+}  # fmt: skip
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
 SLOWEST, FASTEST = 2000, 768_000  # samples a second
 LONGEST = 12 * 3600  # seconds of sound that are held in memory
@@ -154,13 +160,18 @@ def decode_audio(path: str | os.PathLike[str], rate: int = 16000, layout: str = 
 
 @dataclass(frozen=True)
 class Sound:
-    """A track to put beside the picture: an audio file (its first audio stream, shifted by ``delay`` seconds) or
-    samples (n,) or (n, channels) float32 at ``rate``."""
+    """A track to put beside the picture: an audio file (one of its audio streams, shifted by ``delay`` seconds) or
+    samples (n,) or (n, channels) float32 at ``rate``. until: seconds of the output at which it is cut; language: three
+    letters, ISO 639-2."""
 
     path: str = ""
     samples: Array | None = None
     rate: int = 0
     delay: Fraction = Fraction(0)
+    stream: int = 0
+    until: Fraction | None = None
+    language: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,7 @@ class Track:
     """Feeds one audio track into an output container, in step with the picture."""
 
     def __init__(self, output: Any, suffix: str, sound: Sound, until: Fraction | None) -> None:
-        self.until = until
+        self.until = sound.until if until is None else until
         self.source: Any = None
         self.copied = False
         self._next: Any = None
@@ -199,10 +210,11 @@ class Track:
             if not self.source.streams.audio:
                 self.source.close()
                 raise InputError(f"{sound.path} has no audio stream; give a file that has sound")
-            stream = self.source.streams.audio[0]
+            stream = self.source.streams.audio[sound.stream]
             zero = origin(self.source)
             codec = _name(stream)
-            if suffix == ".mkv" or codec in COPYABLE.get(suffix, ()):
+            # Packets cannot be cut: what begins at an in point is encoded again, to the sample.
+            if sound.delay >= 0 and (suffix == ".mkv" or codec in COPYABLE.get(suffix, ())):
                 self.copied = True
                 self.stream = output.add_stream_from_template(stream)
                 self._packets = self._copies(stream, zero - sound.delay)
@@ -220,12 +232,19 @@ class Track:
             layout = "mono" if samples.shape[1] == 1 else "stereo"
             self._encode_setup(output, suffix, sound.rate, layout)
             self._packets = self._encodes(_frames(samples, sound.rate, layout), -sound.delay)
+        if sound.language:
+            named = QUICKTIME.get(sound.language, sound.language) if suffix == ".mov" else sound.language
+            self.stream.metadata["language"] = named
+        if sound.title:
+            self.stream.metadata["title"] = sound.title
         self._advance()
 
     def _encode_setup(self, output: Any, suffix: str, rate: int, layout: str) -> None:
         codec = ENCODERS.get(suffix, "aac")
         if codec == "aac" and rate not in AAC_RATES:
             rate = 48000
+        if suffix == ".mxf":
+            rate = 48000  # the only one there is
         channels = av.AudioLayout(layout).nb_channels
         # AAC refuses more than 6 bits a sample
         options = {"b": str(channels * min(96_000, 5 * rate))} if codec == "aac" else {}
@@ -267,12 +286,14 @@ class Track:
                 break
             count = frame.samples
             if end is not None and self._lead + done + count > end:
-                frame = _cut(frame, end - self._lead - done)
-            frame.pts = self._lead + done
-            frame.time_base = Fraction(1, self.rate)
+                frame = _cut(frame, 0, end - self._lead - done)
+            at = self._lead + done
             done += count
-            if frame.pts < 0:
-                continue
+            if at + count <= 0:
+                continue  # before the in point
+            if at < 0:
+                frame, at = _cut(frame, -at, count), 0
+            frame.pts, frame.time_base = at, Fraction(1, self.rate)
             yield from self.stream.encode(frame)
         yield from self.stream.encode(None)
 
@@ -299,6 +320,41 @@ class Track:
             self.source.close()
 
 
+class Tracks:
+    """Several audio tracks of one output; the first is the one that is played unless somebody chooses."""
+
+    def __init__(self, output: Any, suffix: str, sounds: Sequence[Sound], until: Fraction | None) -> None:
+        self._tracks: list[Track] = []
+        try:
+            for number, sound in enumerate(sounds):
+                track = Track(output, suffix, sound, until if number == 0 else None)
+                self._tracks.append(track)
+                if len(sounds) > 1:
+                    track.stream.disposition = Disposition.default if number == 0 else Disposition(0)
+        except BaseException:
+            self.close()
+            raise
+
+    def mux_until(self, output: Any, seconds: Fraction | None) -> None:
+        """Write the packets due before ``seconds``, or all that remain."""
+        for track in self._tracks:
+            track.mux_until(output, seconds)
+
+    def close(self) -> None:
+        """Close the source files."""
+        for track in self._tracks:
+            track.close()
+
+
+def audio_tracks(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """(language, title) of each audio stream of a file; "" where it does not say. Raises InputError."""
+    with open_input(path) as container:
+        known = [stream.metadata for stream in container.streams.audio]
+        modern = {old: new for new, old in QUICKTIME.items()}
+        said = [(facts.get("language", ""), facts.get("title", "")) for facts in known]
+        return [(modern.get(language, language), title) for language, title in said]
+
+
 def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:
     for at in range(0, len(samples), 1024):
         block = np.ascontiguousarray(samples[at : at + 1024].T)
@@ -307,11 +363,12 @@ def _frames(samples: Array, rate: int, layout: str) -> Iterator[Any]:
         yield frame
 
 
-def _cut(frame: Any, samples: int) -> Any:
+def _cut(frame: Any, first: int, last: int) -> Any:
+    """Samples ``first`` to ``last`` of a frame."""
     array = frame.to_ndarray()
     per = array.shape[1] // frame.samples
     short = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(array[:, : samples * per]), format=frame.format.name, layout=frame.layout.name
+        np.ascontiguousarray(array[:, first * per : last * per]), format=frame.format.name, layout=frame.layout.name
     )
     short.sample_rate = frame.sample_rate
     return short

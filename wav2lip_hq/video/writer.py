@@ -7,7 +7,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,15 +18,18 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
+from .. import places
 from ..errors import OptionError, OutputError, Wav2LipHQError
-from ..places import beside, check_target, existing
+from ..places import check_target, existing
+from ..timecode import later_timecode
 from ..types import Array, VideoInfo
 from . import color, hdr, pictures
 from .notice import NOTICE, commented
 from .sequences import Naming
-from .sound import Sound, Track
+from .sound import Sound, Tracks
 
 X264_THREADS = 8
+TIMECODED = (".mov", ".mp4", ".m4v", ".mxf", ".mkv")
 ALPHA = ("yuva", "bgra", "gbra")  # how names of pixel formats with transparency begin
 
 
@@ -71,7 +74,10 @@ CODECS: dict[str, Codec] = {
         16,
     ),
     "prores_422hq": Codec(
-        "prores_ks", {"profile": "3", "vendor": "apl0"}, _formats("yuv422p10le", "yuv422p10le"), (".mov", ".mkv")
+        "prores_ks",
+        {"profile": "3", "vendor": "apl0"},
+        _formats("yuv422p10le", "yuv422p10le"),
+        (".mov", ".mkv", ".mxf"),
     ),
     "prores_4444": Codec(
         "prores_ks",
@@ -162,14 +168,22 @@ def container_options(suffix: str) -> dict[str, str]:
     return {"fflags": "+bitexact"} if suffix == ".mkv" else {}
 
 
+def keep_timecode(container: Any, suffix: str, timecode: str, fps: Fraction) -> None:
+    """State the first frame's timecode in a container that is being written: MOV and MP4 make a track of it, MXF
+    counts by it, Matroska has a tag. One that does not exist at the rate is left out."""
+    if timecode and suffix in TIMECODED and later_timecode(timecode, fps, Fraction(0)):
+        container.metadata["timecode"] = timecode
+
+
 class VideoWriter:
     """Writes frames with their own timestamps. A context manager: leaving it normally completes the file, leaving it by
     an exception removes everything.
 
     path: ending chooses the container; info: of the source, for color tags, aspect ratio, time base and depth;
     codec: key of CODECS or None; crf, preset, pix_fmt override its defaults; sound: track to put beside; until: end of
-    the track in seconds; mark: write the notice that the lip movement is synthetic into the metadata; finish: called
-    with the complete file, or folder, before it gets its name: to sign it, say. Raises OptionError and OutputError.
+    the track in seconds; beside: further tracks; mark: write the notice that the lip movement is synthetic into the
+    metadata; finish: called with the complete file, or folder, before it gets its name: to sign it, say. Raises
+    OptionError and OutputError.
     """
 
     def __init__(
@@ -183,6 +197,7 @@ class VideoWriter:
         pix_fmt: str | None = None,
         sound: Sound | None = None,
         until: Fraction | None = None,
+        beside: Sequence[Sound] = (),
         mark: bool = True,
         size: tuple[int, int] | None = None,
         finish: Callable[[Path], None] | None = None,
@@ -193,12 +208,12 @@ class VideoWriter:
         self._mark, self._finish = mark, finish
         self._naming = info.naming if isinstance(info.naming, Naming) else Naming()
         self.width, self.height = size or (info.width, info.height)
-        self._temporary = beside(self.path)
+        self._temporary = places.beside(self.path)
         self.written = 0
         self.last_pts: Fraction | None = None
         self._error: BaseException | None = None
         self._ended = False
-        self._track: Track | None = None
+        self._track: Tracks | None = None
         self._container: Any = None
         self._queue: queue.Queue[tuple[Array, Fraction, Array | None, Path | None] | None] = queue.Queue(maxsize=8)
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
@@ -206,7 +221,7 @@ class VideoWriter:
             if CODECS[self.codec].sequence:
                 self._temporary.mkdir()
             else:
-                self._open(crf, preset, pix_fmt, sound, until, mark)
+                self._open(crf, preset, pix_fmt, [*([] if sound is None else [sound]), *beside], until, mark)
             self._thread.start()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._remove()
@@ -222,7 +237,7 @@ class VideoWriter:
         crf: int | None,
         preset: str | None,
         pix_fmt: str | None,
-        sound: Sound | None,
+        sounds: Sequence[Sound],
         until: Fraction | None,
         mark: bool,
     ) -> None:
@@ -249,6 +264,7 @@ class VideoWriter:
         self._container = av.open(f"file:{self._temporary}", "w", options=container_options(suffix))
         if mark:
             self._container.metadata["comment"] = NOTICE
+        keep_timecode(self._container, suffix, info.timecode, info.fps)
         stream = self._container.add_stream(codec.encoder, rate=info.fps.limit_denominator(65535), options=options)
         context = stream.codec_context
         stream.width, stream.height = self.width, self.height
@@ -273,8 +289,8 @@ class VideoWriter:
         self._table = color.table(tags, self.height)
         self._rgb = rgb
         self._stream = stream
-        if sound is not None:
-            self._track = Track(self._container, suffix, sound, until)
+        if sounds:
+            self._track = Tracks(self._container, suffix, sounds, until)
         self._container.start_encoding()  # an encoder's error comes here, not at the first frame
 
     @staticmethod
@@ -482,7 +498,7 @@ def write_png(path: str | os.PathLike[str], image: Array) -> None:
     target = Path(os.fspath(path))
     check_target(target)
     done, data = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
-    temporary = beside(target)
+    temporary = places.beside(target)
     try:
         if not done:
             raise OSError("the picture cannot be encoded")

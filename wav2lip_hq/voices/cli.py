@@ -11,11 +11,14 @@ from typing import Any
 
 from .. import progress, run_cli
 from ..errors import InputError, OptionError
+from ..language import known_code
 from ..run_options import RunOptions
 from .choices import DubOptions, SayOptions
 
 # A dub keeps the length of its footage, surveys it in its own way and is measured by parts.
-DUB_RUN = {f.name for f in dataclasses.fields(RunOptions)} - {"survey", "compare", "measure", "extend", "trim"}
+# The language of the result's sound track is the one that is spoken.
+SAY_RUN = {f.name for f in dataclasses.fields(RunOptions)} - {"language"}
+DUB_RUN = SAY_RUN - {"survey", "compare", "measure", "extend", "trim"}
 LARGEST = 1 << 20  # bytes of a text
 
 
@@ -27,7 +30,7 @@ def add_say(commands: Any) -> None:
     one.add_argument("output")
     run_cli.option_arguments(one, SayOptions)
     run_cli.pipeline_arguments(one)
-    run_cli.option_arguments(one, RunOptions)
+    run_cli.option_arguments(one, RunOptions, SAY_RUN)
 
 
 def add_dub(commands: Any) -> None:
@@ -52,7 +55,9 @@ def add_voices(commands: Any) -> None:
 
 def say(args: argparse.Namespace) -> int:
     """``wav2lip-hq say``."""
-    chosen, run = run_cli.chosen_options(args, SayOptions), run_cli.chosen_options(args, RunOptions)
+    chosen = run_cli.chosen_options(args, SayOptions)
+    args.language = known_code(chosen.language)
+    run = run_cli.chosen_options(args, RunOptions)
     text = _text(args.text)
     from .saying import say as make
 
@@ -86,9 +91,11 @@ def say(args: argparse.Namespace) -> int:
 
 def dub(args: argparse.Namespace) -> int:
     """``wav2lip-hq dub``."""
-    chosen, run = run_cli.chosen_options(args, DubOptions), run_cli.chosen_options(args, RunOptions)
+    chosen = run_cli.chosen_options(args, DubOptions)
     if not chosen.to:
         raise OptionError("say which language to dub into: --to es")
+    args.language = known_code(chosen.to)
+    run = run_cli.chosen_options(args, RunOptions)
     from .dubbing import dub as make
 
     quiet = args.quiet or args.json
