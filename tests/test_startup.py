@@ -65,7 +65,7 @@ def place(tmp_path_factory):
         ("train generatr", 2),
         ("identity --json", 0),
         ("identity --key absent.pem", 2),
-        ("provenance face.mp4", 10),
+        ("provenance face.mp4", 11),
         ("provenance absent.mp4", 3),
         ("run face.mp4 speech.wav out.mp4 --consent absent.pdf --label xx -p gfpgan --set restor.strength=1", 2),
     ],
