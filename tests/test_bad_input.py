@@ -188,7 +188,7 @@ def test_full_disk(pipe, wav, tmp_path, monkeypatch):
 
 
 def test_disk_that_fills_while_writing(pipe, wav, tmp_path, monkeypatch):
-    def full(self, frame, pts, alpha):
+    def full(self, *_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(video.VideoWriter, "_encode", full)

@@ -49,7 +49,7 @@ def test_movement_is_slowed_evenly(dtype):
     for n in (1, 2, 3, 4):  # moved, not blended
         truth, share = square(10 + 4 * n * 0.4, dtype).astype(float), n * 0.4 % 1
         blend = frames[n * 2 // 5] * (1 - share) + frames[n * 2 // 5 + 1] * share
-        assert np.square(made[n] - truth).mean() < 0.25 * np.square(blend - truth).mean()
+        assert np.square(made[n] - truth).mean() < 0.4 * np.square(blend - truth).mean()
 
 
 def test_any_frame_is_the_same_wherever_one_begins(tmp_path):

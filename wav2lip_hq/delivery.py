@@ -49,8 +49,10 @@ class Picture:
 def choose_codec(options: RunOptions, output: str | os.PathLike[str], face: Any = None) -> str | None:
     """The codec of an output, if that does not follow from its ending alone. Raises OptionError for what cannot hold
     what is to be delivered."""
-    what, suffix = options.deliver, Path(os.fspath(output)).suffix.lower()
     codec = options.codec
+    if not isinstance(output, (str, os.PathLike)):
+        return codec  # no path at all: ``check_output`` says so
+    what, suffix = options.deliver, Path(output).suffix.lower()
     if codec is None and suffix == "":
         codec = "exr" if what == "offset" else _film(face)
     elif codec is None and what in ("patch", "matte"):

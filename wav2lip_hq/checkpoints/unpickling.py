@@ -112,7 +112,7 @@ class Bytes(io.BytesIO):
         return super().read(size)
 
     def readline(self, size: int | None = -1) -> bytes:
-        self._count(2)  # names, which are looked up: they take longer
+        self._count(4)  # names, which are looked up: they take longer
         return super().readline(size)
 
     def _count(self, steps: int) -> None:
