@@ -225,7 +225,7 @@ def test_a_disk_filled_when_all_parts_are_made(footage, undisturbed, tmp_path, m
                     jobs.work_here(path, Settings(log=f"{path}.log"))
             with capsys.disabled():
                 print(f"\n{moment}: exit code {caught.value.exit_code}, {kept(place)} parts kept: {caught.value}")
-            there = {"the report": ["a.mkv"], "the state": ["a.mkv", "a.mkv.json"]}.get(moment, [])
+            there = {"the report": ["a.c2pa", "a.mkv"], "the state": ["a.c2pa", "a.mkv", "a.mkv.json"]}.get(moment, [])
             assert kept(place) == 2 and sorted(p.name for p in (place / "out").iterdir()) == there
             intact(place)
             (place / "out" / "a.mkv").unlink(missing_ok=True)
