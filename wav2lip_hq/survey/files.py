@@ -88,8 +88,9 @@ def save(survey: Survey, path: str | os.PathLike[str]) -> Path:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"the survey cannot be written to {target} ({error.strerror or error})") from error
+    finally:  # of whatever ended it, SIGTERM included
+        temporary.unlink(missing_ok=True)
     return target
 
 

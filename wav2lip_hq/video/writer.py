@@ -505,5 +505,6 @@ def write_png(path: str | os.PathLike[str], image: Array) -> None:
         temporary.write_bytes(data.tobytes())
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{target} cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
