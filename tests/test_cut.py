@@ -122,3 +122,18 @@ def test_the_survey_of_the_whole_serves_a_piece(tmp_path):
 
 def _survey(path):
     return RunOptions(survey=str(path))
+
+
+def test_a_piece_or_a_slower_copy_is_shown_like_the_whole():
+    """Log footage that is cut or stretched is still brought to a display encoding for the networks."""
+    pytest.importorskip("PyOpenColorIO")
+    from wav2lip_hq.video import stretched
+
+    with (
+        open_video(clip(12), fps=25, colorspace="ACEScct") as whole,
+        open_video(clip(12), fps=25, colorspace="ACEScct", start="0.2") as piece,
+    ):
+        assert whole.look is not None and piece.look == whole.look
+        assert stretched(whole, Fraction(1)).look == whole.look
+        image = clip(12)[5]
+        assert np.array_equal(piece.shown(image), whole.shown(image)) and not np.array_equal(piece.shown(image), image)

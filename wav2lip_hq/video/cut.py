@@ -10,19 +10,19 @@ from fractions import Fraction
 from ..errors import InputError, OptionError
 from ..timecode import later_timecode, parse_time, timecode_seconds
 from ..types import VideoInfo
+from .derived import DerivedReader
 from .reader import Frame, VideoReader
 
 NEAR = Fraction(1, 4)  # of a frame: containers round times, so a frame this close to an in or out point is at it
 
 
-class CutReader(VideoReader):
+class CutReader(DerivedReader):
     """Frames of ``whole`` from the first one at ``start`` up to ``end`` seconds, whose times begin at 0 again.
 
     Raises InputError when there is none, OptionError for footage that cannot be cut.
     """
 
     def __init__(self, whole: VideoReader, start: Fraction, end: Fraction | None) -> None:
-        self._whole = whole
         info = whole.info
         if whole.once or info.still:
             what = "a picture" if info.still else "frames from an iterator"
@@ -38,21 +38,14 @@ class CutReader(VideoReader):
                 f"{'its end' if end is None else f'{float(end):.3f} s'}"
             )
         self._zero, self._end = first[0], None if end is None else end - near
-        super().__init__(_cut_info(info, self._zero, end), lambda _: self._from(Fraction(0)), seek=self._sought)
-
-    @property
-    def damaged(self) -> int:
-        """Packets that could not be decoded, of all that were read."""
-        return self._whole.damaged
-
-    @damaged.setter
-    def damaged(self, count: int) -> None:
-        self._whole.damaged = max(count, self._whole.damaged)
-
-    def close(self) -> None:
-        """Release the file."""
-        super().close()
-        self._whole.close()
+        skipped = round(self._zero * info.fps)  # pictures of a sequence before the in point
+        super().__init__(
+            whole,
+            _cut_info(info, self._zero, end),
+            lambda _: self._from(Fraction(0)),
+            self._sought,
+            whole.files[skipped:],
+        )
 
     def _sought(self, _: VideoReader, time: Fraction) -> Iterator[Frame]:
         return self._from(time)

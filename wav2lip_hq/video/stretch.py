@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..types import Array
+from .derived import DerivedReader
 from .reader import Frame, VideoReader
 
 MOST = 4  # times its length: beyond that it is slow motion, and nothing that a flow finds
@@ -21,12 +22,11 @@ CUT = 12.0  # mean difference in 8-bit steps that is left after moving one frame
 DOUBT = 1.5  # px by which the flows of both directions may differ before a place counts as covered in one of the frames
 
 
-class StretchedReader(VideoReader):
+class StretchedReader(DerivedReader):
     """``whole`` slowed down to last ``seconds``. A frame of the result is a function of its time alone: the footage's
     own frame where one is shown just then, else made of the two beside it. Raises OptionError."""
 
     def __init__(self, whole: VideoReader, seconds: Fraction) -> None:
-        self._whole = whole
         info = whole.info
         name = info.path or "the footage"
         if whole.once or info.duration is None:
@@ -39,24 +39,11 @@ class StretchedReader(VideoReader):
             )
         count = math.ceil(seconds * info.fps)
         super().__init__(
+            whole,
             replace(info, frames=count, duration=count / info.fps, variable_rate=False, slowed=self._slower),
             lambda _: self._from(0),
-            seek=lambda _, time: self._from(math.ceil(time * info.fps)),
+            lambda _, time: self._from(math.ceil(time * info.fps)),
         )
-
-    @property
-    def damaged(self) -> int:
-        """Packets that could not be decoded, of all that were read."""
-        return self._whole.damaged
-
-    @damaged.setter
-    def damaged(self, count: int) -> None:
-        self._whole.damaged = max(count, self._whole.damaged)
-
-    def close(self) -> None:
-        """Release the file."""
-        super().close()
-        self._whole.close()
 
     def _from(self, first: int) -> Iterator[Frame]:
         """The result's frames from number ``first`` on."""

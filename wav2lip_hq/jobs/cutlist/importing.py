@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ import yaml
 from ... import audio, video
 from ...errors import InputError, OptionError, Wav2LipHQError
 from ...options import counted
-from ...places import check_target, write_text
+from ...places import MOVIES, check_target, write_text
 from ...timecode import standard_rate, timecode_frames, timecode_text
 from ...types import VideoInfo
 from . import files, shots
@@ -25,7 +25,6 @@ from .shots import Heard, Shot
 
 MANY = 200_000  # files that are looked through for reels
 SOUNDS = (".wav", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".bwf", ".caf", ".ogg", ".opus")
-MOVIES = (".mov", ".mp4", ".mxf", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".webm")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Media:
                         for key in (name.lower(), path.stem.lower()):
                             self._named.setdefault(key, []).append(path)
 
-    def find(self, item: Shot | Heard, base: Path, endings: tuple[str, ...]) -> Path:
+    def find(self, item: Shot | Heard, base: Path, endings: Collection[str]) -> Path:
         """The file that a clip is of. Raises InputError: none, or several of one name."""
         there = shots.local(item.media, base)
         if there is not None:
