@@ -93,6 +93,7 @@ def main(args: argparse.Namespace) -> int:
         rows[task.method.name, task.trial.name] = row
         said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in LOGGED if row.get(k) is not None)
         print(f"[{done}/{len(tasks)}] {task.method.name} {task.trial.name}: {said}", flush=True)
+    agreement.by_chance(tasks, rows, COPY)
     ordered = [
         {"method": t.method.name, "clip": t.trial.label, "setup": t.trial.told}
         | {"kind": t.trial.setup, **rows[t.method.name, t.trial.name]}
