@@ -36,9 +36,10 @@ from wav2lip_hq.errors import (
     ran_out,
     told,
 )
-from wav2lip_hq.pipeline import HQPipeline, load_speech
+from wav2lip_hq.pipeline import HQPipeline
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.video import movie
+from wav2lip_hq.voice import load_speech
 
 ROOT = Path(__file__).parents[1]
 
