@@ -21,7 +21,7 @@ from containers import write_bare
 from torch import nn
 
 from wav2lip_hq import checkpoints, models
-from wav2lip_hq.checkpoints import Entry, Notes, Registry, Variant, fetching
+from wav2lip_hq.checkpoints import Entry, Notes, Registry, Variant, fetching, transfer
 from wav2lip_hq.errors import CheckpointError, OptionError, OutputError
 
 Shared = Callable[[str], Path]
@@ -328,9 +328,9 @@ def test_only_web_addresses(own_folder: Path, tmp_path: Path) -> None:
 
 
 def test_redirect_from_encrypted_to_open_is_not_followed() -> None:
-    handler = fetching._HttpOnlyRedirects()
+    handler = transfer._HttpOnlyRedirects()
     request = urllib.request.Request("https://one.invalid/x")
-    with pytest.raises(fetching._Dead, match="not safe"):
+    with pytest.raises(transfer.Dead, match="not safe"):
         handler.redirect_request(request, None, 302, "Found", {}, "http://two.invalid/x")
     assert handler.redirect_request(request, None, 302, "Found", {}, "https://two.invalid/x") is not None
 
@@ -413,7 +413,7 @@ def test_two_downloads_of_one_file_do_not_mix(server: Server, own_folder: Path) 
 
 def test_full_disk_and_unwritable_folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variant = Variant((server.url(),), len(BODY), DIGEST)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda p: argparse.Namespace(free=1000))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda p: argparse.Namespace(free=1000))
     with pytest.raises(OutputError, match="300000 bytes, 1000 are free"):
         get(variant)
     (tmp_path / "a file").touch()

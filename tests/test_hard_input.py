@@ -36,9 +36,10 @@ from wav2lip_hq.errors import (
     ran_out,
     told,
 )
-from wav2lip_hq.pipeline import HQPipeline, load_speech
+from wav2lip_hq.pipeline import HQPipeline
 from wav2lip_hq.runtime import Runtime
-from wav2lip_hq.video import reader as reading
+from wav2lip_hq.video import movie
+from wav2lip_hq.voice import load_speech
 
 ROOT = Path(__file__).parents[1]
 
@@ -324,11 +325,11 @@ def test_memory_that_runs_out_while_decoding_is_not_damage_of_the_file(
     container = SimpleNamespace(demux=lambda stream: [Short()])
     with video.open_video(face) as reader:
         with pytest.raises(InputError, match="damaged"):  # without a limit, the packet asked for too much
-            list(reading._frames(reader, container, None, False))
+            list(movie._frames(reader, container, None, False))
         assert reader.damaged == 1
         monkeypatch.setattr(errors, "address_space", lambda: 1 << 32)
         with pytest.raises(OutOfMemory, match="face.mp4"):
-            list(reading._frames(reader, container, None, False))
+            list(movie._frames(reader, container, None, False))
         assert reader.damaged == 1
 
 

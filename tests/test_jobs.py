@@ -18,8 +18,8 @@ from talker import talker
 
 from wav2lip_hq import jobs
 from wav2lip_hq.errors import InputError, OptionError, OutOfMemory
+from wav2lip_hq.jobs import hotfolder, pool, sidecar
 from wav2lip_hq.jobs import render as rendering
-from wav2lip_hq.jobs import runner, sidecar
 from wav2lip_hq.jobs.worker import Settings, Worker
 from wav2lip_hq.video import VideoWriter, open_video, probe_sound
 
@@ -484,13 +484,13 @@ def test_hot_folder_waits_for_pairs_that_have_stopped_growing(desk, monkeypatch)
     folder.mkdir()
     shutil.copy(desk / "ben.mp4", folder / "one.mp4")
     seen = {}
-    assert runner._look(folder, path, seen) == [], "no speech yet"
+    assert hotfolder.look(folder, path, seen) == [], "no speech yet"
     shutil.copy(desk / "ben.wav", folder / "one.wav")
-    monkeypatch.setattr(runner.time, "time", lambda: 4e9)
-    assert runner._look(folder, path, seen) == [], "seen for the first time: it may still grow"
-    found = runner._look(folder, path, seen)
+    monkeypatch.setattr(hotfolder.time, "time", lambda: 4e9)
+    assert hotfolder.look(folder, path, seen) == [], "seen for the first time: it may still grow"
+    found = hotfolder.look(folder, path, seen)
     assert [j.output.name for j in found] == ["one.mp4"] and found[0].preset == "fast"
-    assert len(runner._look(folder, path, seen)) == 1
+    assert len(hotfolder.look(folder, path, seen)) == 1
 
 
 def test_png_sequences_are_joined_too(short):
@@ -517,6 +517,6 @@ def test_workers_that_cannot_live_are_given_up(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     with pytest.raises(OptionError, match="warp"):
         jobs.run(path, devices=["warp"])
-    monkeypatch.setattr(runner.sys, "executable", "/bin/false")
+    monkeypatch.setattr(pool.sys, "executable", "/bin/false")
     done = jobs.run(path)
     assert done.exit_code == 9 and done.left == 1 and "not reached" in done.text()

@@ -14,8 +14,8 @@ from media import clip, tiny_pipeline, write_video, write_wav
 from wav2lip_hq import video
 from wav2lip_hq.engine import Stage
 from wav2lip_hq.errors import InputError, NoFaceError, OptionError, StageError, WiringError
-from wav2lip_hq.session import GROWTH
 from wav2lip_hq.stages import Blend, Parse, Restore
+from wav2lip_hq.stream import GROWTH
 from wav2lip_hq.types import Chunk
 
 

@@ -15,7 +15,7 @@ from wav2lip_hq.cli import main
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.jobs.jobfile import read_jobs
 from wav2lip_hq.metrics.mouthfit import REACH, Fit, fit
-from wav2lip_hq.session import Session, Voice
+from wav2lip_hq.session import Session
 from wav2lip_hq.stages import Detect, Track
 from wav2lip_hq.survey import plan as plans
 from wav2lip_hq.survey.choice import choose
@@ -25,6 +25,7 @@ from wav2lip_hq.survey.spoken import Heard, Spoken
 from wav2lip_hq.survey.table import Survey
 from wav2lip_hq.types import Faces
 from wav2lip_hq.video import open_video
+from wav2lip_hq.voice import Voice
 
 LOOKING = (Detect(every=5), Track("speaker"))
 
@@ -236,8 +237,8 @@ def test_a_job_may_have_a_plan(tmp_path):
 
 
 def test_with_several_voices_each_has_its_face_and_the_plan_says_when(planned, tmp_path):
-    from wav2lip_hq.pipeline import load_speech
     from wav2lip_hq.run_options import RunOptions
+    from wav2lip_hq.voice import load_speech
 
     survey, path = planned
     speech = load_speech(write_wav(tmp_path / "a.wav", 4))

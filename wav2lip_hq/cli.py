@@ -13,7 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, boundary, color_cli, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
+from . import (
+    __version__,
+    boundary,
+    color_cli,
+    demo_cli,
+    detect_cli,
+    machine,
+    provenance_cli,
+    run_cli,
+    survey_cli,
+    synccheck_cli,
+)
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -46,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run_cli.add_run(commands)
-    run_cli.add_survey(commands)
-    run_cli.add_demo(commands)
+    survey_cli.add_survey(commands)
+    demo_cli.add_demo(commands)
     detect_cli.add_detect(commands)
     voices_cli.add_say(commands)
     voices_cli.add_dub(commands)
@@ -117,8 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_memory(args)
         handler = {
             "run": run_cli.run,
-            "survey": run_cli.survey,
-            "demo": run_cli.demo,
+            "survey": survey_cli.survey,
+            "demo": demo_cli.demo,
             "detect": detect_cli.detect,
             "say": voices_cli.say,
             "dub": voices_cli.dub,

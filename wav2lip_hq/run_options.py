@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from .errors import OptionError
 from .language import long_code
-from .options import check, described, option
+from .options import check, described, known, option
 
 EXTEND = ("loop", "pingpong", "hold", "stop", "stretch")
 CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png", "exr", "dpx")
@@ -166,3 +167,11 @@ class RunOptions:
             raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')
         if self.watermark_id and not re.fullmatch("[0-9a-fA-F]{8}", self.watermark_id):
             raise OptionError(f"watermark_id is 8 hexadecimal digits, not {self.watermark_id[:50]!r}")
+
+
+def run_options(run: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
+    """Run options with changes by name. Raises OptionError."""
+    known(RunOptions, changes, "run")
+    if isinstance(changes.get("fps"), Fraction):
+        changes = {**changes, "fps": float(changes["fps"])}
+    return replace(run or RunOptions(), **changes)

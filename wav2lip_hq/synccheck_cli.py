@@ -45,7 +45,7 @@ def sync(args: argparse.Namespace) -> int:
             check_target(path)
     from . import synccheck, synccheck_page
     from .pipeline import HQPipeline
-    from .run_cli import Bar
+    from .terminal import Bar
     from .video import shifted_name
 
     pipe = HQPipeline(args.preset, device=args.device)

@@ -19,10 +19,11 @@ from .catalog import (
     registry,
     where,
 )
-from .fetching import Check, agree, fetch, license_text, verify
+from .fetching import agree, fetch, license_text
 from .files import load_state, save, sha256, stated_arch
 from .importing import import_file
 from .loading import LoadedModel, describe, load, missing
+from .verifying import Check, verify
 
 __all__ = [
     "EMBEDDED",

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .jobfile import Job, Span, read_jobs
     from .page import report
     from .planning import Plan, Problem, plan
-    from .runner import Summary, cancel, retry, run, summary, work_here
+    from .runner import cancel, retry, run, work_here
+    from .standing import Summary, summary
     from .store import Row, Store
     from .worker import Settings, Worker
 
@@ -27,7 +28,7 @@ _WHERE = {
     "Settings": "worker",
     "Span": "jobfile",
     "Store": "store",
-    "Summary": "runner",
+    "Summary": "standing",
     "Worker": "worker",
     "cancel": "runner",
     "parse_time": "..timecode",
@@ -36,7 +37,7 @@ _WHERE = {
     "report": "page",
     "retry": "runner",
     "run": "runner",
-    "summary": "runner",
+    "summary": "standing",
     "timecode_seconds": "..timecode",
     "work_here": "runner",
 }

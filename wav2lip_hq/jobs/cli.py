@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from .. import jobs
-    from .runner import standing
+    from .standing import standing
 
     listed = standing(jobs.Store(args.jobfile), jobs.read_jobs(args.jobfile))
     if args.json:

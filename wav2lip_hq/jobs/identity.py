@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, checkpoints, lookup
+from ..clip import who
 from ..errors import InputError
-from ..pipeline import HQPipeline, who
+from ..pipeline import HQPipeline
 from .jobfile import Job, Span
 from .store import Store
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import OptionError
 from .jobfile import Job, read_jobs
-from .runner import Summary, chosen, ended, finished, me, refresh
+from .runner import refresh
+from .standing import Summary, chosen, ended, finished, me
 from .store import Row, Store
 from .worker import Settings
 

@@ -20,15 +20,18 @@ from .. import survey as surveys
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..mixing import Mix, finish
-from ..pipeline import HQPipeline, no_face
+from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
 from ..provenance import Consent, read_consent
-from ..session import Session, Voice, described
+from ..session import Session
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
 from ..survey import Survey, footage_hash
+from ..survey.shared import described
+from ..tally import no_face
 from ..types import Reason, Stretch
 from ..video import VideoWriter
+from ..voice import Voice
 from . import timeline
 from .identity import pipelines, resolve
 from .jobfile import Job

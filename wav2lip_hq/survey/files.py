@@ -197,3 +197,11 @@ def _shown(name: str, arrays: dict[str, Array]) -> tuple[Shown, ...]:
         Shown(int(number), picture, points, pose, float(light), float(opening))
         for picture, number, points, pose, light, opening in zip(_split(name, arrays), *columns, strict=True)
     )
+
+
+def load_person(path: str) -> SurveyedTrack:
+    """Who is seen in a saved survey. Raises InputError that names it."""
+    try:
+        return load(path).person
+    except InputError as error:
+        raise InputError(f"person {path}: {error}") from error

@@ -14,10 +14,10 @@ import av
 
 from .. import places
 from ..errors import OutputError
+from .codecs import CODECS, check_output, container_options, keep_timecode
 from .notice import NOTICE
 from .sequences import naming, number
 from .sound import Sound, Tracks, open_input
-from .writer import CODECS, check_output, container_options, keep_timecode
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:

@@ -16,7 +16,7 @@ from ..jobs.render import render
 from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
 from ..run_options import RunOptions
-from ..session import described
+from ..survey.shared import described
 from ..types import Array
 from .mix import RATE
 from .narrate import save

@@ -14,7 +14,7 @@ from ...errors import InputError, OptionError, Wav2LipHQError
 from ...options import counted
 from ...timecode import is_timecode, standard_rate, timecode_frames
 from ..jobfile import Job, read_jobs
-from ..runner import standing
+from ..standing import standing
 from ..store import Store
 from . import files, shots
 from .files import Cut, library
