@@ -144,6 +144,16 @@ def test_silence_closes_the_mouth_and_speech_opens_it(runtime):
     assert (kept_open[:2] > 0.02).all()
 
 
+def test_lips_at_rest_are_pressed_together_more_in_a_turned_head(runtime):
+    """Landmarks of turned heads are off by more, and a gap would be left."""
+    given = chunk([turned(body(0.3))] * 3, tracks={0: facts(turned(body(0.02)))}, speech=[0, 0, 0])
+    pose = np.array([[0, 0, 0], [25, 0, 0], [-45, 0, 0]], np.float32)
+    out = targets(STAGE, given.with_faces(pose=pose), runtime)
+    below = out[:, mesh.at(17)[0], 1]  # under the lower lip
+    assert below[0] > below[1] > below[2]
+    assert np.allclose(out[0], targets(STAGE, given, runtime)[0]), "without a pose it is a face that looks ahead"
+
+
 def test_expression_scales_the_movement(runtime):
     neutral = turned(body())
     given = chunk([turned(body(0.3))] * 8, tracks={0: facts(neutral)})
