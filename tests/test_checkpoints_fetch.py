@@ -152,7 +152,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(fetching, "BLOCK", 1 << 14)
+    monkeypatch.setattr(transfer, "BLOCK", 1 << 14)
     made = Server()
     yield made
     made.close()
@@ -196,7 +196,7 @@ def left_over(folder: Path) -> set[str]:
 def test_fetch_survives_a_bad_server(
     script: list[str], size: int | None, server: Server, own_folder: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
+    monkeypatch.setattr(transfer, "LARGEST", 1_000_000)
     server.script = list(script)
     seen: list[tuple[int, int | None]] = []
     path = get(Variant((server.url(),), size, DIGEST), progress=lambda done, total: seen.append((done, total)))

@@ -34,7 +34,7 @@ class _Form(HTMLParser):
 
 
 def behind(page: bytes, base: str) -> tuple[str, str]:
-    """(address, query) behind the "too large to scan for viruses" page of a file host. Raises NoDownload for other pages."""
+    """(address, query) behind the "too large to scan for viruses" page of a file host. Raises NoDownload for others."""
     text = page.decode("utf-8", "replace")
     form = _Form()
     form.feed(text)
