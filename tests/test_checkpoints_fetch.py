@@ -218,7 +218,7 @@ def test_resume_asks_only_for_the_rest(server: Server, own_folder: Path) -> None
 
 
 def test_what_a_stalled_server_sent_is_kept(server: Server, own_folder: Path) -> None:
-    """Each attempt goes on where the last one stalled, whatever the block size."""
+    """Each attempt continues where the last one stalled, whatever the block size."""
     server.script = ["stall", "stall", "stall", "ok"]
     assert get(Variant((server.url(),), len(BODY), DIGEST), timeout=0.3).read_bytes() == BODY
     assert [r[1] for r in server.requests] == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]

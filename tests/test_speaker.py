@@ -218,7 +218,7 @@ def test_what_is_no_plan(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         plans.read(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(InputError, match="is no shot plan"):
+    with pytest.raises(InputError, match="is not a shot plan"):
         plans.read(tmp_path / "list.yaml")
 
 

@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_said_and_the_rest_goes_on(desk, capsys):
         "shot 3 (fast): it is retimed (to 200%)",
         "shot 4 (backwards): it is retimed (to -100%)",
         "event 005 is left out: its source and its record differ in length",
-        "it is no footage (black)",
+        "it is not footage (black)",
         "A000.mov holds 01:00:00:00 to 01:00:02:00",
         "event 008 is left out",
         "N000.mov has 24 frames a second, the timeline counts 25",

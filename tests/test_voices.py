@@ -48,7 +48,7 @@ def test_each_engine_says_what_it_is(capsys):
 
 def test_engines_by_name_by_module_and_by_entry_point(monkeypatch):
     assert find("speaker", "voice_doubles:Tone", "xx").name == "tone"
-    with pytest.raises(OptionError, match="is no speaker: it needs speak, voices"):
+    with pytest.raises(OptionError, match="is not a speaker: it needs speak, voices"):
         find("speaker", "voice_doubles:Nothing", "en")
     with pytest.raises(OptionError, match="unknown speaker 'espaek'; did you mean 'espeak'"):
         find("speaker", "espaek", "en")

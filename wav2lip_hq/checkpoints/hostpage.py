@@ -1,4 +1,4 @@
-"""Web pages that file hosts put before a download."""
+"""The confirmation pages that file hosts show before a download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urljoin
 
 
 class NoDownload(Exception):
-    """The page is not one that leads to a file."""
+    """The page does not lead to a file."""
 
 
 class _Form(HTMLParser):

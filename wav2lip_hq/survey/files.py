@@ -123,12 +123,12 @@ def load(path: str | os.PathLike[str]) -> Survey:
         with zipfile.ZipFile(source) as zipped:
             unpacked = sum(item.file_size for item in zipped.infolist())
             if unpacked > min(LARGEST, SMALL + PACKED * os.path.getsize(source)):
-                raise InputError(f"{source} would unpack to {unpacked >> 20} MiB; that is no survey")
+                raise InputError(f"{source} would unpack to {unpacked >> 20} MiB; that is not a survey")
         with np.load(source, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(bytes(arrays["header"]))
         if header["format"] != FORMAT:
-            raise InputError(f"{source} is no survey")
+            raise InputError(f"{source} is not a survey")
         if header["version"] > VERSION:
             raise InputError(f"{source} was made by a newer wav2lip_hq (survey version {header['version']})")
         return _built(header, arrays)
@@ -136,7 +136,7 @@ def load(path: str | os.PathLike[str]) -> Survey:
         raise
     except Exception as error:  # a damaged archive raises nearly anything
         why = " ".join(str(error).split())[:200]
-        raise InputError(f"{source} is no survey, or it is damaged ({why}); make it again") from error
+        raise InputError(f"{source} is not a survey, or it is damaged ({why}); make it again") from error
 
 
 def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:

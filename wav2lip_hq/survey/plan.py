@@ -148,9 +148,9 @@ def read(path: str | os.PathLike[str]) -> Plan:
     except OSError as error:
         raise InputError(f"the shot plan {name} cannot be read ({error.strerror or error})") from error
     except ValueError as error:
-        raise InputError(f"{name} is no shot plan: {error}") from error
+        raise InputError(f"{name} is not a shot plan: {error}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{name} is no shot plan; make one with 'wav2lip-hq survey FACE --plan {name}'")
+        raise InputError(f"{name} is not a shot plan; make one with 'wav2lip-hq survey FACE --plan {name}'")
     try:
         plan = Plan.model_validate(found)
     except ValidationError as error:

@@ -93,7 +93,7 @@ class HttpSpeaker(_Http):
         try:
             return decoded(data)
         except (InputError, ValueError) as error:
-            raise EngineError(f"the speaker at {server.url} answered with something that is no sound") from error
+            raise EngineError(f"the speaker at {server.url} answered with something that is not sound") from error
 
 
 class HttpListener(_Http):

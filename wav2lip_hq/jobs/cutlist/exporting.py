@@ -115,7 +115,7 @@ def _result(job: Job, shot: Shot, rate: Fraction) -> _Result:
         info = reader.info
     start = job.run.start
     if not isinstance(start, str) or not is_timecode(start):
-        raise InputError(f"the job's 'start' is no timecode any more ({start})")
+        raise InputError(f"the job's 'start' is not a timecode any more ({start})")
     handle = shot.start - timecode_frames(start, rate)
     first = timecode_frames(info.timecode, standard_rate(info.fps)) if info.timecode else 0
     length = info.frames or 0

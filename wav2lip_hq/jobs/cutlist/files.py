@@ -44,7 +44,7 @@ def library() -> Any:
 
 
 def check_ending(path: Path) -> str:
-    """The file's ending, in small letters. Raises OptionError for one that is no timeline's."""
+    """The file's ending, in lower case. Raises OptionError for one that is not a timeline's."""
     suffix = path.suffix.lower()
     if suffix not in ENDINGS:
         raise OptionError(f"{path}: a timeline is a file that ends in {', '.join(ENDINGS)}")

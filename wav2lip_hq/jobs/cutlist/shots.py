@@ -96,7 +96,7 @@ def _shot(item: Any, number: int, record: int, head: int, tail: int, rate: Fract
     if counted != rate:
         refused = refused or f"it counts {float(counted):.5g} frames a second, the timeline {float(rate):.5g}"
     if isinstance(item.media_reference, otio.schema.GeneratorReference):
-        refused = f"it is no footage ({item.media_reference.generator_kind})"
+        refused = f"it is not footage ({item.media_reference.generator_kind})"
     if isinstance(item.media_reference, otio.schema.ImageSequenceReference):
         refused = refused or "it is a sequence of pictures; give it as a file of its own"
     start, length = frames(span.start_time, rate), frames(span.duration, rate)
