@@ -24,7 +24,8 @@ from .table import Survey
 
 FORMAT, VERSION = "wav2lip_hq survey", 1
 LARGEST = 4 << 30  # bytes unpacked: a day of footage
-SMALL, PACKED = 64 << 20, 50  # what is unpacked of any survey, and how many times smaller one may be packed
+# Against zip bombs: a survey unpacks to at most SMALL bytes plus PACKED times the size of its file.
+SMALL, PACKED = 64 << 20, 50
 _FIGURES = ("closed", "wide", "spread")
 
 
@@ -200,7 +201,7 @@ def _shown(name: str, arrays: dict[str, Array]) -> tuple[Shown, ...]:
 
 
 def load_person(path: str) -> SurveyedTrack:
-    """Who is seen in a saved survey. Raises InputError that names it."""
+    """The person in a saved survey. Raises InputError that names it."""
     try:
         return load(path).person
     except InputError as error:

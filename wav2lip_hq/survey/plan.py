@@ -69,8 +69,8 @@ class Plan(BaseModel):
 
 
 def planned(survey: Survey, footage: str) -> Plan:
-    """The plan that a survey of all faces suggests: who speaks, where that was measured, else nobody's choice yet: the
-    face seen longest."""
+    """The plan that a survey of all faces suggests: the face that speaks where that was measured, else the face seen
+    longest."""
     there, spoken = shots(survey), survey.speakers
     if spoken is None:
         spoken = tuple(
@@ -141,7 +141,7 @@ def write(plan: Plan, path: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan. Raises InputError (no such file, no YAML) and OptionError (what it says cannot be)."""
+    """Read a plan. Raises InputError (no such file, not YAML) and OptionError (a plan that contradicts itself)."""
     name = os.fspath(path)
     try:
         found = documents.read(name)

@@ -154,7 +154,7 @@ def _load(path: Path) -> Spoken | None:
 
 
 def _checked(found: Any, label: str, text: str) -> Spoken:
-    """What an engine gave, which may be anybody's. Raises EngineError."""
+    """An engine's output, checked: engines may be third-party code. Raises EngineError."""
     shown = text if len(text) < 60 else f"{text[:57]}..."
     try:
         wav, rate, *more = found

@@ -26,7 +26,7 @@ LONGEST = 20_000  # characters of one line's translation
 
 
 class _Http(Engine):
-    """What the four have in common."""
+    """What the four engines have in common."""
 
     name = "http"
     license = "the service's"
@@ -45,7 +45,7 @@ class _Http(Engine):
         return self.server.fault
 
     def version(self) -> str:
-        """Address and model: another server speaks otherwise."""
+        """Address and model: another server gives other results."""
         return f"{self.server.url} {self.server.model}" if self.server else ""
 
     @property

@@ -25,7 +25,7 @@ from ..places import write_text
 from .speech import Segment
 
 MOST = 20_000  # lines
-FIRST = "A"  # the speaker, as long as nobody says that there are several
+FIRST = "A"  # the speaker, unless the script names several
 HEAD = """# What is said in {video}, and its translation.
 # Correct what you like, then run the same command again: it continues from here. Lines without a translation are
 # translated, those with one are spoken as they are: remove the translation of a line whose text you change. Where you
@@ -70,7 +70,7 @@ class Script:
 
     @property
     def names(self) -> list[str]:
-        """Everybody who says something, in order of appearance."""
+        """All speakers, in order of appearance."""
         return list(dict.fromkeys(line.speaker for line in self.lines))
 
     def role(self, name: str) -> Role:
@@ -78,8 +78,8 @@ class Script:
         return self.speakers.get(name, Role())
 
     def cast(self, offered: Sequence[str], default: str) -> tuple[dict[str, str], list[str]]:
-        """A voice for each speaker, and warnings. Who has none here and no default gets one of those offered that
-        nobody else has, while there are any."""
+        """A voice for each speaker, and warnings. A speaker without a voice here, and without a default, gets one of
+        those offered that is still free, as long as there are any."""
         given = {name: self.role(name).voice or default for name in self.names}
         free = [voice for voice in offered if voice not in given.values()]
         warnings = []

@@ -190,7 +190,7 @@ def _rated(item: Any, rate: Fraction, counts: Fraction) -> Any:
 
 
 def _with_media(item: Any) -> Any:
-    """A clip whose media has a name and a range, without which FCPXML cannot tell of it."""
+    """A clip whose media has a name and a range, without which FCPXML cannot hold it."""
     otio = library()
     if isinstance(item, otio.schema.Clip):
         media = item.media_reference

@@ -131,7 +131,7 @@ def _path(url: str) -> str:
 
 
 def reel(clip: Any) -> str:
-    """What the edit calls a clip's footage."""
+    """The edit's name for a clip's footage."""
     said = clip.metadata.get("cmx_3600", {})
     reel = said.get("reel", "") if hasattr(said, "get") else ""
     return str(reel) or str(getattr(clip.media_reference, "name", "") or "")
@@ -169,7 +169,7 @@ def _exact(time: Any) -> Fraction:
 
 
 def local(path: str, base: Path) -> Path | None:
-    """The file that an edit names, if it is there; relative names are meant from the edit's own folder."""
+    """The file that an edit names, if it exists; relative names are relative to the edit's own folder."""
     try:
         return found if path and (found := base / path).is_file() else None
     except (OSError, ValueError):
