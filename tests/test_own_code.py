@@ -1,4 +1,4 @@
-"""Restorers and stages of one's own, by name: from the command line, YAML presets and installed packages."""
+"""The user's own restorers and stages, by name: from the command line, YAML presets and installed packages."""
 
 from __future__ import annotations
 

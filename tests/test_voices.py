@@ -94,7 +94,7 @@ def test_espeak_says_many_languages_with_the_times_of_words():
 
 
 @needs(Espeak)
-def test_espeak_says_what_it_cannot_do_and_goes_on_after_it_died():
+def test_espeak_reports_what_it_cannot_do_and_restarts_after_a_crash():
     engine = Espeak()
     with pytest.raises(EngineError, match="there is no voice 'nobody'"):
         engine.speak("hello", "en", "nobody")
