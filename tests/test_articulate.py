@@ -215,7 +215,7 @@ def test_a_closed_target_is_the_persons_own_closed_mouth_wherever_the_head_is(ru
 
 @pytest.mark.parametrize("yaw", [-60, -35, 20, 50])
 def test_turned_heads_keep_plausible_targets(runtime, yaw):
-    """Against the same head turned in space: the mouth is where and as narrow as a mouth there is."""
+    """Compared with the same head turned in space: the mouth has the position and the width it must have there."""
     tracks = {0: facts(turned(body(0.0)))}
     pose = dict(yaw=yaw, pitch=8, roll=5)
     given = chunk([turned(body(0.3), **pose)], tracks=tracks, speech=[0])

@@ -1,4 +1,4 @@
-"""How weights come here: downloads from a bad server, mirrors, licenses, import of files at hand."""
+"""Getting weights: downloads from a bad server, mirrors, licenses, import of local files."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(fetching, "BLOCK", 1 << 14)
+    monkeypatch.setattr(transfer, "BLOCK", 1 << 14)
     made = Server()
     yield made
     made.close()
@@ -196,7 +196,7 @@ def left_over(folder: Path) -> set[str]:
 def test_fetch_survives_a_bad_server(
     script: list[str], size: int | None, server: Server, own_folder: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
+    monkeypatch.setattr(transfer, "LARGEST", 1_000_000)
     server.script = list(script)
     seen: list[tuple[int, int | None]] = []
     path = get(Variant((server.url(),), size, DIGEST), progress=lambda done, total: seen.append((done, total)))
@@ -218,7 +218,7 @@ def test_resume_asks_only_for_the_rest(server: Server, own_folder: Path) -> None
 
 
 def test_what_a_stalled_server_sent_is_kept(server: Server, own_folder: Path) -> None:
-    """Each attempt goes on where the last one stalled, whatever the block size."""
+    """Each attempt continues where the last one stalled, whatever the block size."""
     server.script = ["stall", "stall", "stall", "ok"]
     assert get(Variant((server.url(),), len(BODY), DIGEST), timeout=0.3).read_bytes() == BODY
     assert [r[1] for r in server.requests] == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]
@@ -248,7 +248,7 @@ def test_a_registry_that_is_none_is_named(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '{"accepted": 5, "trusted": []}', "[" * 100_000, '{"accepted', "\ud800"])
-def test_notes_that_are_none_are_as_if_there_were_none(text: str, server: Server, own_folder: Path) -> None:
+def test_damaged_notes_are_ignored(text: str, server: Server, own_folder: Path) -> None:
     own_folder.mkdir()
     (own_folder / "notes.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     variant = Variant((server.url(),), len(BODY), DIGEST)
@@ -384,7 +384,7 @@ def test_trust_on_first_use(server: Server, own_folder: Path, generator: nn.Modu
     """Without a published hash: the right kind of network is required, its hash is recorded and held to."""
     variant = Variant((server.url(),))
     with pytest.raises(CheckpointError, match="gave something else"):
-        get(variant, arch="wav2lip")  # random bytes are no generator
+        get(variant, arch="wav2lip")  # random bytes are not a generator
     checkpoints.save(tmp_path / "g", generator, "wav2lip", {"width": 0.25})
     server.body = (tmp_path / "g").read_bytes()
     said: list[str] = []
@@ -454,7 +454,7 @@ def test_import_checks_the_kind_of_network(generator: nn.Module, own_folder: Pat
     assert entry.name == "esrgan_hq" and Notes().trusted("esrgan_hq") and "trusted" in said[0]
     assert checkpoints.load("esrgan_yunying").name == "esrgan_hq"
     assert checkpoints.verify("esrgan_hq")[0].state == "trusted"
-    # Swapped behind our back:
+    # The file is replaced while it is being imported:
     torch.save({"params": models.build("rrdbnet", num_feat=8, num_block=2).state_dict()}, path)
     with pytest.raises(CheckpointError, match="not the published 'esrgan_hq', or damaged"):
         checkpoints.load("esrgan_hq")

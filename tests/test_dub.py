@@ -51,7 +51,7 @@ def test_a_dub_from_the_script_to_the_video_and_once_more(tmp_path, capsys):
         (1.5, "how are you", None),
     ]
 
-    # 2. somebody corrects it; the voice fails in the middle of the job
+    # 2. the user corrects it; the voice fails in the middle of the job
     lines = (heard.lines[0], dataclasses.replace(heard.lines[1], translation="broken now"))
     dataclasses.replace(heard, lines=lines).save(path, "face.mpg")
     Tone.spoken.clear()
@@ -61,7 +61,7 @@ def test_a_dub_from_the_script_to_the_video_and_once_more(tmp_path, capsys):
     assert "line 2 of 2, at 1.50 s: the tone generator is broken; 1 lines are kept" in error
     assert [one.translation for one in script.read(path).lines] == ["doog gninrom", "broken now"]
 
-    # 3. corrected again, it goes on from there
+    # 3. corrected again, it continues from there
     text = path.read_text(encoding="utf-8").replace("broken now", "uoy era woh")
     path.write_text(text, encoding="utf-8")
     assert main(arguments) == 0
@@ -180,7 +180,7 @@ def test_say_writes_video_and_subtitles(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said.mp4", "said.srt", "said.vtt"]
 
 
-def test_texts_that_cannot_be_said_are_told_before_anything_is_made(tmp_path, capsys):
+def test_texts_that_cannot_be_said_are_reported_before_anything_is_made(tmp_path, capsys):
     out = tmp_path / "said.mp4"
     for text, code, words in (
         ("", 3, "there is nothing to say"),

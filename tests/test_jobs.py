@@ -283,7 +283,7 @@ def test_two_people_with_their_own_speech(desk):
     assert sum(left) > 15 and sum(right) > 35 and not any(late)
 
 
-def test_stopped_in_the_middle_it_goes_on_and_is_the_same(desk, monkeypatch):
+def test_a_job_stopped_in_the_middle_continues_with_the_same_result(desk, monkeypatch):
     row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4", "without_provenance": True}
     path = write_jobs(desk, row)
     jobs.work_here(path)
@@ -330,7 +330,7 @@ def test_unchanged_work_is_skipped_and_changed_work_redone(short):
 # ---- failures
 
 
-def test_failures_are_told_apart_and_the_rest_goes_on(short):
+def test_failures_are_classified_and_the_other_jobs_continue(short):
     gray = np.full((20, 120, 160, 3), 128, np.uint8)
     write_video(short / "empty.mp4", gray, fps=25)
     (short / "broken.mp4").write_bytes(b"this is no film")
@@ -390,7 +390,7 @@ def test_out_of_memory_halves_the_batch(short, monkeypatch):
 
 
 class Died(BaseException):
-    """Stands for SIGKILL: the worker is gone, and what it was at is left as it was."""
+    """Stands in for SIGKILL: the worker is gone, and its work is left as it was."""
 
 
 def die(worker, monkeypatch, at, parts=0):
@@ -410,7 +410,7 @@ def die(worker, monkeypatch, at, parts=0):
     worker.store.put(at, status="running", worker="one that died")
 
 
-def test_a_job_at_which_three_workers_die_is_given_up_unless_they_got_on_with_it(desk, monkeypatch):
+def test_a_job_that_kills_three_workers_is_given_up_unless_parts_were_finished_in_between(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     (job,), worker = jobs.read_jobs(path), Worker(path)
     for parts in (0, 0, 1, 0, 0):  # the third died too, but after it had finished a part

@@ -1,4 +1,4 @@
-"""What an installation needs: other people's packages import, and so do we where the system lacks Unix's modules."""
+"""Installation: third-party packages import, and so does this one on systems without Unix's modules."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_torchvision_whose_operators_do_not_load_is_made_importable(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout")
 def test_every_dependency_is_imported_by_the_product():
-    """Names in pyproject.toml that nothing imports would only cost the user time."""
+    """A dependency that nothing imports would only cost the user time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {"opencv-python": "cv2", "scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
     names["c2pa-python"] = "c2pa"
@@ -108,7 +108,7 @@ case "$*" in *requirements.lock*) echo audited; exit {lock};; *) echo '{answer}'
         ("", 1, 0, "no advisory database can be reached from here: nothing was audited"),
     ],
 )
-def test_an_audit_without_a_database_says_so_and_is_no_failure(tmp_path, answer, lock, code, says):
+def test_an_audit_without_a_database_says_so_and_does_not_fail(tmp_path, answer, lock, code, says):
     fake = tmp_path / "pip-audit"
     fake.write_text(AUDIT.format(lock=lock, answer=answer))
     fake.chmod(0o755)

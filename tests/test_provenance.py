@@ -453,7 +453,7 @@ def test_a_certificate_that_is_not_for_signing_is_refused(me, tmp_path):
     assert not me.exists()
 
 
-def test_an_expired_or_damaged_identity_is_told_before_anything_is_done(me):
+def test_an_expired_or_damaged_identity_is_reported_before_anything_is_done(me):
     old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=366 * certificates.YEARS)
     chain, key = certificates.make("Studio Nord", old)
     identity._put(me, chain, key, {"own": True})

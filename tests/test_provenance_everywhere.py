@@ -1,4 +1,4 @@
-"""Manifests and labels of runs and batches: signed in one place, left out only if somebody says so."""
+"""Manifests and labels of runs and batches: signed in one place, left out only on request."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_what_keeps_a_result_from_being_signed_is_known_before_anything_is_done(
 # ---- batches
 
 
-def test_a_batch_signs_and_its_parts_are_told_as_one(tmp_path, monkeypatch):
+def test_a_batch_signs_and_reports_its_parts_as_one(tmp_path, monkeypatch):
     talker(tmp_path / "anna.mp4", 1, 2.0)
     (tmp_path / "note.txt").write_text("Anna agreed.")
     row = {"face": "anna.mp4", "audio": "anna.wav", "output": "o.mp4", "consent": "note.txt", "label": "en"}

@@ -49,7 +49,7 @@ def test_shots_end_where_no_face_goes_on():
     assert found == [Shot(0, 39, (0, 1)), Shot(40, 84, (2,)), Shot(85, 99, (3,))]
 
 
-def test_somebody_who_leaves_or_comes_does_not_make_a_shot():
+def test_a_person_who_leaves_or_enters_does_not_start_a_shot():
     assert shots(drawn((0, 0, 50, 20), (1, 30, 99, 120))) == [Shot(0, 99, (0, 1))]
 
 
@@ -130,7 +130,7 @@ def test_it_is_saved_with_the_survey(found, tmp_path):
 
 
 def test_footage_without_sound_cannot_say_who_speaks(tmp_path):
-    with pytest.raises(OptionError, match="no sound to tell by who speaks"):
+    with pytest.raises(OptionError, match="no sound to find the speaker by"):
         HQPipeline(LOOKING).survey(two(tmp_path / "mute.mp4", "l", sound=False))
 
 
@@ -218,7 +218,7 @@ def test_what_is_no_plan(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         plans.read(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(InputError, match="is no shot plan"):
+    with pytest.raises(InputError, match="is not a shot plan"):
         plans.read(tmp_path / "list.yaml")
 
 

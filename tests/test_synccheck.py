@@ -45,7 +45,7 @@ def test_sound_is_moved_without_encoding(talk, tmp_path, suffix, ms):
     assert packets(moved) == packets(talk)
     with open_video(talk) as a, open_video(moved) as b:
         first = [time for time, _, _ in a], [time for time, _, _ in b]
-    begins = float(first[1][0] - first[0][0])  # where times cannot be negative, the picture begins later instead
+    begins = float(first[1][0] - first[0][0])  # where timestamps cannot be negative, the picture begins later instead
     assert np.allclose(np.diff(np.array(first[0], float)), np.diff(np.array(first[1], float)), atol=0.0011)
     old, new = decode_audio(talk), decode_audio(moved)
     count = min(len(old), len(new))

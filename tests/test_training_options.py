@@ -56,7 +56,7 @@ def test_the_table_names_every_task_there_is():
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_a_shipped_recipe_parses_and_names_no_folder_of_ours(path):
+def test_a_packaged_recipe_parses_and_names_no_local_folder(path):
     recipe = load_recipe(path)
     made = options.make(TASKS[recipe.task].options, recipe.options)
     given = yaml.safe_load(path.read_text()).get("options", {})

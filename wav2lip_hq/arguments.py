@@ -91,7 +91,7 @@ def _edited(pipe: Any, flag: str, text: str) -> Any:
         return pipe.without(text)
     name, sign, stage = (part.strip() for part in text.partition("="))
     if not name or not stage:
-        raise OptionError(f"{flag} wants NAME=STAGE, as in parse=mymodule:Mask, not '{text}'")
+        raise OptionError(f"{flag} takes NAME=STAGE, as in parse=mymodule:Mask, not '{text}'")
     if flag == "--replace":
         return pipe.replace(**{name: parse_stage(stage)})
     return pipe.insert(parse_stage(stage), **{flag.removeprefix("--insert-"): name})

@@ -31,8 +31,8 @@ from .video.look import Look, as_float, as_type, find_look
 from .video.pictures import in_codes
 
 SOLID = 0.98  # share of the matte from which on it is full
-AROUND = 16  # px around a patch that show the footage where a codec with losses would mix in black
-SRGB = "srgb_rec709_scene"  # what footage is taken to be where it does not say, for offsets
+AROUND = 16  # px of footage kept around a patch, so that a lossy codec does not blend black into its edge
+SRGB = "srgb_rec709_scene"  # assumed color space of footage that states none, for offsets
 WITH_ALPHA = ("prores_4444", "ffv1", "png", "exr", "dpx")
 _BY_ENDING = {".mov": "prores_4444", ".mkv": "ffv1", ".avi": "ffv1"}
 

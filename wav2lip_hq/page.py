@@ -1,4 +1,4 @@
-"""HTML pages that need nothing beside them: one look, escaped text, pictures inside."""
+"""Self-contained HTML pages in one common style: text is escaped, pictures are embedded."""
 
 from __future__ import annotations
 

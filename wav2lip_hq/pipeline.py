@@ -95,7 +95,7 @@ class HQPipeline:
     def insert(self, stage: Stage, *, after: str | None = None, before: str | None = None) -> HQPipeline:
         """A pipeline with one more stage, after or before a named one."""
         if (after is None) == (before is None):
-            raise OptionError("insert wants either after=NAME or before=NAME")
+            raise OptionError("insert takes either after=NAME or before=NAME")
         at = self._index(after) + 1 if after is not None else self._index(str(before))
         return self._with([*self.stages[:at], stage, *self.stages[at:]])
 
@@ -276,8 +276,8 @@ class HQPipeline:
         )
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
-        """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
-        a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short."""
+        """The ``sync_offset`` in ms that brings the result's mouth in sync: the offset the sync network measures in a
+        trial run of the first seconds. 0.0 when no sync network is installed or the trial is too short."""
         with opened(
             face, audio, self.stages, self.runtime, run_options(None, {**changes, "sync_offset": 0.0})
         ) as session:

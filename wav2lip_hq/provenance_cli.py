@@ -11,7 +11,7 @@ from typing import Any
 from .errors import OptionError
 
 NOT_KNOWN = 11  # exit code
-SHOWN = 8  # stretches, models and the like that are printed
+SHOWN = 8  # at most so many entries of a list (stretches, models) are printed
 
 
 def add_provenance(commands: Any) -> None:

@@ -59,7 +59,7 @@ def _speech(args: argparse.Namespace) -> Any:
                 pixel, _, path = path.partition("=")
                 who = f"at={pixel}"
             if not who or not path:
-                raise OptionError(f"--audio wants WHO=FILE, as in left=a.wav, not '{who}{sign}{path}'")
+                raise OptionError(f"--audio takes WHO=FILE, as in left=a.wav, not '{who}{sign}{path}'")
             speech[who] = path
         return speech
     if args.audio is None or args.output is None:
@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     """``wav2lip-hq run``."""
     speech, chosen = _speech(args), chosen_options(args, RunOptions)
     if args.preview is not None and not 1 <= args.preview <= PREVIEWS:
-        raise OptionError(f"--preview wants the number of frames, from 1 to {PREVIEWS}, not {args.preview}")
+        raise OptionError(f"--preview takes the number of frames, from 1 to {PREVIEWS}, not {args.preview}")
     if args.explain is not None and args.explain < 0:
-        raise OptionError(f"--explain wants the number of a frame, counted from 0, not {args.explain}")
+        raise OptionError(f"--explain takes the number of a frame, counted from 0, not {args.explain}")
     pipe = pipeline(args)
     if args.preview is not None:
         return _preview(pipe, args, speech, chosen)

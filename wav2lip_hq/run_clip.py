@@ -138,7 +138,7 @@ def _paths(*given: Any) -> list[str | os.PathLike[str]]:
 
 
 def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]:
-    """Chunks as they are, after somebody has looked at them."""
+    """The chunks, unchanged, after ``watch`` has looked at them."""
     for chunk in stream:
         if watch is not None:
             watch.add(chunk)

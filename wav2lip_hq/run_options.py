@@ -17,7 +17,7 @@ DELIVER = ("result", "patch", "matte", "offset")
 ENCODER_PRESETS = (
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )  # fmt: skip
-# What of a run is told to the reader of the footage
+# The fields that ``video.open_video`` takes
 READING = (
     *("fps", "deinterlace", "max_megapixels", "playlists", "timecode", "start", "end"),
     *("colorspace", "ocio", "exposure"),
@@ -155,7 +155,7 @@ class RunOptions:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """What ``video.open_video`` is told."""
+        """Keyword arguments for ``video.open_video``."""
         return {name: getattr(self, name) for name in READING}
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ LEFT_OUT = "left out, as asked: the result says nowhere that it is synthetic (--
 
 
 def ready(options: RunOptions) -> None:
-    """See whether results can be signed, without making an identity. Raises InputError, OutputError, OptionError."""
+    """Check that results can be signed, without making an identity. Raises InputError, OutputError, OptionError."""
     read_consent(options.consent)
     label_text(options.label)
     if not options.without_provenance:
@@ -60,9 +60,9 @@ def completed(
     stretches: Iterable[Stretch],
     digest: Callable[[Path], str] = footage_hash,
 ) -> None:
-    """Tell the seal what is known only at the end: hashes of what went in, weights, which frames changed.
+    """Give the seal what is known only at the end: hashes of the inputs, the weights, which frames changed.
 
-    digest: SHA-256 of a file or folder, which may remember it."""
+    digest: computes the SHA-256 of a file or folder, and may cache it."""
     if seal is None:
         return
     stages = [stage for voice in session.voices for stage in voice.stages]

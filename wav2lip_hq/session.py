@@ -278,7 +278,7 @@ class Session:
     def _spoken(
         self, frames: Iterator[Frame], number: int, voice: Voice, start: Fraction, end: Fraction | None
     ) -> Generator[Chunk, None, None]:
-        """Chunks of all frames. Frames before and after the speech are passed by all render stages, here alone."""
+        """Chunks of all frames. Frames before and after the speech bypass the render stages, here and nowhere else."""
         count = 0
 
         def counted(chunk: Chunk, idle: Reason | None) -> Chunk:

@@ -1,4 +1,4 @@
-"""``wav2lip-hq survey``: the faces of footage, found, shown and kept."""
+"""``wav2lip-hq survey``: find and follow the faces of footage, show them, and save the survey."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .terminal import Bar
 
 def add_survey(commands: Any) -> None:
     """The command ``survey``."""
-    one = commands.add_parser("survey", help="find and follow the faces of footage; see them, and use that again")
+    one = commands.add_parser("survey", help="find and follow the faces of footage; look at them, and reuse that")
     one.add_argument("face", help="video, folder of pictures or pattern")
     one.add_argument("--out", type=Path, help="file to write (default: FACE.survey.npz)")
     one.add_argument("--sheet", type=Path, help="picture with views of each face (default: FACE.survey.png)")

@@ -21,8 +21,8 @@ from .survey.speakers import heard, seconds
 from .survey.spoken import Heard
 from .types import Array
 
-TOLERANCE = 60.0  # ms: about where sound that is early begins to be noticed (ITU-R BT.1359: 45 ms; late: 125 ms)
-APART = 60.0  # ms by which shots may differ beyond that and still have one offset
+TOLERANCE = 60.0  # ms: early sound is noticed from about here on (ITU-R BT.1359: 45 ms early, 125 ms late)
+APART = 60.0  # ms: shots whose offsets differ by no more than this beyond TOLERANCE share one offset
 VERDICTS = ("in sync", "picture late", "picture early", "not certain", "differs from shot to shot")
 
 

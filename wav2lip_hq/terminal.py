@@ -11,7 +11,7 @@ from . import options, progress
 
 
 class Bar:
-    """Progress with rate and remaining time: a bar on a terminal, a line now and then in a log."""
+    """Progress with rate and remaining time: a bar on a terminal, occasional lines in a log."""
 
     def __init__(self, quiet: bool, label: str) -> None:
         from tqdm import tqdm

@@ -67,8 +67,8 @@ def spoken(
     fps: Fraction = video.DEFAULT_FPS,
     clean: str = "off",
 ) -> Voice:
-    """A voice that says what lies between two times of ``given`` (None: its beginning, its end), from ``begins``
-    seconds of the output on. fps: what timecodes count; clean: what takes noise from it (``RunOptions.clean_speech``).
+    """A voice that speaks the part of ``given`` between two times (None: its beginning, its end), from ``begins``
+    seconds of the output on. fps: frame rate of timecodes; clean: noise removal, as in ``RunOptions.clean_speech``.
     Raises InputError, OptionError."""
     speech, name = load_speech(given, clean), _name(given)
     first = Fraction(0) if start is None else parse_time(start, fps)
@@ -92,7 +92,7 @@ def load_speech(given: Audio, clean: str = "off") -> Speech:
         import librosa
 
         if len(given) != 2:
-            raise InputError("speech from memory is a pair: samples, and how many there are in a second")
+            raise InputError("speech from memory is a pair: samples, and their rate in samples per second")
         samples, rate = given
         wav = audio.check_audio(samples, "the audio array", video.check_rate(rate, "the audio array"))
         if clean != "off":

@@ -1,7 +1,7 @@
 """Checkpoints: the registry of known ones, verified fetch, safe loading, atomic saving.
 
 Looked for in: the folders of $WAV2LIP_HQ_CHECKPOINTS, the user's cache, the project's ``checkpoints/`` folder, the
-weights packed into the wheel. ``load`` takes a name or a path; nothing here reaches for the network except ``fetch``.
+weights packed into the wheel. ``load`` takes a name or a path; only ``fetch`` uses the network.
 """
 
 from __future__ import annotations

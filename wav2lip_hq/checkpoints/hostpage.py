@@ -1,4 +1,4 @@
-"""Web pages that file hosts put before a download."""
+"""The confirmation pages that file hosts show before a download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urljoin
 
 
 class NoDownload(Exception):
-    """The page is not one that leads to a file."""
+    """The page does not lead to a file."""
 
 
 class _Form(HTMLParser):
@@ -34,7 +34,7 @@ class _Form(HTMLParser):
 
 
 def behind(page: bytes, base: str) -> tuple[str, str]:
-    """(address, query) behind a file host's "too large to scan for viruses" page. Raises NoDownload for other pages."""
+    """(address, query) behind the "too large to scan for viruses" page of a file host. Raises NoDownload for others."""
     text = page.decode("utf-8", "replace")
     form = _Form()
     form.feed(text)

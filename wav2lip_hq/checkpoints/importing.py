@@ -1,4 +1,4 @@
-"""Importing checkpoint files the user already has: known ones under their names, others under names of one's own."""
+"""Importing checkpoint files the user already has: known ones under their registry names, others under new names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers: bringing one file to completeness from one mirror, continued where the last attempt stopped."""
+"""Transfers: one file from one mirror, continued where the last attempt stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .hostpage import NoDownload, behind
 BLOCK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled
 ATTEMPTS = 4  # per mirror; each resumes where the last one stopped
-LARGEST = 4 << 30  # bytes; nothing in the registry comes near
+LARGEST = 4 << 30  # bytes: largest download; files in the registry are much smaller
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
 
@@ -47,7 +47,7 @@ def download(
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> str:
-    """Bring ``part`` to completeness from one mirror; returns its SHA-256. Raises Dead when the mirror is no use."""
+    """Complete ``part`` from one mirror; returns its SHA-256. Raises Dead when the mirror cannot provide the file."""
     opener = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpOnlyRedirects()
     )

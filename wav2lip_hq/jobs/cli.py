@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .jobfile import Job
     from .store import Row
 
-FAILED = 9  # exit code: some jobs failed, see runner
+FAILED = 9  # exit code: some jobs failed, as in ``standing``
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cutlist.add_arguments(commands)
     for name, text in (
         ("plan", "check everything and estimate the time; renders nothing"),
-        ("run", "render what is not done; killed and started again it goes on"),
+        ("run", "render what is not done; killed and started again, it continues"),
         ("status", "where each job stands"),
         ("retry", "make failed and cancelled jobs pending again"),
         ("cancel", "stop jobs, running ones too"),
@@ -130,7 +130,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """One line per worker and an overall bar with the remaining time; lines now and then if stderr is no terminal."""
+    """One line per worker and an overall bar with the remaining time; occasional lines if stderr is not a terminal."""
 
     def __init__(self, workers: int, quiet: bool) -> None:
         from tqdm import tqdm

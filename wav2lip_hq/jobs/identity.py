@@ -16,7 +16,7 @@ from ..pipeline import HQPipeline
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 3  # increased when the same job would give another result
+RENDERING = 3  # version of the rendering: increased whenever the same job gives a different result
 
 # Fields that do not affect the pictures.
 _ASIDE = {"output", "origin", "metrics", "fault", "require_consent", "shot"}

@@ -287,7 +287,7 @@ def _consent(given: str, base: Path) -> str:
     try:
         inside = base / given
         given = str(inside) if inside.is_file() else given
-    except (OSError, ValueError):  # a long sentence is no name
+    except (OSError, ValueError):  # a long sentence is not a file name
         pass
     read_consent(given)
     return given

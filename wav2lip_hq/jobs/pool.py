@@ -70,7 +70,7 @@ class WorkerProcess:
         if self.process.returncode < 0:  # else it has said itself what went wrong
             how = signal.Signals(-self.process.returncode).name
             where = f"rendering {job}" if job else "starting or between jobs"
-            perhaps = "if nobody did that, memory may have run out"
+            perhaps = "if that was not on purpose, memory may have run out"
             complain(f"wav2lip-hq: a worker was ended by {how} while {where}; {perhaps}")
 
     @property

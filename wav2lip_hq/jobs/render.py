@@ -41,12 +41,12 @@ SHEET_STEP = Fraction(3, 4)
 
 
 class Stopped(Exception):
-    """Somebody asked for the job to stop."""
+    """The user asked for the job to stop."""
 
 
 @dataclass
 class Part:
-    """What is known of a finished part; stored beside it."""
+    """Facts about a finished part; stored beside it."""
 
     number: int
     file: str
@@ -93,7 +93,7 @@ class Rendered:
     seconds: dict[str, float]
     warnings: list[str]
     duration: float
-    provenance: str = ""  # who signed the output, or that nobody did
+    provenance: str = ""  # who signed the output, or that it is not signed
     consent: Consent | None = None
     sheet: Path | None = None
     rest: dict[str, Any] = field(default_factory=dict)

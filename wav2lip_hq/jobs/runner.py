@@ -46,7 +46,7 @@ def cancel(jobfile: Path, names: list[str] | None = None) -> int:
 
 
 def refresh(jobfile: Path) -> None:
-    """Jobs that failed, or are done, on inputs or settings that have changed since, become pending."""
+    """Make jobs pending again whose inputs or settings have changed since they failed or were done."""
     store = Store(jobfile)
     rows = store.all()
     pipelines: dict[str, HQPipeline] = {}
@@ -81,12 +81,12 @@ def run(
     log: Path | None = None,
     on_progress: Callable[[dict[str, Row], list[Job]], None] = lambda rows, jobs: None,
 ) -> Summary:
-    """Render what is not done yet, and say how it went. What was killed before goes on where it was.
+    """Render every job that is not done yet, and summarize. Jobs of a killed run continue where they stopped.
 
     workers: processes; each loads the networks once. devices: handed out in turn ("cuda:0", ...); on CPUs the cores are
     shared out. names: only these outputs. watch: a folder whose clips with speech of the same name become jobs, until
     interrupted. log: JSON lines of what happens. on_progress: called about twice a second.
-    Ctrl-C once finishes the parts being rendered, twice stops at once; either way the next run goes on from there.
+    Ctrl-C once finishes the parts being rendered, twice stops at once; either way the next run continues from there.
     Raises InputError and OptionError for the job file itself, OutputError when its state cannot be kept (a full disk);
     a job's own faults are in the summary.
     """

@@ -1,4 +1,4 @@
-"""How the jobs of a job file stand, and how a run of them ended."""
+"""The state of the jobs in a job file, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Summary:
         if self.full:
             lines.append("stopped: a disk is full; make room and run again")
         elif self.left and not self.stopped:
-            lines.append(f"{counted(self.left, 'job')} not reached: the workers died; run again to go on")
+            lines.append(f"{counted(self.left, 'job')} not reached: the workers died; run again to continue")
         if self.elsewhere:
             lines.append(f"{counted(self.elsewhere, 'job')} still being rendered by another run")
         if self.kinds:
@@ -60,7 +60,7 @@ class Summary:
 
 
 def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: bool = False) -> Summary:
-    """Where a job file stands."""
+    """The present state of a job file."""
     store, jobs = Store(jobfile), read_jobs(jobfile)
     mine = standing(store, jobs)
     failed = [row for row in mine if row.status == "failed"]
@@ -76,7 +76,7 @@ def summary(jobfile: Path, rendered: int = 0, seconds: float = 0.0, stopped: boo
 
 
 def standing(store: Store, jobs: list[Job]) -> list[Row]:
-    """The state of each job. One that nobody is at any more, because its worker was killed, waits to go on."""
+    """The state of each job. A running job whose worker was killed counts as pending."""
     rows = store.all()
     mine = [rows.get(job.name, Row(job.name)) for job in jobs]
     return [
@@ -98,7 +98,7 @@ def ended(jobfile: Path, jobs: list[Job], before: dict[str, float | None], began
 
 
 def me() -> str:
-    """This runner, as its workers know it."""
+    """The name of this runner, by which its workers know it."""
     return f"{platform.node()}:{os.getpid()}"
 
 

@@ -140,7 +140,7 @@ def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -
 
 
 def _broken(path: Path, where: str, why: str) -> Found:
-    """A file that the library cannot read. Raises InputError if that is no video or picture at all."""
+    """A file that the library cannot read. Raises InputError if it is neither a video nor a picture."""
     notice_of(path)
     return Found(str(path), "invalid", where, (f"the manifest cannot be read: {why}",))
 

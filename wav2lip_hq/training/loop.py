@@ -63,7 +63,7 @@ def _saved(folder: Path, device: Any = "cpu", mmap: bool = False) -> dict[str, A
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
     except Exception as error:  # torch raises many types
-        raise InputError(f"{path} cannot be read ({error}); delete it to start anew") from error
+        raise InputError(f"{path} cannot be read ({error}); delete it to start over") from error
     return saved
 
 
@@ -74,8 +74,8 @@ def finished(folder: Path, recipe: Recipe, on_log: Callable[[str], None] = say) 
         return None
     at = f"step {saved['step']} of {recipe.steps}" if saved["step"] == recipe.steps else f"step {saved['step']}"
     on_log(
-        f"{recipe.task}: already at {at} in {folder}; to go on give more steps "
-        "(--set steps=N), to begin anew another folder (--out FOLDER)"
+        f"{recipe.task}: already at {at} in {folder}; to continue, give more steps "
+        "(--set steps=N); to start over, another folder (--out FOLDER)"
     )
     path = folder / "log.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
@@ -211,7 +211,7 @@ class Trainer:
 
         with Heartbeat(where, on_log) as pulse:
             if first:
-                pulse.log(f"{recipe.task}: goes on at step {first} of {recipe.steps} in {self.folder}")
+                pulse.log(f"{recipe.task}: continues at step {first} of {recipe.steps} in {self.folder}")
             return self._run(started, minutes, pulse.log)
 
     def _run(self, started: float, minutes: float | None, on_log: Callable[[str], None]) -> dict[str, float]:

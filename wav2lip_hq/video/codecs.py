@@ -1,4 +1,4 @@
-"""Codecs: how footage can be encoded, and into which files that goes."""
+"""Codecs: how footage can be encoded, and which containers take it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..types import VideoInfo
 from . import hdr
 
 TIMECODED = (".mov", ".mp4", ".m4v", ".mxf", ".mkv")
-ALPHA = ("yuva", "bgra", "gbra")  # how names of pixel formats with transparency begin
+ALPHA = ("yuva", "bgra", "gbra")  # prefixes of pixel formats with transparency
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def check_output(
     input, a folder in the way).
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise OutputError(f"the output is a file's name, not {path!r:.100}")
+        raise OutputError(f"the output is a file name, not {path!r:.100}")
     target = Path(os.fspath(path))
     name = pick_codec(codec, target)
     check_target(target)
@@ -137,7 +137,7 @@ def check_output(
 
 
 def lost(info: VideoInfo, codec: str, pix_fmt: str | None = None) -> list[str]:
-    """What of the footage a codec cannot hold: one line each, for a person."""
+    """What a codec cannot keep of the footage: one readable line each."""
     name, kind = info.path or "the footage", CODECS[codec]
     chosen = pix_fmt or kind.formats.get((info.bit_depth > 8, info.has_alpha), "")
     how = f"{codec} as {pix_fmt}" if pix_fmt else codec
@@ -152,7 +152,7 @@ def lost(info: VideoInfo, codec: str, pix_fmt: str | None = None) -> list[str]:
 
 
 def container_options(suffix: str) -> dict[str, str]:
-    """How a container is written: one that streams where it can, without random numbers in its header."""
+    """Muxer options: playable while it downloads where the container allows that, no random numbers in the header."""
     if suffix in (".mp4", ".mov", ".m4v"):
         return {"movflags": "+faststart+write_colr"}
     return {"fflags": "+bitexact"} if suffix == ".mkv" else {}

@@ -54,10 +54,9 @@ class Encoder:
         if crf is not None or kind.crf is not None:
             options["crf"] = str(kind.crf if crf is None else crf)
         if kind.encoder == "libx264":
-            # The same frames are to give the same file, on any machine. x264's macroblock tree, where it is written for
-            # AVX, reads memory beyond the last block of a row that nobody has written (the file follows
-            # MALLOC_PERTURB_); in its portable form it does not. How many threads there are decides how frames are cut
-            # up, so that is not left to the number of processors.
+            # The same frames must give the same file on any machine. The AVX version of x264's macroblock tree reads
+            # uninitialized memory beyond the last block of a row (the file changes with MALLOC_PERTURB_); the portable
+            # version does not. The number of threads decides how frames are split, so it is fixed too.
             options["x264-params"] = "cpu-independent=1"
         if told := hdr.parameters(info.mastering, kind.encoder):
             key = kind.encoder.removeprefix("lib") + "-params"
@@ -121,7 +120,7 @@ class Encoder:
             self._container.mux(packet)
 
     def end(self) -> None:
-        """Write what the encoder still holds, and the rest of the sound; the file is complete then."""
+        """Flush the encoder and write the rest of the sound; the file is complete then."""
         for packet in self._stream.encode(None):
             if self.codec == "hevc" and self._written < 3:
                 packet.dts = packet.pts  # x265 leaves it undefined until its reordering has begun
@@ -133,7 +132,7 @@ class Encoder:
             self._track.close()
 
     def abort(self) -> None:
-        """Close the files; what was written is of no use."""
+        """Close the files without completing them."""
         try:
             self._container.close()
         except Exception:  # noqa: BLE001, S110 - the file is thrown away in any case

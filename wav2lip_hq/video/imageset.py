@@ -48,7 +48,7 @@ def _plain(paths: list[Path], name: str, fps: Fraction, most: float) -> tuple[Vi
 
 
 def _film(paths: list[Path], name: str, fps: Fraction, most: float) -> tuple[VideoInfo, Load]:
-    """EXR and DPX. All headers are read first: a picture of another size is known before any work."""
+    """EXR and DPX. All headers are read first, so that a picture of another size is found before any work."""
     header = pictures.read_header(paths[0])
     check_size(header.width, header.height, str(paths[0]), most)
     for path in paths[1:]:

@@ -80,7 +80,7 @@ def _remove(path: Path) -> None:
 
 
 def _kind(folder: Path) -> str:
-    """Of which kind a folder's pictures are."""
+    """The file name ending of a folder's pictures."""
     found = {p.suffix[1:] for p in folder.iterdir()} & {name for name, codec in CODECS.items() if codec.sequence}
     return min(found, default="png")
 
@@ -168,7 +168,7 @@ def _times(packets: Sequence[Any], suffix: str) -> list[int]:
 
 
 def _behind(parts: Sequence[tuple[Path, Fraction]], suffix: str) -> Fraction:
-    """Seconds by which decoding must lead showing, for frames that are stored before frames shown earlier."""
+    """Seconds by which decoding must run ahead of presentation, for frames stored before frames shown earlier."""
     most = Fraction(0)
     for path, _ in parts:
         with open_input(path) as source:

@@ -94,7 +94,7 @@ def _timecode(container: Any) -> str:
 
 
 def _bounds(most: float) -> dict[str, str]:
-    """For decoders: later frames may say that they are larger. Decoders work in larger blocks than frames are."""
+    """Decoder options that limit the size of later frames too. Decoders pad frames to larger blocks, hence the room."""
     return {"max_pixels": str(round(most * 2e6) + 10**6)}
 
 

@@ -1,4 +1,4 @@
-"""The notice in a file's metadata that its lip movement was synthesized: for people, and easily removed."""
+"""The notice in a file's metadata that its lip movement was synthesized: readable by people, and easy to remove."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .sound import open_input
 
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 4096  # bytes of a PNG in which the notice stands
+_HEAD = 4096  # bytes at the start of a PNG that contain the notice
 
 
 def commented(png: bytes) -> bytes:

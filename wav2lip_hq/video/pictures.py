@@ -1,4 +1,4 @@
-"""Pictures of the film world, EXR and DPX, read and written with OpenImageIO, in their own precision."""
+"""EXR and DPX pictures, read and written with OpenImageIO in their own precision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOSSLESS = ("zip", "zips", "rle", "none", "piz")
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's file says before its pixels."""
+    """The facts that a picture's file states in its header."""
 
     width: int
     height: int
@@ -81,7 +81,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise OptionError(f"{path.suffix} pictures need OpenImageIO: {EXTRA}") from error
     source = oiio.ImageInput.open(str(path))
     if source is None:
-        raise InputError(f"{path} is no picture that can be read ({_short(oiio.geterror())})")
+        raise InputError(f"{path} is not a picture that can be read ({_short(oiio.geterror())})")
     try:
         yield source
     finally:

@@ -24,7 +24,7 @@ class VideoReader:
     Frames are (H, W, 3) RGB uint8, or uint16 over 0..65535 for sources deeper than 8 bits; alpha is (H, W) of the same
     type, or None. ``pts`` is the exact time in seconds. ``restart()`` begins again (not for one-shot iterators);
     ``damaged`` counts packets that could not be decoded. ``look`` says how pictures in a color space of their own are
-    shown; only where they are asked for as they are (``open_video(own=True)``) floats come as float16 or float32.
+    shown; only with ``open_video(own=True)``, which gives pixels as they are, are floats given as float16 or float32.
     ``files`` are a sequence's pictures.
     """
 
@@ -93,7 +93,7 @@ class VideoReader:
             yield from reversed(held)
 
     def show(self) -> None:
-        """From now on give frames as they are shown, which then need no ``look`` any more."""
+        """From now on convert frames for display; ``look`` is None after that."""
         make, seek, look = self._make, self._seek, self.look
         assert look is not None
 

@@ -18,7 +18,7 @@ TIMED = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 
 
 def shifted_name(source: Path, folder: Path | None = None) -> Path:
-    """What a corrected copy is called: NAME.fixed.mp4, beside the file or in ``folder``; Matroska where the file's own
+    """The name of a corrected copy: NAME.fixed.mp4, beside the file or in ``folder``; Matroska where the file's own
     container has no times for its sound."""
     suffix = source.suffix if source.suffix.lower() in TIMED else ".mkv"
     return (folder or source.parent) / f"{source.stem}.fixed{suffix}"

@@ -48,7 +48,7 @@ PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml")
 
 @cache
 def _formats() -> str:
-    """Names of all formats that read one file alone, as FFmpeg wants them."""
+    """Names of all formats that read a single file, separated by commas, as FFmpeg takes them."""
     return ",".join(sorted(av.formats_available - POINTING))
 
 
@@ -105,8 +105,8 @@ def origin(container: Any) -> Fraction:
 
 
 def check_rate(rate: Any, name: str) -> int:
-    """``rate`` as whole samples a second. Raises InputError for one that no sound has: at the rate of speech, a few of
-    its samples would become hours."""
+    """``rate`` as a whole number of samples a second. Raises InputError for rates outside SLOWEST to FASTEST: resampled
+    from an absurdly low rate, a few samples would become hours."""
     if isinstance(rate, bool) or not isinstance(rate, Integral) or not SLOWEST <= int(rate) <= FASTEST:
         raise InputError(f"{name}: a rate of {rate!r:.100} samples a second; sound has {SLOWEST} to {FASTEST}")
     return int(rate)
@@ -321,7 +321,7 @@ class Track:
 
 
 class Tracks:
-    """Several audio tracks of one output; the first is the one that is played unless somebody chooses."""
+    """Several audio tracks of one output; the first is the default track."""
 
     def __init__(self, output: Any, suffix: str, sounds: Sequence[Sound], until: Fraction | None) -> None:
         self._tracks: list[Track] = []

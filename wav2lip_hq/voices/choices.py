@@ -1,4 +1,4 @@
-"""What ``say`` and ``dub`` may be told, for Python and the command line alike."""
+"""Options of ``say`` and ``dub``, for Python and the command line alike."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def add_dub(commands: Any) -> None:
     one = commands.add_parser("dub", help="footage in another language: transcribe, translate, speak, lip-sync")
     one.add_argument("face", metavar="VIDEO")
     one.add_argument("output")
-    one.add_argument("--script", type=Path, help="what is said, to write or go on from (default: OUTPUT.script.yaml)")
+    one.add_argument("--script", type=Path, help="what is said, to write or continue (default: OUTPUT.script.yaml)")
     one.add_argument("--until", default="", help="stop after listen, translate or speak, and look at the script")
     arguments.option_arguments(one, DubOptions, also={"source": "--from"})
     arguments.pipeline_arguments(one)

@@ -62,7 +62,7 @@ def dub(
         face: A video file with sound.
         output: The dubbed video. Beside it: OUTPUT.script.yaml, OUTPUT.dub with what was made so far, subtitles.
         options: Languages, engines, how lines are fitted.
-        script_path: The script to write, or to go on from if it is there (default: OUTPUT.script.yaml).
+        script_path: The script to write, or to continue from if it exists (default: OUTPUT.script.yaml).
         until: Stop after "listen", "translate" or "speak".
         run: How the result is written; ``survey``, ``compare``, ``extend`` and ``trim`` have no meaning here.
         pipeline: How the mouth is made; the preset ``default`` if none is given.
@@ -74,7 +74,7 @@ def dub(
 
     Raises:
         OptionError: No language to dub into, an option that does not exist.
-        EngineError: No engine for a language, or one failed; what was finished is kept, and the same call goes on.
+        EngineError: No engine for a language, or one failed; what was finished is kept, and the same call continues.
         InputError: Footage without speech, a script that cannot be used; and what ``HQPipeline.run`` raises.
     """
     work = _Work(Path(face), Path(output), options or DubOptions(), run or RunOptions(), script_path, until)
@@ -127,7 +127,7 @@ class _Work:
         with video.open_video(str(self.face), **self.run.reading) as reader:
             info = reader.info
             if info.still or info.duration is None or not self.face.is_file():
-                raise InputError(f"{self.face} is no video of known length; use `say` to make a picture speak")
+                raise InputError(f"{self.face} is not a video of known length; use `say` to make a picture speak")
             self.length = float(info.duration)
         self.footage = footage_hash(self.face)
         self.known = script.read(self.path) if self.path.exists() else None
@@ -179,7 +179,7 @@ class _Work:
     def listened(self) -> Script:
         """The script: the one that is there, or what the listener hears."""
         if self.known is not None:
-            self.say(f"script: {self.path} is there, {len(self.known.lines)} lines; going on from it")
+            self.say(f"script: {self.path} is there, {len(self.known.lines)} lines; continuing from it")
             return replace(self.known, to=self.options.to, source=self.source)
         began = time.perf_counter()
         self.engines["listener"] = engines.label(self.listener)
@@ -234,7 +234,7 @@ class _Work:
             except EngineError as error:
                 raise EngineError(
                     f"line {number} of {len(lines)}, at {line.start:.2f} s: {error}; {number - 1} lines are kept: the "
-                    "same command goes on there"
+                    "same command continues there"
                 ) from error
             limit = min([self.length, *follows[:1]])
             fitted = fit(found, line.translation, line.start, min(line.end, limit), limit, chosen.fastest, chosen.spill)

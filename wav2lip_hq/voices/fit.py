@@ -1,4 +1,4 @@
-"""A spoken line into the time it has: sped up within limits, run on into the pause, or cut at a word, and said so."""
+"""Fitting a spoken line into its time: sped up within limits, run on into the pause, or cut at a word and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is heard in a dub: the footage's own sound where nobody is dubbed, and the new voices."""
+"""The sound of a dub: the footage's own where nobody is dubbed, and the new voices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOUDEST, QUIETEST = 10 ** (12 / 20), 10 ** (-12 / 20)  # how far new voices are 
 def bed(path: str, spans: Sequence[tuple[float, float]], original: str, seconds: float) -> Array:
     """(n, 2) float32 at 48 kHz: the footage's sound with the speech in ``spans`` (seconds) removed, ducked or kept.
 
-    This is where a music-and-effects track of one's own goes in place of the footage's.
+    This is where a separate music-and-effects track takes the place of the footage's sound.
     """
     count = round(seconds * RATE)
     try:
