@@ -14,7 +14,7 @@ from wav2lip_hq.config import load_preset, parse_stage, set_options, stage_kind
 from wav2lip_hq.errors import OptionError, StageError
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import Restore
-from wav2lip_hq.stages.restore import own_restorer
+from wav2lip_hq.stages._restorers import own_restorer
 
 CODE = '''
 from dataclasses import dataclass, replace

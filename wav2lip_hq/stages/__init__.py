@@ -11,12 +11,16 @@ from .landmarks import Landmarks
 from .lipsync import LipSync
 from .parse import Parse
 from .restore import Restore
+from .restore_face import RestoreFace
 from .track import Track
 from .watermark import Watermark
 
 STAGES: dict[str, type[Stage]] = {
     s.name: s
-    for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark, Frame)
+    for s in (
+        *(Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, RestoreFace),
+        *(Watermark, Frame),
+    )
 }
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "LipSync",
     "Parse",
     "Restore",
+    "RestoreFace",
     "Stage",
     "Track",
     "Watermark",
