@@ -15,3 +15,6 @@ class MakeOptions(SayOptions):
 
     seconds: float = option(20.0, "How long a text about a topic is to take.", unit="s", low=1, high=3600)
     writer: str = option("auto", "What writes the text about a topic.")
+    movement: float = option(
+        1.0, "How far the head of a photograph moves while it speaks; 0 keeps it still.", low=0, high=2
+    )

@@ -16,6 +16,7 @@ from ..errors import EngineError, InputError, OptionError
 from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
 from ..run_options import RunOptions
+from ..stages import Movement
 from ..types import Report
 from ..voices import engines, markup, saying, subtitles
 from ..voices.narrate import save
@@ -106,7 +107,7 @@ def make(
         lines, sound = (), Path(speech)
     if until:
         return work.made(sound)
-    pipe = personal(pipeline or HQPipeline(), avatar)
+    pipe = alive(personal(pipeline or HQPipeline(), avatar), avatar, chosen.movement)
     on_step(f"survey and lip-sync: {avatar.name}, {avatar.kind}")
     began = time.perf_counter()
     survey = library.survey(avatar, pipe, on_survey)
@@ -126,6 +127,14 @@ def personal(pipeline: HQPipeline, avatar: Avatar) -> HQPipeline:
         if task in avatar.weights and stage in stages:
             pipeline = pipeline.set(f"{stage}.model={avatar.weights[task]}")
     return pipeline
+
+
+def alive(pipeline: HQPipeline, avatar: Avatar, amount: float) -> HQPipeline:
+    """The pipeline with a movement of the head, if the avatar is a photograph, and unless there is one already."""
+    names = [stage.name for stage in pipeline.stages]
+    if avatar.kind != "photograph" or not amount or "movement" in names or not {"landmarks", "blend"} <= {*names}:
+        return pipeline
+    return pipeline.insert(Movement(amount), after="blend")
 
 
 def _one_source(topic: str, text: str, script: Any, speech: Any) -> None:
