@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | sync | say | dub | batch | provenance | train | ...``, see ``--help``.
+"""The command line: ``wav2lip-hq run | survey | sync | say | dub | avatar | batch | train | ...``, see ``--help``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -25,6 +25,7 @@ from . import (
     survey_cli,
     synccheck_cli,
 )
+from .avatars import cli as avatars_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .training import cli as training_cli
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     voices_cli.add_say(commands)
     voices_cli.add_dub(commands)
     voices_cli.add_voices(commands)
+    avatars_cli.add_avatar(commands)
     synccheck_cli.add_sync(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
@@ -74,7 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (or mymodule:Class), run, encoder, say, dub, train, train.generator, a preset, restore.strength",
+        help="a stage (or mymodule:Class), run, encoder, say, dub, avatar, train, train.generator, a preset, or "
+        "restore.strength",
     )
     shown.add_argument("--json", action="store_true")
     shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")
@@ -134,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "say": voices_cli.say,
             "dub": voices_cli.dub,
             "voices": voices_cli.voices,
+            "avatar": avatars_cli.avatar,
             "sync": synccheck_cli.sync,
             "presets": _presets,
             "options": _options,

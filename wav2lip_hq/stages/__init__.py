@@ -9,6 +9,7 @@ from .detect import Detect
 from .frame import Frame
 from .landmarks import Landmarks
 from .lipsync import LipSync
+from .movement import Movement
 from .parse import Parse
 from .restore import Restore
 from .restore_face import RestoreFace
@@ -19,7 +20,7 @@ STAGES: dict[str, type[Stage]] = {
     s.name: s
     for s in (
         *(Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, RestoreFace),
-        *(Watermark, Frame),
+        *(Watermark, Movement, Frame),
     )
 }
 
@@ -33,6 +34,7 @@ __all__ = [
     "Frame",
     "Landmarks",
     "LipSync",
+    "Movement",
     "Parse",
     "Restore",
     "RestoreFace",

@@ -84,8 +84,8 @@ def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int
     scale = getattr(found, "scale", 1)
     if not callable(found) or isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
         raise OptionError(
-            f"{title} is not a restorer: it has to be callable, pictures (N, S, S, 3) uint8 in, (N, S * scale, S * scale, "
-            "3) uint8 out, and its 'scale' (1 if it has none) a whole number"
+            f"{title} is not a restorer: it has to be callable, pictures (N, S, S, 3) uint8 in, (N, S * scale, "
+            "S * scale, 3) uint8 out, and its 'scale' (1 if it has none) a whole number"
         )
 
     def checked(images: Array) -> Array:

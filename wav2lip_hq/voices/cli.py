@@ -58,7 +58,7 @@ def say(args: argparse.Namespace) -> int:
     chosen = arguments.chosen_options(args, SayOptions)
     args.language = known_code(chosen.language)
     run = arguments.chosen_options(args, RunOptions)
-    text = _text(args.text)
+    text = read_text(args.text)
     from .saying import say as make
 
     pipe = arguments.pipeline(args)
@@ -162,7 +162,7 @@ def voices(args: argparse.Namespace) -> int:
     return 0
 
 
-def _text(given: str) -> str:
+def read_text(given: str) -> str:
     """The text itself, or from a file or stdin. Raises InputError."""
     if given == "-":
         return sys.stdin.read(LARGEST + 1)
