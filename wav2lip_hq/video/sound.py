@@ -203,7 +203,6 @@ class Track:
     def __init__(self, output: Any, suffix: str, sound: Sound, until: Fraction | None) -> None:
         self.until = sound.until if until is None else until
         self.source: Any = None
-        self.copied = False
         self._next: Any = None
         if sound.path:
             self.source = open_input(sound.path)
@@ -215,7 +214,6 @@ class Track:
             codec = _name(stream)
             # Packets cannot be cut: what begins at an in point is encoded again, to the sample.
             if sound.delay >= 0 and (suffix == ".mkv" or codec in COPYABLE.get(suffix, ())):
-                self.copied = True
                 self.stream = output.add_stream_from_template(stream)
                 self._packets = self._copies(stream, zero - sound.delay)
             else:

@@ -56,7 +56,6 @@ class VideoWriter:
         self.width, self.height = size or (info.width, info.height)
         self._temporary = places.beside(self.path)
         self.written = 0
-        self.last_pts: Fraction | None = None
         self._error: BaseException | None = None
         self._ended = False
         self._output: Encoder | ImageFolder | None = None
@@ -123,7 +122,6 @@ class VideoWriter:
 
     def _encode(self, frame: Array, pts: Fraction, alpha: Array | None, like: Path | None) -> None:
         self.written += 1
-        self.last_pts = pts
         if isinstance(self._output, ImageFolder):
             self._output.add(frame, alpha, like)
         elif self._output is not None:
