@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -115,3 +116,18 @@ def test_an_audit_without_a_database_says_so_and_does_not_fail(tmp_path, answer,
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", ROOT / ".ci" / "audit"], capture_output=True, text=True, env=env)
     assert done.returncode == code and (done.stdout + done.stderr).strip() == says
+
+
+def test_the_workflows_run_what_the_makefile_has():
+    """Every ``make TARGET`` in a workflow or a CI script is a target, and every file that a workflow tests exists."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".ci" / "run"]
+    asked = {
+        target
+        for file in files
+        for line in re.findall(r"\bmake ([a-z ]+)", file.read_text())
+        for target in line.split()
+    }
+    assert {"setup", "lint", "test", "slow", "docs", "wheel", "audit"} <= asked <= targets
+    tested = {name for file in files for name in re.findall(r"tests/test_\w+\.py", file.read_text())}
+    assert tested and all((ROOT / name).is_file() for name in tested)
