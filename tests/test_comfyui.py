@@ -77,7 +77,7 @@ def test_what_is_wrong_is_told():
         synthesis.lipsync(images(2), {"samples": 1}, 25.0)
     with pytest.raises(NoFaceError):
         synthesis.lipsync(images(3), speech(), 25.0, preset="nobody", extend="stop")
-    with pytest.raises(OptionError, match="needs a survey|no sound to tell by"):
+    with pytest.raises(OptionError, match="needs a survey|no sound to find the speaker by"):
         synthesis.lipsync(images(3), speech(), 25.0, settings=("track.faces=speaker",), extend="stop")
 
 

@@ -84,7 +84,7 @@ def test_every_dependency_is_imported_by_the_product():
     """A dependency that nothing imports would only cost the user time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {"opencv-python": "cv2", "scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
-    names["c2pa-python"] = "c2pa"
+    names |= {"c2pa-python": "c2pa", "lazy-loader": "lazy_loader"}
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "wav2lip_hq").rglob("*.py"))
     for line in project["dependencies"]:
         package = line.partition(">=")[0]

@@ -204,10 +204,10 @@ def test_a_plan_knows_faces_by_their_place(planned):
         ("speaks: 0", "speak: 0", "'shot 1 speaks' is missing"),
         ("speaks: 0", "speaks: anna", "shot 1 speaks"),
         ("footage:", "film:", "'film' is not known here"),
-        ("shots:", "shots: 3 #", "no shot plan"),
+        ("shots:", "shots: 3 #", "not a shot plan"),
     ],
 )
-def test_a_wrong_plan_is_told(planned, old, new, said):
+def test_a_wrong_plan_is_refused(planned, old, new, said):
     _, path = planned
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises((InputError, OptionError), match=said):
