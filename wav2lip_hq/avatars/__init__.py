@@ -1,4 +1,4 @@
-"""Faces that are kept, with the consent of the people they belong to, to say texts again and again.
+"""Avatars: faces that are kept, with the consent of the people they belong to, to speak texts again and again.
 
 from wav2lip_hq.avatars import AvatarLibrary
 

@@ -20,7 +20,7 @@ from . import agreement
 from . import traces as measured
 
 MEASURES = (*measured.NAMES, *agreement.NAMES)
-SMALL = 40.0  # px: faces whose eyes and mouth are within so small a box cannot be judged
+SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this cannot be judged
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Signed manifests (C2PA) of what was made of what: written into every result, shown and verified.
 
 ``identity``: the certificate that signs; ``claim``: what is said; ``seal``: signing a file before it gets its name;
-``reading``: what a file says of itself, and whether that holds. Nothing here touches the network, except a timestamp
-server that somebody configured.
+``reading``: what a file says of itself, and whether that holds. Nothing here uses the network, except a timestamp
+server that the user configured.
 """
 
 from .claim import Claim, Input

@@ -16,7 +16,7 @@ _NAME = re.compile(r"\S+\.[A-Za-z0-9]{1,5}|\S*[/\\]\S*")
 
 @dataclass(frozen=True)
 class Consent:
-    """text: as given, or of a short text file; "" for other files, of which name and SHA-256 are stored alone."""
+    """text: as given, or of a short text file; "" for other files, of which only name and SHA-256 are stored."""
 
     text: str
     name: str = ""

@@ -15,11 +15,11 @@ from .identity import load_identity
 from .library import EMBEDS, OTHERS, c2pa, context, reason
 from .seal import sidecar_of
 
-# From the best to the worst; a folder of pictures is what its worst picture is.
+# From the best to the worst; a folder of pictures has the state of its worst picture.
 STATES = {
-    "trusted": "intact, signed by somebody you named as trusted",
+    "trusted": "intact, signed by a signer you named as trusted",
     "valid": "intact, signed by your own identity, which others do not know",
-    "untrusted": "intact, but nobody you trust vouches for the signer",
+    "untrusted": "intact, but no one you trust vouches for the signer",
     "invalid": "there is a manifest, but it does not hold",
     "stripped": "made with wav2lip_hq, as the file's metadata says, but its manifest was removed",
     "tampered": "changed after it was signed",
@@ -38,7 +38,7 @@ _WORDS = {
     "signingCredential.expired": "the certificate had expired",
     "claimSignature.outsideValidity": "it was signed outside the certificate's time",
     "signingCredential.invalid": "the certificate is not one for signing",
-    "signingCredential.untrusted": "the signer's certificate leads to nobody you trust",
+    "signingCredential.untrusted": "the signer's certificate leads to no one you trust",
     "signingCredential.ocsp.revoked": "the certificate was revoked",
 }
 

@@ -23,7 +23,7 @@ _UNKNOWN = "application/octet-stream"
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the manifest of a file is whose container cannot hold one: the name that other readers look for, too."""
+    """The manifest's path for a file whose container cannot hold one: the name that other readers look for, too."""
     return path.with_suffix(".c2pa")
 
 
@@ -31,7 +31,7 @@ def sidecar_of(path: Path) -> Path:
 class Seal:
     """Signs one result. ``claim`` may be replaced by a fuller one until the file is complete.
 
-    where: "embedded" or the sidecar's path, once signed; warnings: what was not as it should be."""
+    where: "embedded" or the sidecar's path, once signed; warnings: problems that did not prevent signing."""
 
     identity: Identity
     claim: Claim
@@ -93,7 +93,7 @@ class Seal:
     def _sign(self, path: Path, signed: Path | None, kind: str) -> bytes:
         """The manifest of a file; with ``signed`` it is written there, inside a copy of the file.
 
-        A timestamp server that does not answer is no reason to lose hours of work: then no time is stated."""
+        If the timestamp server does not answer, the result is signed without a time: hours of work are not lost."""
         library = c2pa()
         stamped = bool(self.identity.timestamp) and not self._silent
         try:

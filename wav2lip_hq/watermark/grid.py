@@ -13,7 +13,7 @@ CELL = 9.0  # px of the aligned 512 px face
 LEFT, TOP = 98.0, 270.0  # edges of the grid there
 MARGIN = 2  # cells around the grid that the reader samples, to look for it nearby
 FINE = 4  # samples a cell, each way
-BEAT = 2.3  # Hz: slower than speech, faster than heads turn, and no multiple of an encoder's rhythm
+BEAT = 2.3  # Hz: slower than speech, faster than heads turn, not a multiple of the rhythm of encoders
 # A cell against its four neighbors: signs are independent, faces are smooth, and encoders take finer detail first.
 _KERNEL = np.array([[0, -0.25, 0], [-0.25, 1, -0.25], [0, -0.25, 0]], np.float32)
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
