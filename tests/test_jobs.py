@@ -466,15 +466,15 @@ def test_cancel(short):
     path = write_jobs(short, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
     jobs.Store(path).put(str(short / "out" / "a.mp4"), status="pending")
     assert jobs.cancel(path, ["a"]) == 1
-    assert jobs.work_here(path).status == {"cancelled": 1, "done": 1}
+    assert jobs.work_here(path).status == {"canceled": 1, "done": 1}
     with pytest.raises(OptionError, match="no job makes 'z'"):
         jobs.cancel(path, ["z"])
 
 
-def test_cancelling_a_running_job_leaves_nothing_under_its_name(desk):
+def test_canceling_a_running_job_leaves_nothing_under_its_name(desk):
     path = write_jobs(desk, {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4"})
     jobs.Store(path).ask(f"cancel:{desk / 'out' / 'a.mp4'}")
-    assert jobs.work_here(path).status == {"cancelled": 1}
+    assert jobs.work_here(path).status == {"canceled": 1}
     assert not list((desk / "out").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Running a job file: worker processes, their progress, and stopping, retrying or cancelling jobs meanwhile."""
+"""Running a job file: worker processes, their progress, and stopping, retrying or canceling jobs meanwhile."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .worker import Settings, Worker
 
 
 def retry(jobfile: Path, names: list[str] | None = None) -> int:
-    """Make failed and cancelled jobs pending again; returns how many."""
+    """Make failed and canceled jobs pending again; returns how many."""
     store, count = Store(jobfile), 0
     for job in chosen(read_jobs(jobfile), names):
-        if store.get(job.name).status in ("failed", "cancelled"):
+        if store.get(job.name).status in ("failed", "canceled"):
             store.put(job.name, status="pending", attempts=0, crashes=0, due=0, batch=None, kind="", message="")
             count += 1
     return count
@@ -40,7 +40,7 @@ def cancel(jobfile: Path, names: list[str] | None = None) -> int:
             store.ask(f"cancel:{job.name}")
             count += 1
         elif row.status == "pending":
-            store.put(job.name, status="cancelled")
+            store.put(job.name, status="canceled")
             count += 1
     return count
 

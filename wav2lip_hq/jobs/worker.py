@@ -95,7 +95,7 @@ class Worker:
                 if self.store.asked(f"stop:{self.settings.runner}"):
                     return done
                 row = self.store.get(job.name)
-                if row.status in ("failed", "cancelled") or row.due > time.time():
+                if row.status in ("failed", "canceled") or row.due > time.time():
                     wait = wait or (row.status == "pending" and row.due > time.time())
                     continue
                 if looked.get(job.name) == (job, row):
@@ -183,10 +183,10 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
             return True
         except Stopped:
-            cancelled = self.store.asked(f"cancel:{job.name}")
+            canceled = self.store.asked(f"cancel:{job.name}")
             self.store.forget(f"cancel:{job.name}")
-            self.store.put(job.name, status="cancelled" if cancelled else "pending", worker="")
-            self.log("cancelled" if cancelled else "paused", job)
+            self.store.put(job.name, status="canceled" if canceled else "pending", worker="")
+            self.log("canceled" if canceled else "paused", job)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if is_full(error):  # the others could not be written either
                 raise self._let_go(job, error) from error
