@@ -16,7 +16,8 @@ from ..types import Array, VideoInfo
 from . import color, hdr
 from .codecs import ALPHA, CODECS, container_options, keep_timecode
 from .notice import NOTICE
-from .sound import Sound, Tracks
+from .sound import Sound
+from .tracks import Tracks
 
 X264_THREADS = 8
 

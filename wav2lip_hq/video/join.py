@@ -16,8 +16,10 @@ from .. import places
 from ..errors import OutputError
 from .codecs import CODECS, check_output, container_options, keep_timecode
 from .notice import NOTICE
+from .opening import open_input
 from .sequences import naming, number
-from .sound import Sound, Tracks, open_input
+from .sound import Sound
+from .tracks import Tracks
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:

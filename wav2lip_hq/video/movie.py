@@ -16,8 +16,8 @@ from ..errors import InputError, OutOfMemory, refused_memory
 from ..timecode import is_timecode
 from ..types import VideoInfo
 from . import color, hdr
+from .opening import open_input, origin, short_reason
 from .reader import DEFAULT_FPS, FASTEST, Frame, VideoReader
-from .sound import open_input, origin, short_reason
 from .stills import check_size
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from ..errors import InputError
-from .sound import open_input
+from .opening import open_input
 
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -11,7 +11,7 @@ import av
 
 from ..errors import InputError, OutputError
 from ..places import beside, check_target
-from .sound import open_input, short_reason
+from .opening import open_input, short_reason
 
 # Containers whose streams have times of their own, in which sound can begin late; AVI and MXF only count.
 TIMED = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
