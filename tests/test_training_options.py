@@ -36,7 +36,7 @@ def test_every_option_of_every_task_is_documented():
 
 def test_the_table_names_every_task_there_is():
     pytest.importorskip("torch")
-    from wav2lip_hq.training.loop import Task
+    from wav2lip_hq.training.task import Task
 
     listed = set()
     for entry in TASKS.values():

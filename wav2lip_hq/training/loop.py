@@ -27,12 +27,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError, OptionError
 from ..progress import Heartbeat, duration, say
-from .recipe import Recipe as Recipe
-from .schedule import learning_rate as learning_rate
-from .schedule import moving_average as moving_average
-from .task import Batch as Batch
-from .task import Optimize as Optimize
-from .task import Task as Task
+from .recipe import Recipe
+from .schedule import learning_rate, moving_average
+from .task import Batch, Task
 
 
 def _prefetch(task: Task, seed: int, rank: int, first: int, last: int, workers: int) -> Iterator[tuple[int, Batch]]:

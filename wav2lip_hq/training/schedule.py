@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from .recipe import Recipe as Recipe
+from .recipe import Recipe
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:

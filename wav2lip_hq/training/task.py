@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..options import make
 from ..types import Array
 from .options.common import TaskOptions
-from .recipe import Recipe as Recipe
+from .recipe import Recipe
 
 Batch = dict[str, Array]
 # optimize(name, loss): backward; after the last accumulated batch also clip, step and update the moving average.
