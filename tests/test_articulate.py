@@ -167,6 +167,23 @@ def test_expression_scales_the_movement(runtime):
             Articulate(expression=wrong)
 
 
+def test_a_smile_raises_the_corners_and_none_changes_nothing(runtime):
+    given = chunk([turned(body())] * 3)
+    plain, none, smiling, sad = (
+        targets(Articulate("tiny", **more), given, runtime)
+        for more in ({}, {"smile": 0.0}, {"smile": 1.0}, {"smile": -0.5})
+    )
+    assert (plain == none).all()
+    corners, middle = mesh.at(78, 308), mesh.at(13)
+    rise = (plain - smiling)[:, :, 1]
+    assert (rise[:, corners] > 4).all() and (rise[:, corners].min(1) > rise[:, middle].max(1) + 3).all()  # px of 100
+    assert mesh.width(smiling).min() > mesh.width(plain).min() + 0.03
+    assert ((plain - sad)[:, corners, 1] < -2).all()
+    assert np.allclose(smiling[:, mesh.LEFT_EYE], plain[:, mesh.LEFT_EYE])
+    with pytest.raises(OptionError, match="smile"):
+        Articulate("tiny", smile=1.5)
+
+
 def test_a_person_with_a_wide_range_keeps_it(runtime):
     given = chunk([turned(body(0.1))] * 8, tracks={0: facts(turned(body()), 0.03)})
     small = mesh.opening(targets(STAGE, given, runtime)).std()

@@ -62,3 +62,14 @@ class Backwards(Engine):
 
 class Nothing:
     """No engine at all."""
+
+
+class Wordy(Engine):
+    """Writes a word for each second: far too few for ``Tone``."""
+
+    name = "wordy"
+    asked: list[float] = []  # noqa: RUF012 - shared on purpose: tests look at it
+
+    def write(self, topic, seconds, language):
+        Wordy.asked.append(seconds)
+        return "" if topic == "nothing" else " ".join([topic] * round(seconds))

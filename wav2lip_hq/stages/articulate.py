@@ -54,6 +54,9 @@ class Articulate(Stage):
         low=0,
         high=2,
     )
+    smile: float = option(
+        0.0, "Corners of the mouth up (1 is a clear smile) or down, in speech and in its pauses.", low=-0.5, high=1
+    )
     silence: bool = option(True, "Close the mouth in pauses, whatever breath and room noise there is.")
 
     @property
@@ -84,6 +87,8 @@ class Articulate(Stage):
             rest = max(float(articulation.opening(body)), 0) + float(pressed)
             moved[0] -= np.clip(rest - moved[0], 0, rest)
             offset = np.tensordot(moved, space.basis, 1)
+            if self.smile:
+                offset = offset + articulation.smile(space.neutral, self.smile)
             target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
         return chunk.with_faces(target=target)
 
