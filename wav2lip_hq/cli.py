@@ -16,6 +16,7 @@ from typing import Any
 from . import __version__, boundary, color_cli, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
+from .studio import cli as studio_cli
 from .training import cli as training_cli
 from .voices import cli as voices_cli
 
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     voices_cli.add_dub(commands)
     voices_cli.add_voices(commands)
     synccheck_cli.add_sync(commands)
+    studio_cli.add_studio(commands)
 
     presets = commands.add_parser("presets", help="compositions of stages, and whether their checkpoints are installed")
     presets.add_argument("--json", action="store_true")
@@ -63,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (or mymodule:Class), run, encoder, say, dub, train, train.generator, a preset, restore.strength",
+        help="a stage (or mymodule:Class), run, encoder, say, dub, studio, train, train.generator, a preset, "
+        "restore.strength",
     )
     shown.add_argument("--json", action="store_true")
     shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")
@@ -124,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "dub": voices_cli.dub,
             "voices": voices_cli.voices,
             "sync": synccheck_cli.sync,
+            "studio": studio_cli.studio,
             "presets": _presets,
             "options": _options,
             "checkpoints": _checkpoints,

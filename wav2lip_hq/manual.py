@@ -11,6 +11,7 @@ from .errors import OptionError
 from .options import Option
 from .run_options import RunOptions
 from .stages import STAGES
+from .studio.choices import StudioOptions
 from .training.tasks import option_classes
 from .voices.choices import DubOptions, SayOptions
 
@@ -43,6 +44,7 @@ def sections() -> Iterator[Section]:
     yield Section("encoder", "A run", "How the output is encoded.", tuple(o for o in fields if o.name in ENCODER))
     yield Section("say", "Speech", _summary(SayOptions), options.listing(SayOptions))
     yield Section("dub", "Speech", _summary(DubOptions), options.listing(DubOptions))
+    yield Section("studio", "The studio", _summary(StudioOptions), options.listing(StudioOptions))
     for name, kind in option_classes().items():
         yield Section(f"train.{name}", "Training", _summary(kind), options.listing(kind))
 

@@ -253,9 +253,7 @@ class HQPipeline:
     def _prepare(self, session: Session, survey: Survey | None, on_survey: Progress | None) -> None:
         chosen = session.options
         if survey is None and chosen.survey:
-            survey = load_survey(chosen.survey)
-            belongs(survey, session.reader.info.path, chosen.survey)
-            survey = fitting(survey, session.reader.info, chosen.survey)
+            survey = given_survey(chosen.survey, session.reader.info)
         session.prepare(survey, on_survey)
         if chosen.sync_offset == "auto":
             session.sync_offset = self.trial(session)
@@ -499,6 +497,13 @@ def belongs(survey: Survey, path: str, name: str) -> None:
     """Raise InputError if the survey is of other footage than ``path``."""
     if survey.footage and path and (found := footage_hash(path)) and found != survey.footage:
         raise InputError(f"the survey {name} is of other footage than {path}, or that has changed since; make it again")
+
+
+def given_survey(name: str, info: VideoInfo) -> Survey:
+    """A saved survey, for footage that it has to be of. Raises InputError, OptionError; see ``fitting``."""
+    survey = load_survey(name)
+    belongs(survey, info.path, name)
+    return fitting(survey, info, name)
 
 
 def _between(info: VideoInfo) -> list[float]:

@@ -20,7 +20,7 @@ from .. import survey as surveys
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..mixing import Mix, finish
-from ..pipeline import HQPipeline, no_face
+from ..pipeline import HQPipeline, given_survey, no_face
 from ..places import make_folder, write_text
 from ..provenance import Consent, read_consent
 from ..session import Session, Voice, described
@@ -234,7 +234,10 @@ def _stretches(parts: list[Part]) -> list[Stretch]:
 
 
 def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, int | None], None]) -> Survey | None:
-    """The footage's survey: another job's or an earlier attempt's where there is one, else made now and kept."""
+    """The footage's survey: the job's own, or another job's or an earlier attempt's where there is one, else made now
+    and kept."""
+    if job.run.survey:
+        return given_survey(job.run.survey, session.reader.info)
     stages = session.survey_stages
     if not stages:
         return None
