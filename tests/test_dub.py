@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from voice_doubles import Tone
 
-from wav2lip_hq import HQPipeline, audio, video
+from wav2lip_hq import HQPipeline, audio, mixing, video
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import EngineError, InputError, OptionError
 from wav2lip_hq.run_options import RunOptions
@@ -164,6 +165,41 @@ def test_dubs_that_cannot_be(tmp_path, capsys):
         dub(FACE, out)
     with pytest.raises(OptionError, match="a dub has no option 'compare'"):
         dub(FACE, out, TO_XX, run=RunOptions(compare=True))
+
+
+def test_a_dub_as_a_batch_job_has_the_pixels_of_a_dub(tmp_path, capsys):
+    jobs = tmp_path / "jobs.yaml"
+    jobs.write_text("# mine\ndefaults: {part_seconds: 5}\njobs: []\n")
+    plain = ["--preset", "fast", "--crf", "30", "--set", "articulate.expression=0.9", "--quiet"]
+    for name in ("later {1}.mp4", "later {1}.mp4", "other.mp4"):  # a job that is there is replaced
+        assert main(["dub", str(FACE), str(tmp_path / name), "--to", "xx", *DUB, *plain, "--batch", str(jobs)]) == 0
+    assert "1 passages in " in capsys.readouterr().out
+    rows = yaml.safe_load(jobs.read_text())
+    assert rows["defaults"] == {"part_seconds": 5} and len(rows["jobs"]) == 2
+    assert (tmp_path / "other.xx.srt").exists() and not (tmp_path / "other.mp4").exists()
+
+    assert main(["batch", "run", str(jobs), str(tmp_path / "later {1}.mp4")]) == 0
+    assert main(["dub", str(FACE), str(tmp_path / "now.mp4"), "--to", "xx", *DUB, *plain]) == 0
+    assert (frames(tmp_path / "later {1}.mp4") == frames(tmp_path / "now.mp4")).all()
+    heard = [audio.load_audio(tmp_path / name) for name in ("later {1}.mp4", "now.mp4")]
+    assert (heard[0] == heard[1]).all()
+    capsys.readouterr()
+    code = main(["dub", str(FACE), str(tmp_path / "a.mp4"), "--to", "xx", *DUB, "--batch", str(tmp_path / "a.csv")])
+    assert code == 2 and "a job file of dubs is a .yaml" in capsys.readouterr().err
+
+
+def test_music_and_effects_take_the_place_of_the_footages_sound(tmp_path):
+    from media import write_wav
+
+    bed, out = write_wav(tmp_path / "me.wav", 3.0, rate=48000, amplitude=0.2), tmp_path / "out.mkv"
+    run = RunOptions(bed=str(bed), bed_gain=-6.0, codec="h264", crf=35)
+    done = dub(FACE, out, TO_XX, run=run, pipeline=HQPipeline("fast"))
+    wav, music = mixing.stereo(str(out))[:, 0], mixing.stereo(str(bed))[:, 0]
+    quiet = slice(round(2.6 * mixing.RATE), round(2.9 * mixing.RATE))  # after the last line
+    expected = float(np.abs(music[quiet]).max()) * 10 ** (-6 / 20)
+    assert float(np.abs(wav[quiet]).max()) == pytest.approx(expected, rel=0.1)
+    said = slice(round(0.55 * mixing.RATE), round(0.8 * mixing.RATE))
+    assert float(np.abs(wav[said] - music[said] * 10 ** (-6 / 20)).max()) > 0.02 and done.synced is not None
 
 
 def test_say_writes_video_and_subtitles(tmp_path, capsys):

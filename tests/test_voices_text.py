@@ -144,7 +144,7 @@ def test_lines_are_fitted_into_their_time():
 
 
 def test_stretches_bridge_short_pauses():
-    assert stretches([(1, 2), (2.5, 4), (7, 8)], 7.5) == [(1, 4), (7, 7.5)]
+    assert stretches([(1, 2), (2.5, 4), (7, 8)], 7.5) == [(0.9, 4), (6.9, 7.5)]
     lines = [(n * 0.4 + n // 2 * 1.1, n * 0.4 + n // 2 * 1.1 + 0.3) for n in range(80)]
     many = stretches(lines, 100)
     assert len(many) == 24 and many[0][0] == 0 and many[-1][1] == lines[-1][1]

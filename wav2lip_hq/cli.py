@@ -1,4 +1,4 @@
-"""The command line: ``wav2lip-hq run | survey | sync | say | dub | batch | provenance | train | ...``, see ``--help``.
+"""The command line: ``wav2lip-hq run | survey | sync | say | dub | avatar | batch | train | ...``, see ``--help``.
 
 Nothing heavy is imported before it is needed: ``--help`` answers at once.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, boundary, color_cli, detect_cli, machine, provenance_cli, run_cli, synccheck_cli
+from .avatars import cli as avatars_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .studio import cli as studio_cli
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     voices_cli.add_say(commands)
     voices_cli.add_dub(commands)
     voices_cli.add_voices(commands)
+    avatars_cli.add_avatar(commands)
     synccheck_cli.add_sync(commands)
     studio_cli.add_studio(commands)
 
@@ -65,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (or mymodule:Class), run, encoder, say, dub, studio, train, train.generator, a preset, "
+        help="a stage (or mymodule:Class), run, encoder, say, dub, avatar, studio, train, train.generator, a preset, "
         "restore.strength",
     )
     shown.add_argument("--json", action="store_true")
@@ -126,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "say": voices_cli.say,
             "dub": voices_cli.dub,
             "voices": voices_cli.voices,
+            "avatar": avatars_cli.avatar,
             "sync": synccheck_cli.sync,
             "studio": studio_cli.studio,
             "presets": _presets,

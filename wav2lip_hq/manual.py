@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import config, lookup, options
+from .avatars.choices import MakeOptions
 from .errors import OptionError
 from .options import Option
 from .run_options import RunOptions
@@ -44,6 +45,7 @@ def sections() -> Iterator[Section]:
     yield Section("encoder", "A run", "How the output is encoded.", tuple(o for o in fields if o.name in ENCODER))
     yield Section("say", "Speech", _summary(SayOptions), options.listing(SayOptions))
     yield Section("dub", "Speech", _summary(DubOptions), options.listing(DubOptions))
+    yield Section("avatar", "Speech", _summary(MakeOptions), options.listing(MakeOptions))
     yield Section("studio", "The studio", _summary(StudioOptions), options.listing(StudioOptions))
     for name, kind in option_classes().items():
         yield Section(f"train.{name}", "Training", _summary(kind), options.listing(kind))

@@ -61,7 +61,7 @@ def finish(
 def samples(sound: Sound, until: Fraction | None = None) -> Array:
     """(n, 2) float32 of a sound at 48 kHz, from time zero of the output to ``until``."""
     if sound.samples is None:
-        wave = _stereo(sound.path)
+        wave = stereo(sound.path)
     else:
         wave = np.asarray(sound.samples, np.float32)
         wave = wave.reshape(len(wave), -1)
@@ -75,7 +75,7 @@ def samples(sound: Sound, until: Fraction | None = None) -> Array:
     return np.asarray(wave if until is None else wave[: round(until * RATE)], np.float32)
 
 
-def _stereo(path: str) -> Array:
+def stereo(path: str) -> Array:
     """(n, 2) float32 at 48 kHz of a file. One channel is heard from both sides at its own level; FFmpeg would make it
     3 dB quieter."""
     if video.probe_sound(path).channels == 1:
@@ -86,7 +86,7 @@ def _stereo(path: str) -> Array:
 
 def _under(wave: Array, options: RunOptions, length: Fraction | None) -> Array:
     """The speech with music and effects, as long as the picture."""
-    bed = _stereo(options.bed) * np.float32(10 ** (options.bed_gain / 20))
+    bed = stereo(options.bed) * np.float32(10 ** (options.bed_gain / 20))
     count = max(len(wave), len(bed)) if length is None else max(len(wave), round(length * RATE))
     mixed = np.zeros((count, 2), np.float32)
     mixed[: len(wave)] += wave

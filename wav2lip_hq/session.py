@@ -274,6 +274,11 @@ class Session:
         """The stages that work on every frame, after all others and all voices, wherever they were put."""
         return tuple(s for s in self.voices[0].stages if s.whole)
 
+    @property
+    def _read_last(self) -> tuple[str, ...]:
+        """What these stages want to know of faces."""
+        return tuple(n for s in self.whole for n in (*s.reads, *s.optional) if n.startswith("faces."))
+
     def _labeled(self, chunk: Chunk) -> Chunk:
         """The chunk with the label that people see, in the footage's own color space, too."""
         made = labeled(chunk, self._label)
@@ -286,7 +291,8 @@ class Session:
     def _finished(self, made: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
         """The chunks after the stages that work on every frame."""
         look, before = self.reader.look, deque[Array]()
-        done = run_stages(self.whole, _noted(made, before), self.runtime, keep=self.keep, clock=self.clock)
+        noted, read = _noted(made, before), self._read_last
+        done = run_stages(self.whole, noted, self.runtime, keep=self.keep, clock=self.clock, given=read)
         try:
             for chunk in done:
                 shown = before.popleft()
@@ -355,7 +361,7 @@ class Session:
     def _rendered(self, frames: Iterator[Frame], number: int, voice: Voice) -> Generator[Chunk, None, None]:
         """Chunks with the voice's mouths, in the footage's own color space, too."""
         before: deque[Array] = deque()  # frames as the stages got them, of the chunks under way
-        keep = (*self.keep, *(("faces.mask", "faces.to512") if self.matted else ()))
+        keep = (*self.keep, *self._read_last, *(("faces.mask", "faces.to512") if self.matted else ()))
         made = self._staged(frames, number, voice, before, keep)
         try:
             for chunk in made:

@@ -295,6 +295,11 @@ def _consent(given: str, base: Path) -> str:
     return given
 
 
+def literal(text: str) -> str:
+    """A name as it is written where placeholders are filled in."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def filled(text: str, names: dict[str, Any]) -> str:
     """Text with its placeholders filled in. Raises OptionError: only names and widths up to 99 are taken, as in
     ``{index:03}``; attributes and conversions are not."""

@@ -9,6 +9,7 @@ from .detect import Detect
 from .frame import Frame
 from .landmarks import Landmarks
 from .lipsync import LipSync
+from .movement import Movement
 from .parse import Parse
 from .restore import Restore
 from .track import Track
@@ -16,7 +17,10 @@ from .watermark import Watermark
 
 STAGES: dict[str, type[Stage]] = {
     s.name: s
-    for s in (Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark, Frame)
+    for s in (
+        *(Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark),
+        *(Movement, Frame),
+    )
 }
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "Frame",
     "Landmarks",
     "LipSync",
+    "Movement",
     "Parse",
     "Restore",
     "Stage",

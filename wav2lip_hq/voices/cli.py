@@ -39,7 +39,10 @@ def add_dub(commands: Any) -> None:
     one.add_argument("face", metavar="VIDEO")
     one.add_argument("output")
     one.add_argument("--script", type=Path, help="what is said, to write or go on from (default: OUTPUT.script.yaml)")
-    one.add_argument("--until", default="", help="stop after listen, translate or speak, and look at the script")
+    one.add_argument("--until", default="", help="stop after listen, translate, speak or mix, and look at the files")
+    one.add_argument(
+        "--batch", type=Path, metavar="JOBS.YAML", help="do not render, but put that into a job file, for `batch run`"
+    )
     run_cli.option_arguments(one, DubOptions, also={"source": "--from"})
     run_cli.pipeline_arguments(one)
     run_cli.option_arguments(one, RunOptions, DUB_RUN)
@@ -58,7 +61,7 @@ def say(args: argparse.Namespace) -> int:
     chosen = run_cli.chosen_options(args, SayOptions)
     args.language = known_code(chosen.language)
     run = run_cli.chosen_options(args, RunOptions)
-    text = _text(args.text)
+    text = read_text(args.text)
     from .saying import say as make
 
     pipe = run_cli.pipeline(args)
@@ -96,6 +99,8 @@ def dub(args: argparse.Namespace) -> int:
         raise OptionError("say which language to dub into: --to es")
     args.language = known_code(chosen.to)
     run = run_cli.chosen_options(args, RunOptions)
+    if args.batch is not None and (args.until or args.edits):
+        raise OptionError("--batch renders later: without --until, and with stages as a preset (YAML) has them")
     from .dubbing import dub as make
 
     quiet = args.quiet or args.json
@@ -107,7 +112,7 @@ def dub(args: argparse.Namespace) -> int:
             args.output,
             chosen,
             script_path=args.script,
-            until=args.until,
+            until="mix" if args.batch is not None else args.until,
             run=run,
             pipeline=pipe,
             on_step=(lambda text: None) if quiet else progress.say,
@@ -115,10 +120,16 @@ def dub(args: argparse.Namespace) -> int:
         )
     finally:
         bars.close()
+    if args.batch is not None:
+        from .lipsync import add_job
+
+        add_job(args.batch, Path(args.face), Path(args.output), done.passages, done.run, args.preset, args.set)
     for text in done.warnings:
         print(f"warning: {text}", file=sys.stderr)
     if args.json:
         print(json.dumps(_facts(done)))
+    elif args.batch is not None:
+        print(f"{len(done.passages)} passages in {args.batch}; render: wav2lip-hq batch run {args.batch}")
     elif done.synced is None:
         print(f"the script is in {done.script}; correct it, and run again without --until")
     else:
@@ -162,7 +173,7 @@ def voices(args: argparse.Namespace) -> int:
     return 0
 
 
-def _text(given: str) -> str:
+def read_text(given: str) -> str:
     """The text itself, or from a file or stdin. Raises InputError."""
     if given == "-":
         return sys.stdin.read(LARGEST + 1)

@@ -25,13 +25,14 @@ from .script import Line, Role, Script
 from .speech import Segment, Spoken, base
 from .translating import translated
 
-STEPS = ("listen", "translate", "speak")
+STEPS = ("listen", "translate", "speak", "mix")
 
 
 @dataclass(frozen=True)
 class Dubbed:
     """What ``dub`` did. lines: as spoken, with the times they have in the output. seconds: of each step, so far as it
-    was not done before. warnings: what could not be done as the script has it, and those of the lip-sync."""
+    was not done before. warnings: what could not be done as the script has it, and those of the lip-sync. passages,
+    run: what is lip-synced to what sound, and how, for a batch (``lipsync.add_job``)."""
 
     output: Path | None
     script: Path
@@ -42,6 +43,8 @@ class Dubbed:
     synced: Synced | None = None
     subtitles: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 def dub(
@@ -63,7 +66,7 @@ def dub(
         output: The dubbed video. Beside it: OUTPUT.script.yaml, OUTPUT.dub with what was made so far, subtitles.
         options: Languages, engines, how lines are fitted.
         script_path: The script to write, or to go on from if it is there (default: OUTPUT.script.yaml).
-        until: Stop after "listen", "translate" or "speak".
+        until: Stop after "listen", "translate", "speak" or "mix".
         run: How the result is written; ``survey``, ``compare``, ``extend`` and ``trim`` have no meaning here.
         pipeline: How the mouth is made; the preset ``default`` if none is given.
         on_step: Told in a line what is being done.
@@ -84,9 +87,12 @@ def dub(
     if until in STEPS[:2]:
         return work.result(None)
     lines = work.spoken(text)
-    if until:
+    if until == "speak":
         return work.result(None, lines)
-    return work.rendered(text, lines, pipeline or HQPipeline(), on_progress)
+    found = work.mixed(text, lines)
+    if until:
+        return work.result(None, lines, found)
+    return work.result(work.rendered(found, pipeline or HQPipeline(), on_progress), lines, found)
 
 
 class _Work:
@@ -103,6 +109,8 @@ class _Work:
         self.engines: dict[str, str] = {}
         self.warnings: list[str] = []
         self.length = 0.0
+        self.heard = self.folder / "mix.wav"
+        self.shown: list[Path] = []
         self.known: Script | None = None
         self.glossary: Glossary | None = None
         self.listener: Any = None
@@ -247,18 +255,13 @@ class _Work:
         self.seconds["speak"] = time.perf_counter() - began
         return made
 
-    def rendered(
-        self,
-        text: Script,
-        lines: list[tuple[Line, Fitted]],
-        pipeline: HQPipeline,
-        on_progress: Callable[[int, int | None], None],
-    ) -> Dubbed:
-        """Sound, picture and subtitles."""
+    def mixed(self, text: Script, lines: list[tuple[Line, Fitted]]) -> list[Passage]:
+        """The sound, in files: what is heard, and what drives each passage."""
         began = time.perf_counter()
         spans = [(line.start, line.end) for line, _ in lines]
         loudness = mix.level(str(self.face), spans)
-        whole = mix.bed(str(self.face), spans, self.options.original, self.length)
+        original = "nothing" if self.run.bed else self.options.original  # music and effects go in its place
+        whole = mix.bed(str(self.face), spans, original, self.length)
         found: list[Passage] = []
         for name in text.names:
             own = [(line, fitted) for line, fitted in lines if line.speaker == name]
@@ -268,23 +271,33 @@ class _Work:
                 whole[at : at + len(wav)] += wav[: len(whole) - at, None]
                 found.append(passage(start, end, wav, text.role(name).face, self.folder))
         make_folder(self.folder)
-        heard = self.folder / "mix.wav"
         peak = float(abs(whole).max(initial=0.0))
-        save(Spoken(whole / max(1.0, peak), mix.RATE), heard)
-        self.seconds["mix"] = time.perf_counter() - began
-        began = time.perf_counter()
+        save(Spoken(whole / max(1.0, peak), mix.RATE), self.heard)
         cues = [fitted.segment(line.translation or "", line.speaker) for line, fitted in lines]
+        self.shown = subtitles.write(cues, self.output, self.options.subtitles, self.options.to)
+        original_lines = [line.segment for line in text.lines]
+        self.shown += subtitles.write(original_lines, self.output, self.options.subtitles, text.source)
+        self.seconds["mix"] = time.perf_counter() - began
+        return found
+
+    @property
+    def settings(self) -> RunOptions:
+        """The options of the run, with the mix that is heard."""
+        return replace(self.run, sound=str(self.heard)) if self.run.sound == "dub" else self.run
+
+    def rendered(
+        self, found: list[Passage], pipeline: HQPipeline, on_progress: Callable[[int, int | None], None]
+    ) -> Synced:
+        """The picture."""
+        began = time.perf_counter()
         self.say(f"lip-sync: {len(found)} passages, {sum(p.end - p.start for p in found):.1f} s of {self.length:.1f} s")
-        run = replace(self.run, sound=str(heard)) if self.run.sound == "dub" else self.run
-        done = sync(self.face, self.output, found, run, pipeline, self.folder, on_progress)
+        done = sync(self.face, self.output, found, self.settings, pipeline, self.folder, on_progress)
         self.seconds["lip-sync"] = time.perf_counter() - began
-        made = subtitles.write(cues, self.output, self.options.subtitles, self.options.to)
-        made += subtitles.write([line.segment for line in text.lines], self.output, self.options.subtitles, text.source)
         self.warnings += done.warnings
-        return self.result(done, lines, made)
+        return done
 
     def result(
-        self, synced: Synced | None, lines: Sequence[tuple[Line, Fitted]] = (), made: Sequence[Path] = ()
+        self, synced: Synced | None, lines: Sequence[tuple[Line, Fitted]] = (), found: Sequence[Passage] = ()
     ) -> Dubbed:
         """What was done."""
         return Dubbed(
@@ -295,6 +308,8 @@ class _Work:
             self.engines,
             self.length,
             synced,
-            tuple(made),
+            tuple(self.shown),
             tuple(self.warnings),
+            tuple(found),
+            self.settings if found else self.run,
         )

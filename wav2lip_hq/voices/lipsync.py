@@ -8,10 +8,15 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..errors import OutputError
-from ..jobs import Job, Span, Store
+import yaml
+
+from .. import documents
+from ..errors import InputError, OptionError, OutputError
+from ..jobs import Job, Span, Store, schema
 from ..jobs import identity as identities
+from ..jobs.jobfile import literal
 from ..jobs.render import render
 from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
@@ -22,6 +27,7 @@ from .mix import RATE
 from .narrate import save
 from .speech import Spoken
 
+LEAD = 0.1  # seconds: lips move before they are heard
 PAUSE = 1.0  # seconds: between lines that are further apart the mouth stays as it is
 MOST = 24  # passages of one speaker: further pauses are bridged, the shortest first
 
@@ -49,8 +55,8 @@ class Synced:
 
 
 def stretches(spans: Sequence[tuple[float, float]], length: float) -> list[tuple[float, float]]:
-    """(start, end) in seconds of what is lip-synced in one go: lines with short pauses bridged. spans: of somebody's
-    lines, in order; length: of the footage."""
+    """(start, end) in seconds of what is lip-synced in one go: lines with short pauses bridged, from a moment before
+    they are heard. spans: of somebody's lines, in order; length: of the footage."""
     joined: list[tuple[float, float]] = []
     for start, end in spans:
         if joined and start - joined[-1][1] < PAUSE:
@@ -60,7 +66,7 @@ def stretches(spans: Sequence[tuple[float, float]], length: float) -> list[tuple
     while len(joined) > MOST:
         at = min(range(1, len(joined)), key=lambda n: joined[n][0] - joined[n - 1][1])
         joined[at - 1 : at + 1] = [(joined[at - 1][0], joined[at][1])]
-    return [(start, min(end, length)) for start, end in joined]
+    return [(max(0.0, start - LEAD), min(end, length)) for start, end in joined]
 
 
 def passage(start: float, end: float, wav: Array, who: str, folder: Path) -> Passage:
@@ -103,6 +109,52 @@ def sync(
         write_text(note, json.dumps(row))
         shutil.rmtree(folder / "parts" / name, ignore_errors=True)
     return made
+
+
+def add_job(
+    jobfile: Path,
+    face: Path,
+    output: Path,
+    found: Sequence[Passage],
+    run: RunOptions,
+    preset: str = "default",
+    settings: Sequence[str] = (),
+) -> None:
+    """Put the lip-sync of a dub into a job file for ``batch run``, in place of an earlier one with the same output.
+    Raises InputError (a file that is no job file), OutputError."""
+    if jobfile.suffix.lower() not in (".yaml", ".yml"):
+        raise OptionError(f"a job file of dubs is a .yaml, not {jobfile.name}")
+    whole = _there(jobfile) if jobfile.exists() else {}
+    plain = RunOptions()
+    given = {n: getattr(run, n) for n in sorted(schema.RUN_FIELDS) if getattr(run, n) != getattr(plain, n)}
+    given |= {n: str(Path(given[n]).absolute()) for n in ("sound", "bed") if n in given and Path(given[n]).exists()}
+    row: dict[str, Any] = {"face": str(face.absolute()), "output": literal(str(output.absolute())), **given}
+    if preset != "default":
+        row["preset"] = preset
+    if settings:
+        row["set"] = list(settings)
+    row["segments"] = [
+        {
+            **{"in": round(p.start, 6), "out": round(p.end, 6), "audio": literal(str(p.sound.absolute()))},
+            **({"who": p.who} if p.who else {}),
+        }
+        for p in sorted(found, key=lambda p: p.start)
+    ]
+    others = [r for r in whole.get("jobs") or [] if not isinstance(r, dict) or r.get("output") != row["output"]]
+    text = yaml.safe_dump({**whole, "jobs": [*others, row]}, allow_unicode=True, sort_keys=False, width=10_000)
+    write_text(jobfile, text)
+
+
+def _there(jobfile: Path) -> dict[str, Any]:
+    """What a job file holds. Raises InputError."""
+    try:
+        whole = documents.read(jobfile)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{jobfile} cannot be read: {error}") from error
+    whole = {"jobs": whole} if isinstance(whole, list) else whole or {}
+    if not isinstance(whole, dict) or not isinstance(whole.get("jobs") or [], list):
+        raise InputError(f"{jobfile} is not a job file: it has no list of 'jobs'")
+    return whole
 
 
 def _done(note: Path, name: str, output: Path, store: Store) -> Synced | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import video
+from .. import mixing, video
 from ..errors import InputError
 from ..types import Array
 from .fit import Fitted
@@ -20,13 +20,13 @@ LOUDEST, QUIETEST = 10 ** (12 / 20), 10 ** (-12 / 20)  # how far new voices are 
 
 
 def bed(path: str, spans: Sequence[tuple[float, float]], original: str, seconds: float) -> Array:
-    """(n, 2) float32 at 48 kHz: the footage's sound with the speech in ``spans`` (seconds) removed, ducked or kept.
-
-    This is where a music-and-effects track of one's own goes in place of the footage's.
-    """
+    """(n, 2) float32 at 48 kHz: the footage's sound with the speech in ``spans`` (seconds) removed, ducked or kept, or
+    "nothing" of it, for a music-and-effects track that ``mixing`` puts in its place."""
     count = round(seconds * RATE)
+    if original == "nothing":
+        return np.zeros((count, 2), np.float32)
     try:
-        track = video.decode_audio(path, RATE, "stereo")[:count]
+        track = mixing.stereo(path)[:count]
     except InputError:  # footage without sound
         track = np.zeros((0, 2), np.float32)
     track = np.concatenate([track, np.zeros((count - len(track), 2), np.float32)])

@@ -34,6 +34,36 @@ class Said:
     subtitles: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Speech:
+    """A text as sound. wave: (n,) float32 in [-1, 1]. lines: sentences with their times in it. speaker: engine and
+    version. seconds: of speech in it. speaking: seconds it took."""
+
+    wave: Array
+    rate: int
+    lines: tuple[Segment, ...]
+    speaker: str
+    seconds: float
+    speaking: float
+
+
+def speech(text: str, options: SayOptions, folder: Path) -> Speech:
+    """Speak ``text`` (plain or SSML); its sentences are kept in ``folder``, for the next time.
+
+    Raises:
+        InputError: Nothing to say, SSML that cannot be read.
+        EngineError: No engine for the language, or it failed in the middle; what was spoken is kept.
+    """
+    pieces = markup.pieces(text)
+    box = Voicebox(engines.find("speaker", options.speaker, options.language), options.language, folder)
+    began = time.perf_counter()
+    spoken, lines = narrate(pieces, box, options.voice)
+    took = time.perf_counter() - began
+    wave = framed(spoken, options.lead, options.tail)
+    moved = tuple(shifted(line, options.lead) for line in lines)
+    return Speech(wave, spoken.rate, moved, box.label, spoken.seconds, took)
+
+
 def say(
     face: Any,
     text: str,
@@ -66,23 +96,17 @@ def say(
     """
     chosen, run = options or SayOptions(), run or RunOptions()
     target = Path(os.fspath(output))
-    pieces = markup.pieces(text)
+    markup.pieces(text)  # what cannot be said is known before anything is made
     files = [face] if isinstance(face, (str, os.PathLike)) else []
     video.check_output(target, files, run.codec)
-    engine = engines.find("speaker", chosen.speaker, chosen.language)
     folder = target.with_name(f"{target.name}.voice")
-    began = time.perf_counter()
-    box = Voicebox(engine, chosen.language, folder)
-    spoken, lines = narrate(pieces, box, chosen.voice)
-    speaking = time.perf_counter() - began
-    wave = framed(spoken, chosen.lead, chosen.tail)
+    said = speech(text, chosen, folder)
     report = (pipeline or HQPipeline()).run(
-        face, (wave, spoken.rate), target, on_progress, on_survey=on_survey, run=run
+        face, (said.wave, said.rate), target, on_progress, on_survey=on_survey, run=run
     )
-    moved = [shifted(line, chosen.lead) for line in lines]
-    files_made = subtitles.write(moved, target, chosen.subtitles)
+    made = subtitles.write(said.lines, target, chosen.subtitles)
     shutil.rmtree(folder, ignore_errors=True)
-    return Said(report, tuple(moved), box.label, spoken.seconds, speaking, tuple(files_made))
+    return Said(report, said.lines, said.speaker, said.seconds, said.speaking, tuple(made))
 
 
 def framed(spoken: Spoken, lead: float, tail: float) -> Array:

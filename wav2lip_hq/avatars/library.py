@@ -1,0 +1,348 @@
+"""The library: a folder of faces, each with the note of consent it was added with, its surveys and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import checkpoints, video
+from ..errors import CheckpointError, InputError, NoFaceError, OptionError, OutputError
+from ..options import suggestion
+from ..places import MOVIES, PICTURES, beside, check_target, make_folder, write_text
+from ..provenance.consent import Consent, path_of, read_consent
+
+if TYPE_CHECKING:
+    from ..pipeline import HQPipeline
+    from ..survey import Survey
+
+VARIABLE = "WAV2LIP_HQ_AVATARS"  # environment variable: another folder
+FORMAT, VERSION = "wav2lip_hq avatar", 1
+NOTE = "avatar.json"
+LARGEST = 1 << 20  # bytes of a note
+KINDS = ("video", "photograph")
+# Letters and digits of any script, and - and _ between them: no dots and no separators, so that a name is one folder.
+_NAME = re.compile(r"\w(?:[\w-]{0,62}\w)?")
+_RESERVED = re.compile(r"(?i)con|prn|aux|nul|com\d|lpt\d")
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A face of the library.
+
+    kind: "video" or "photograph". consent: file with the note of consent. said: what it says, if it is short text.
+    added: when, ISO 8601 in UTC. size: (width, height) in pixels. seconds: of footage, 0 for photographs. weights:
+    personalized weights by task ("generator", "restorer"). problem: why it cannot be used; "" if it can.
+    """
+
+    name: str
+    folder: Path
+    kind: str = ""
+    face: Path = Path()
+    consent: Path = Path()
+    said: str = ""
+    added: str = ""
+    size: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+    sha256: str = ""
+    weights: dict[str, Path] = field(default_factory=dict)
+    problem: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        row = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+        return {**row, "size": list(self.size), "weights": {task: str(path) for task, path in self.weights.items()}}
+
+
+def default_folder() -> Path:
+    """Where the library is: $WAV2LIP_HQ_AVATARS, else in the user's data. Raises OutputError: no home folder."""
+    if given := os.environ.get(VARIABLE):
+        return Path(os.path.expanduser(given))
+    try:
+        if os.name == "nt":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        else:
+            base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError as error:
+        raise OutputError(f"there is no home folder for avatars; set {VARIABLE} to a folder") from error
+    return base / "wav2lip_hq" / "avatars"
+
+
+def check_name(name: str) -> str:
+    """The name, if a face can be called that. Raises OptionError."""
+    if not _NAME.fullmatch(name) or len(os.fsencode(name)) > 120 or _RESERVED.fullmatch(name):
+        raise OptionError(
+            f"an avatar's name has letters, digits, - and _, and at most 64 of them, as in anna-2; not {name[:80]!r}"
+        )
+    return name
+
+
+class AvatarLibrary:
+    """Faces in a folder; each user of a server may have one.
+
+    Args:
+        folder: Where it is, or will be; default: $WAV2LIP_HQ_AVATARS, else the user's data folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = default_folder() if folder is None else Path(folder)
+
+    def add(
+        self,
+        name: str,
+        face: str | os.PathLike[str],
+        *,
+        consent: str,
+        weights: str = "",
+        pipeline: HQPipeline | None = None,
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> Avatar:
+        """Keep a copy of a face under a name, complete or not at all.
+
+        Args:
+            name: Letters, digits, ``-`` and ``_``.
+            face: A video file or a photograph.
+            consent: Who agreed to what: a sentence, or the path of a file, which is kept, too.
+            weights: Personalized weights: the name given to ``wav2lip-hq personalize``, or a file. Copied.
+            pipeline: If given, the face is surveyed with it now, so that a face that is not found is known now.
+            on_progress: As for ``HQPipeline.survey``.
+
+        Raises:
+            OptionError: A name that cannot be, or is taken; no consent.
+            InputError: A face or a note that cannot be read.
+            NoFaceError: Nobody is seen in it (with ``pipeline``).
+            CheckpointError: No such weights.
+            OutputError: The library cannot be written.
+        """
+        check_name(name)
+        if not consent.strip():
+            raise OptionError("say who agreed to what, in a sentence or a file: an avatar needs a note of consent")
+        note = read_consent(consent)
+        assert note is not None
+        if self._taken(name):
+            raise OptionError(f"there is an avatar '{name}' already; remove it first, or choose another name")
+        source = Path(face)
+        facts = _looked_at(source)
+        learned = _weights(weights)
+        with self._new(name) as place:
+            copy = place / f"face{source.suffix.lower()}"
+            facts["sha256"] = _copied(source, copy)
+            files = {"face": copy.name, "consent": _keep_note(note, path_of(consent), place)}
+            files |= {task: _beside(path, place / f"{task}{path.suffix}") for task, path in learned.items()}
+            if pipeline is not None:
+                _surveyed(place, copy, pipeline, on_progress, source.name)
+            row = {
+                "format": FORMAT, "version": VERSION, "name": name, "files": files, "said": note.text,
+                "from": source.name, "added": datetime.now(UTC).isoformat(timespec="seconds"), **facts,
+            }  # fmt: skip
+            write_text(place / NOTE, json.dumps(row, indent=1, ensure_ascii=False))
+        return self.get(name)
+
+    def list(self) -> Sequence[Avatar]:
+        """All avatars by name. Those that are damaged are there as well and say so (``problem``)."""
+        try:
+            names = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"the avatars in {self.folder} cannot be read ({error.strerror})") from error
+        return [self._read(name) for name in names if _NAME.fullmatch(name)]
+
+    def get(self, name: str) -> Avatar:
+        """One of them. Raises OptionError (a name that cannot be), InputError: there is none, or it is damaged."""
+        place = self._there(name)
+        found = self._read(place.name)
+        if found.problem:
+            raise InputError(f"the avatar '{name}' is damaged: {found.problem}; remove it, and add it again")
+        return found
+
+    def remove(self, name: str) -> None:
+        """Remove a face with all that is kept of it, a damaged one, too. Raises what ``get`` does, and OutputError."""
+        place = self._there(name)
+        hidden = beside(place)
+        try:
+            place.rename(hidden)  # at once: nobody sees half an avatar
+            shutil.rmtree(hidden)
+        except OSError as error:
+            raise OutputError(f"the avatar '{name}' cannot be removed ({error.strerror or error})") from error
+
+    def survey(
+        self, avatar: Avatar, pipeline: HQPipeline, on_progress: Callable[[int, int | None], None] | None = None
+    ) -> Survey | None:
+        """What ``pipeline`` needs to know of a face: kept from an earlier time, else made now and kept; None for
+        stages without a survey. Raises NoFaceError, and what ``HQPipeline.survey`` raises."""
+        return _surveyed(avatar.folder, avatar.face, pipeline, on_progress, avatar.name)
+
+    # ---- inside
+
+    def _taken(self, name: str) -> bool:
+        """Whether there is a face of that name, on file systems that ignore case, too."""
+        return (self.folder / name).exists() or any(a.name.casefold() == name.casefold() for a in self.list())
+
+    def _there(self, name: str) -> Path:
+        place = self.folder / check_name(name)
+        if not place.is_dir() or place.is_symlink():
+            known = [one.name for one in self.list()]
+            hint = suggestion(name, known) if known else "; `wav2lip-hq avatar add` keeps one"
+            raise InputError(f"there is no avatar '{name}' in {self.folder}{hint}")
+        return place
+
+    @contextmanager
+    def _new(self, name: str) -> Iterator[Path]:
+        """A hidden folder that gets its name when it is complete."""
+        make_folder(self.folder)
+        place = self.folder / name
+        check_target(place)
+        hidden = beside(place)
+        try:
+            hidden.mkdir()
+            yield hidden
+            os.rename(hidden, place)
+        except OSError as error:
+            if isinstance(error, (InputError, OutputError)):
+                raise
+            raise OutputError(f"the avatar '{name}' cannot be written to {self.folder} ({error.strerror})") from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def _read(self, name: str) -> Avatar:
+        place = self.folder / name
+        try:
+            return _entry(name, place)
+        except OSError as error:
+            why = f"{NOTE} is missing" if isinstance(error, FileNotFoundError) else f"{NOTE}: {error.strerror}"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            why = str(error) if isinstance(error, _Damaged) else f"{NOTE} is not what was written"
+        return Avatar(name, place, problem=why)
+
+
+class _Damaged(ValueError):
+    """What is wrong with an entry."""
+
+
+def _entry(name: str, place: Path) -> Avatar:
+    with (place / NOTE).open("rb") as file:
+        row = json.loads(file.read(LARGEST).decode("utf-8"))
+    if row["format"] != FORMAT or row["version"] != VERSION:
+        raise _Damaged(f"it was made by another version ({row['format']} {row['version']})")
+    if row["kind"] not in KINDS:
+        raise _Damaged(f"{NOTE} knows no kind {str(row['kind'])[:20]!r}")
+    files = {task: place / _plain(str(file)) for task, file in row["files"].items()}
+    lost = next((path.name for path in files.values() if not path.is_file()), None)
+    if lost is not None:
+        raise _Damaged(f"{lost} is missing")
+    return Avatar(
+        name=name,
+        folder=place,
+        kind=row["kind"],
+        face=files.pop("face"),
+        consent=files.pop("consent"),
+        said=str(row["said"]),
+        added=str(row["added"]),
+        size=(int(row["size"][0]), int(row["size"][1])),
+        seconds=float(row["seconds"]),
+        sha256=str(row["sha256"]),
+        weights=files,
+    )
+
+
+def _plain(name: str) -> str:
+    """A file's name inside an entry: no way out of it."""
+    if not name or name.startswith(".") or Path(name).name != name or "\\" in name or "\0" in name:
+        raise _Damaged(f"{NOTE} names a file elsewhere: {name[:80]!r}")
+    return name
+
+
+def _looked_at(face: Path) -> dict[str, Any]:
+    """Facts of a face that is to be added. Raises InputError."""
+    if face.is_dir() or "%" in face.name or face.suffix.lower() not in MOVIES | PICTURES:
+        raise InputError(f"{face}: an avatar is a video file or a photograph ({', '.join(sorted(MOVIES | PICTURES))})")
+    with video.open_video(str(face)) as reader:
+        next(iter(reader))  # a frame that can be decoded
+        info = reader.info
+    return {
+        "kind": "photograph" if info.still else "video",
+        "size": [info.width, info.height],
+        "seconds": 0.0 if info.still else round(float(info.duration or 0), 3),
+    }
+
+
+def _weights(given: str) -> dict[str, Path]:
+    """Personalized weights by task. Raises CheckpointError."""
+    if not given:
+        return {}
+    if os.path.isfile(given):
+        return {"generator": Path(given)}
+    found = {"generator": checkpoints.locate(given), "restorer": None}
+    if found["generator"] is None:
+        raise CheckpointError(f"there are no weights '{given}'; `wav2lip-hq personalize` makes some")
+    if f"{given}-restorer" in checkpoints.own_checkpoints():
+        found["restorer"] = checkpoints.locate(f"{given}-restorer")
+    return {task: path for task, path in found.items() if path is not None}
+
+
+def _copied(source: Path, target: Path) -> str:
+    """Copy a file; its SHA-256. Raises InputError (unreadable)."""
+    digest = hashlib.sha256()
+    try:
+        read = source.open("rb")
+    except OSError as error:
+        raise InputError(f"{source} cannot be read ({error.strerror})") from error
+    with read, target.open("wb") as write:
+        while block := read.read(1 << 20):
+            digest.update(block)
+            write.write(block)
+    return digest.hexdigest()
+
+
+def _beside(source: Path, target: Path) -> str:
+    _copied(source, target)
+    return target.name
+
+
+def _keep_note(note: Consent, given: Path | None, place: Path) -> str:
+    """The note of consent as a file of the entry; its name."""
+    if given is None:
+        write_text(place / "consent.txt", note.text + "\n")
+        return "consent.txt"
+    ending = given.suffix.lower() if re.fullmatch(r"\.[a-z0-9]{1,8}", given.suffix.lower()) else ".bin"
+    return _beside(given, place / f"consent{ending}")
+
+
+def _surveyed(
+    place: Path,
+    face: Path,
+    pipeline: HQPipeline,
+    on_progress: Callable[[int, int | None], None] | None,
+    name: str,
+) -> Survey | None:
+    from .. import survey as surveys
+    from ..session import described, speakers_followed
+    from ..survey.collector import split_stages
+
+    stages = speakers_followed(split_stages(pipeline.stages)[0])
+    if not stages:
+        return None
+    weights = {name: pipeline.runtime.model(name).sha256 for stage in stages for name in stage.models}
+    facts = json.dumps([VERSION, described(stages), weights], sort_keys=True, default=str)
+    path = place / f"survey-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npz"
+    if path.is_file():
+        try:
+            return surveys.load(path)
+        except InputError:  # damaged: made again
+            path.unlink(missing_ok=True)
+    made = pipeline.survey(face, on_progress=on_progress)
+    if not made.numbers:
+        raise NoFaceError(
+            f"no face was found in {name}; is there one at least 20 pixels wide, upright, not in profile?"
+        )
+    surveys.save(made, path)
+    return made
