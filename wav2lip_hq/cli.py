@@ -27,6 +27,7 @@ from . import (
 from .avatars import cli as avatars_cli
 from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
+from .studio import cli as studio_cli
 from .training import cli as training_cli
 from .voices import cli as voices_cli
 
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     voices_cli.add_voices(commands)
     avatars_cli.add_avatar(commands)
     synccheck_cli.add_sync(commands)
+    studio_cli.add_studio(commands)
     presets_cli.add_presets(commands)
     presets_cli.add_options(commands)
     checkpoints_cli.add_checkpoints(commands)
@@ -89,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "voices": voices_cli.voices,
             "avatar": avatars_cli.avatar,
             "sync": synccheck_cli.sync,
+            "studio": studio_cli.studio,
             "presets": presets_cli.presets,
             "options": presets_cli.options,
             "checkpoints": checkpoints_cli.checkpoints,

@@ -17,8 +17,8 @@ from .places import PICTURES
 from .run_options import RunOptions
 from .runtime import Runtime
 from .session import Session
-from .survey import Survey, load
-from .survey.belonging import belongs, fitting
+from .survey import Survey
+from .survey.belonging import given_survey
 from .types import Array
 from .voice import Audio, Voice, spoken
 
@@ -46,9 +46,7 @@ def prepare(session: Session, survey: Survey | None = None, on_survey: Progress 
     """Load the networks, survey the footage unless a survey is given or named, and find the offset."""
     options = session.options
     if survey is None and options.survey:
-        survey = load(options.survey)
-        belongs(survey, session.reader.info.path, options.survey)
-        survey = fitting(survey, session.reader.info, options.survey)
+        survey = given_survey(options.survey, session.reader.info)
     session.prepare(survey, on_survey)
     if options.sync_offset == "auto":
         session.sync_offset = trial(session)

@@ -12,6 +12,7 @@ from .errors import OptionError
 from .options import Option
 from .run_options import RunOptions
 from .stages import STAGES
+from .studio.choices import StudioOptions
 from .training.tasks import option_classes
 from .voices.choices import DubOptions, SayOptions
 
@@ -45,6 +46,7 @@ def sections() -> Iterator[Section]:
     yield Section("say", "Speech", _summary(SayOptions), options.listing(SayOptions))
     yield Section("dub", "Speech", _summary(DubOptions), options.listing(DubOptions))
     yield Section("avatar", "Speech", _summary(MakeOptions), options.listing(MakeOptions))
+    yield Section("studio", "The studio", _summary(StudioOptions), options.listing(StudioOptions))
     for name, kind in option_classes().items():
         yield Section(f"train.{name}", "Training", _summary(kind), options.listing(kind))
 

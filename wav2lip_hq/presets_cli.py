@@ -21,8 +21,8 @@ def add_options(commands: Any) -> None:
         nargs="?",
         default="",
         metavar="TOPIC",
-        help="a stage (or mymodule:Class), run, encoder, say, dub, avatar, train, train.generator, a preset, or "
-        "restore.strength",
+        help="a stage (or mymodule:Class), run, encoder, say, dub, avatar, studio, train, train.generator, a preset, "
+        "or restore.strength",
     )
     shown.add_argument("--json", action="store_true")
     shown.add_argument("--markdown", action="store_true", help="as the page docs/options.md")

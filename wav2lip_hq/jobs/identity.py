@@ -29,7 +29,7 @@ def settings(job: Job) -> dict[str, Any]:
         if field.name not in _ASIDE and field.name not in ("face", "spans", "run"):
             out[field.name] = getattr(job, field.name)
     out |= {name: value for name, value in dataclasses.asdict(job.run).items() if name != "chunk_size"}
-    for name in ("sound", "person", "plan", "ocio", "bed"):
+    for name in ("sound", "person", "plan", "survey", "ocio", "bed"):
         out[name] = Path(getattr(job.run, name)).name
     if job.consent is not None:
         out["consent"] = job.consent.name

@@ -82,7 +82,7 @@ class Job:
         paths = [Path(self.face), *(s.audio for s in self.spans)]
         if self.run.sound not in ("dub", "source"):
             paths.append(Path(self.run.sound))
-        paths += [Path(path) for path in (self.run.bed, self.run.person, self.run.plan) if path]
+        paths += [Path(path) for path in (self.run.bed, self.run.person, self.run.plan, self.run.survey) if path]
         if self.consent is not None:
             paths.append(self.consent)
         if self.run.ocio and not self.run.ocio.startswith("ocio://"):
@@ -197,7 +197,7 @@ def _csv(text: str, path: Path) -> list[tuple[str, Any]]:
 SPAN = ("in", "out", "audio", "who", "speech_start", "speech_end")
 OWN = ("preset", "set", "part_seconds", "metrics", "require_consent", "shot")
 PLAIN = {
-    *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan"),
+    *("face", "audio", "output", "preset", "in", "out", "who", "timecode", "set", "sound", "person", "plan", "survey"),
     *("consent", "label", "ocio", "start", "end", "speech_start", "speech_end", "bed", "language"),
 }
 
@@ -241,6 +241,8 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
         run = replace(run, ocio=str(base / run.ocio))
     if run.plan:
         run = replace(run, plan=str(base / run.plan))
+    if run.survey:
+        run = replace(run, survey=str(base / run.survey))
     if run.consent:
         run = replace(run, consent=_consent(run.consent, base))
     if given.require_consent and not run.consent:

@@ -27,6 +27,7 @@ from ..session import Session
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
 from ..survey import Survey, footage_hash
+from ..survey.belonging import given_survey
 from ..survey.shared import described
 from ..tally import no_face
 from ..types import Reason, Stretch
@@ -237,7 +238,10 @@ def _stretches(parts: list[Part]) -> list[Stretch]:
 
 
 def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, int | None], None]) -> Survey | None:
-    """The footage's survey: another job's or an earlier attempt's where there is one, else made now and kept."""
+    """The footage's survey: the job's own, or another job's or an earlier attempt's where there is one, else made now
+    and kept."""
+    if job.run.survey:
+        return given_survey(job.run.survey, session.reader.info)
     stages = session.survey_stages
     if not stages:
         return None

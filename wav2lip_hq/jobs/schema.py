@@ -26,8 +26,8 @@ from ..errors import OptionError
 from ..options import suggestion
 from ..run_options import RunOptions
 
-# A batch measures, surveys and reports in its own way.
-RUN_FIELDS = {f.name for f in fields(RunOptions)} - {"compare", "measure", "survey", "report"}
+# A batch measures and reports in its own way.
+RUN_FIELDS = {f.name for f in fields(RunOptions)} - {"compare", "measure", "report"}
 
 
 def _nameable(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import InputError, OptionError
 from ..types import VideoInfo
-from .files import footage_hash
+from .files import footage_hash, load
 from .table import Survey
 
 
@@ -32,3 +32,10 @@ def fitting(survey: Survey, info: VideoInfo, name: str) -> Survey:
     raise InputError(
         f"the survey {name} is of {made[1]:.2f} s from {made[0]:.2f} s on; survey the whole, or this piece"
     )
+
+
+def given_survey(name: str, info: VideoInfo) -> Survey:
+    """A saved survey, for footage that it has to be of. Raises InputError, OptionError; see ``fitting``."""
+    survey = load(name)
+    belongs(survey, info.path, name)
+    return fitting(survey, info, name)
