@@ -16,6 +16,7 @@ import hashlib
 import json
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def fold_of(person: str) -> int:
 
 def _make(args: argparse.Namespace) -> None:
     """OUT/videos/PERSON/METHOD (CHAIN).mp4 of the first people's clips."""
-    clips = [c for c in one_a_person(items.movies(args.clips)) if lasts(c, args.seconds)][: args.people]
+    clips = list(islice((c for c in one_a_person(items.movies(args.clips)) if lasts(c, args.seconds)), args.people))
     base = HQPipeline("default")
     pipes = {name: HQPipeline(name, runtime=base.runtime) for name in PRESETS}
     pipes[PLAIN] = pipes["generated"].without("restore").set("blend.texture=0")

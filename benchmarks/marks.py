@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def main(args: argparse.Namespace) -> int:
     kept = args.out / "readings.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     pipe = HQPipeline("fast").without("blend")
-    clips = [clip for clip in one_a_person(items.movies(args.data)) if lasts(clip, LEAST * args.seconds)][: args.clips]
+    long = (clip for clip in one_a_person(items.movies(args.data)) if lasts(clip, LEAST * args.seconds))
+    clips = list(islice(long, args.clips))
     with kept.open("a") as file:
         for path, wanted in _work(clips, rows, args.attacked):
             try:

@@ -11,12 +11,14 @@ from media import clip, tiny_pipeline, write_video, write_wav
 from talker import talker
 
 from wav2lip_hq import jobs, label
+from wav2lip_hq.audio import load_audio
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.jobs import render as rendering
 from wav2lip_hq.provenance import read
 from wav2lip_hq.survey import footage_hash
 from wav2lip_hq.types import Chunk
 from wav2lip_hq.video import open_video
+from wav2lip_hq.watermark import speech_id
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def test_a_run_signs_what_it_did(pipe, desk, tmp_path):
     assert report.provenance.startswith("signed by wav2lip_hq identity") and not report.warnings
     found = read(tmp_path / "o.mp4")
     assert found.state == "valid"
+    assert found.marks == (f"{speech_id(load_audio(desk / 'dub.wav')):08x}",), "the mark leads back to the manifest"
     said = found.synthesis
     assert said["source"] == {"name": "talk.mp4", "sha256": footage_hash(desk / "talk.mp4")}
     assert said["speech"] == [{"name": "dub.wav", "sha256": footage_hash(desk / "dub.wav")}]

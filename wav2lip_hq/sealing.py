@@ -14,6 +14,7 @@ from .provenance.library import OTHERS, c2pa
 from .provenance.seal import sidecar_of
 from .run_options import RunOptions
 from .session import Session
+from .stages.watermark import Watermark
 from .survey import footage_hash
 from .types import Stretch
 
@@ -73,6 +74,7 @@ def completed(
         models={name: session.runtime.model(name).sha256 for stage in stages for name in stage.models},
         frames=frames,
         changed=_changed(stretches),
+        marks=tuple(dict.fromkeys(f"{stage.number:08x}" for stage in stages if isinstance(stage, Watermark))),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..video import notice_of
-from .claim import LABEL
+from .claim import ALGORITHM, BINDING, LABEL
 from .identity import load_identity
 from .library import EMBEDS, OTHERS, c2pa, context, reason
 from .seal import sidecar_of
@@ -55,7 +55,8 @@ class Ingredient:
 @dataclass(frozen=True)
 class Found:
     """What a file says. state: a key of STATES; where: "embedded", a sidecar's path, or ""; time: a timestamp server's,
-    "" if none was asked; time_trusted: whether you trust that server; synthesis: what wav2lip_hq states, {} for files
+    "" if none was asked; time_trusted: whether you trust that server; marks: what the invisible
+    marks of wav2lip_hq in it say, 8 hexadecimal digits each; synthesis: what wav2lip_hq states, {} for files
     of others."""
 
     file: str
@@ -71,6 +72,7 @@ class Found:
     actions: tuple[str, ...] = ()
     source_type: str = ""
     ingredients: tuple[Ingredient, ...] = ()
+    marks: tuple[str, ...] = ()
     synthesis: dict[str, Any] = field(default_factory=dict)
     files: int = 1  # pictures, of a folder
 
@@ -180,8 +182,19 @@ def _found(path: Path, where: str, whole: dict[str, Any], own: tuple[int, str] |
         actions=tuple(str(a.get("action", "")) for a in actions),
         source_type=types[-1] if types else "",
         ingredients=tuple(_ingredient(one) for one in manifest.get("ingredients", [])),
+        marks=_marks(manifest.get("assertions", [])),
         synthesis=asserted.get(LABEL, {}),
     )
+
+
+def _marks(assertions: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What our invisible marks say, by the assertions that tie them to the manifest."""
+    out = []
+    for one in assertions:
+        data = one.get("data")
+        if str(one.get("label", "")).startswith(BINDING) and isinstance(data, dict) and data.get("alg") == ALGORITHM:
+            out += [str(block.get("value", "")) for block in data.get("blocks", []) if isinstance(block, dict)]
+    return tuple(dict.fromkeys(out))
 
 
 def _state(failures: Sequence[str], succeeded: set[str], mine: bool) -> str:
