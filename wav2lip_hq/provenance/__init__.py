@@ -5,10 +5,10 @@
 server that somebody configured.
 """
 
-from .claim import Claim, Input
+from .claim import Claim, Input, Moved
 from .consent import Consent, read_consent
 from .identity import Identity, load_identity
 from .reading import Found, read
 from .seal import Seal
 
-__all__ = ["Claim", "Consent", "Found", "Identity", "Input", "Seal", "load_identity", "read", "read_consent"]
+__all__ = ["Claim", "Consent", "Found", "Identity", "Input", "Moved", "Seal", "load_identity", "read", "read_consent"]
