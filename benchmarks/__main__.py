@@ -76,6 +76,14 @@ def main(argv: list[str] | None = None) -> int:
     memory.add_argument("--seconds", type=float, nargs="+", default=[60.0, 600.0])
     memory.add_argument("--size", default="320x240")
     memory.add_argument("--out", type=Path, default=Path("build/memory"))
+    exact = commands.add_parser(
+        "exact", help="patches, mattes and offsets laid over the footage; faces of 1,000 px in 4K"
+    )
+    exact.add_argument("--face", type=Path, required=True, help="clip of which every kind of footage is made")
+    exact.add_argument("--speech", type=Path, required=True)
+    exact.add_argument("--photos", type=Path, nargs="*", default=[], help="large photographs of faces, for 4K")
+    exact.add_argument("--preset", default="fast")
+    exact.add_argument("--out", type=Path, default=Path("build/exact"))
     marks = commands.add_parser("marks", help="the invisible mark: survival, visibility, false alarms")
     marks.add_argument("--data", type=Path, required=True, nargs="+", help="clips of people, or folders of them")
     marks.add_argument("--clips", type=int, default=40, help="marked and unmarked (default 40)")

@@ -23,7 +23,7 @@ def add_provenance(commands: Any) -> None:
         epilog="exit codes: 0 intact and by a signer you trust or yourself; 11 anything else: untrusted, invalid, "
         "tampered, stripped, none, no file found; 3 not a file that could have a manifest",
     )
-    one.add_argument("file", type=Path, help="video, picture, or folder of PNG pictures")
+    one.add_argument("file", type=Path, help="video, picture, or folder of PNG, EXR or DPX pictures")
     one.add_argument(
         "--trust",
         type=Path,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .label import label_text
-from .provenance import Claim, Input, Seal, load_identity, read_consent
+from .provenance import Claim, Input, Moved, Seal, load_identity, read, read_consent
 from .provenance.identity import exists
 from .provenance.library import OTHERS, c2pa
 from .provenance.seal import sidecar_of
@@ -52,6 +52,19 @@ def prepared(session: Session, output: str | os.PathLike[str]) -> Seal | None:
         label=label_text(options.label),
     )
     return Seal(identity, claim, target)
+
+
+def kept(source: Path, output: Path, later_ms: float) -> Seal | None:
+    """What will sign a copy of ``source`` with its sound moved, so that its manifest is not lost: it becomes the copy's
+    ingredient. None if it has none. Raises InputError, OutputError."""
+    found = read(source)
+    if not found.signer:
+        return None
+    seal = Seal(load_identity(), Moved(output.name, Input(source.name, source), (), later_ms=later_ms), output)
+    if found.where != "embedded":
+        stays = Path(found.where).name
+        seal.warnings.append(f"{source.name} is named as its parent without the manifest, which stays in {stays}")
+    return seal
 
 
 def completed(

@@ -111,11 +111,16 @@ def read_jobs(path: Path | str) -> list[Job]:
     for where, row in rows:
         try:
             for job in _expand(row, defaults, where, path.resolve().parent, len(jobs)):
-                other = taken.setdefault(os.path.realpath(job.output), job)
-                if other is job:
-                    jobs.append(job)
-                else:
+                real = os.path.realpath(job.output)
+                other = taken.setdefault(real, job)
+                around = next((taken[str(p)] for p in Path(real).parents if str(p) in taken), None)
+                if other is not job:
                     jobs.append(_faulty(where, f"{other.origin} writes the same file, {job.output}", job.face))
+                elif around is not None:
+                    said = f"{job.output} lies in the folder of pictures that {around.origin} writes"
+                    jobs.append(_faulty(where, said, job.face))
+                else:
+                    jobs.append(job)
         except Wav2LipHQError as error:
             jobs.append(_faulty(where, str(error)))
         except (OSError, ValueError) as error:  # a name that is not valid for a file

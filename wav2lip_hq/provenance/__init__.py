@@ -5,11 +5,23 @@
 server that the user configured.
 """
 
-from .claim import Claim, Input
+from .claim import Claim, Input, Moved
 from .consent import Consent, read_consent
 from .finding import find
 from .identity import Identity, load_identity
 from .reading import Found, read
 from .seal import Seal
 
-__all__ = ["Claim", "Consent", "Found", "Identity", "Input", "Seal", "find", "load_identity", "read", "read_consent"]
+__all__ = [
+    "Claim",
+    "Consent",
+    "Found",
+    "Identity",
+    "Input",
+    "Moved",
+    "Seal",
+    "find",
+    "load_identity",
+    "read",
+    "read_consent",
+]

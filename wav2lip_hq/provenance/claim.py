@@ -98,3 +98,27 @@ class Claim:
                 *bindings,
             ],
         }
+
+
+@dataclass(frozen=True)
+class Moved(Claim):
+    """A copy of a file whose sound was moved: the file is its parent, and nothing was synthesized.
+
+    later_ms: by how much later the sound is heard."""
+
+    later_ms: float = 0.0
+
+    def definition(self) -> dict[str, Any]:
+        """The manifest, as the library takes it."""
+        said = f"the sound was moved by {self.later_ms:+.0f} ms against the picture; neither was encoded anew"
+        edited = {
+            "action": "c2pa.edited",
+            "description": said,
+            "softwareAgent": {"name": "wav2lip_hq", "version": VERSION},
+        }
+        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [SOURCE]}}
+        return {
+            "title": self.title,
+            "claim_generator_info": [{"name": "wav2lip_hq", "version": VERSION}],
+            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}}],
+        }

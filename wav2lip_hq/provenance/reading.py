@@ -13,7 +13,7 @@ from ..video import notice_of
 from .claim import ALGORITHM, BINDING, LABEL
 from .identity import load_identity
 from .library import EMBEDS, OTHERS, c2pa, context, reason
-from .seal import sidecar_of
+from .seal import LIST, listing, sidecar_of
 
 # From the best to the worst; a folder of pictures has the state of its worst picture.
 STATES = {
@@ -27,6 +27,9 @@ STATES = {
 }
 KNOWN = ("trusted", "valid")
 _ORDER = ("trusted", "valid", "untrusted", "none", "stripped", "invalid", "tampered")
+
+PICTURES = (".png", ".exr", ".dpx")
+SHOWN = 5  # pictures of a folder that are named
 
 _TAMPERED = ("mismatch", "assertion.missing", "hardBinding", "malformed")
 _WORDS = {
@@ -88,12 +91,14 @@ class Found:
 
 
 def read(path: Path, anchors: Sequence[str] = ()) -> Found:
-    """Read and verify the manifest of a file, or of a folder's PNG pictures. anchors: root certificates, PEM, that are
+    """Read and verify the manifest of a file, or of a folder's pictures. anchors: root certificates, PEM, that are
     trusted. Nothing is fetched. Raises InputError: no such file, neither a manifest nor a picture in it, no library."""
+    if path.is_dir() and (path / LIST).is_file():
+        return _listed(path, anchors)
     if path.is_dir():
-        pictures = sorted(path.glob("*.png"))
+        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
         if not pictures:
-            raise InputError(f"{path} is a folder without PNG pictures")
+            raise InputError(f"{path} is a folder without PNG, EXR or DPX pictures")
         every = [read(picture, anchors) for picture in pictures]
         worst = max(every, key=lambda found: _ORDER.index(found.state))
         problems = worst.problems if worst.known else (f"{Path(worst.file).name}: {worst.meaning}", *worst.problems)
@@ -114,7 +119,28 @@ def read(path: Path, anchors: Sequence[str] = ()) -> Found:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     if found is not None:
         return found
-    return Found(str(path), "stripped" if notice_of(path) else "none")
+    return Found(str(path), "stripped" if _has_notice(path) else "none")
+
+
+def _listed(folder: Path, anchors: Sequence[str]) -> Found:
+    """A folder whose list of pictures is signed: the list has to hold, and the folder to have what it lists."""
+    found = read(folder / LIST, anchors)
+    try:
+        lines = (folder / LIST).read_text(encoding="utf-8").splitlines()
+        said = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        there = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+        now = {name: digest for digest, _, name in (line.partition("  ") for line in listing(there).splitlines())}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder} cannot be read ({error})") from error
+    problems = [f"{name} is missing" for name in said if name not in now]
+    problems += [f"{name} is not the one that was signed" for name in said if now.get(name, said[name]) != said[name]]
+    problems += [f"{name} was not there when it was signed" for name in now if name not in said]
+    if found.state == "none":  # the list alone says nothing
+        return replace(found, file=str(folder), state="stripped" if any(map(notice_of, there)) else "none")
+    if len(problems) > SHOWN:
+        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
+    state = "tampered" if problems else found.state
+    return replace(found, file=str(folder), state=state, files=len(now), problems=(*found.problems, *problems))
 
 
 def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -> Found | None:
@@ -143,8 +169,13 @@ def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -
 
 def _broken(path: Path, where: str, why: str) -> Found:
     """A file that the library cannot read. Raises InputError if it is neither a video nor a picture."""
-    notice_of(path)
+    _has_notice(path)
     return Found(str(path), "invalid", where, (f"the manifest cannot be read: {why}",))
+
+
+def _has_notice(path: Path) -> bool:
+    """Whether our notice is in a file. Raises InputError if that is no video or picture, and no list of them."""
+    return path.name != LIST and notice_of(path)
 
 
 def _own() -> tuple[int, str] | None:

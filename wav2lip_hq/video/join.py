@@ -124,7 +124,7 @@ def _files(
                     given = source.streams.video[0]
                     if stream is None:
                         keep_timecode(container, suffix, timecode, Fraction(given.average_rate or 25))
-                        stream = _stream(container, given)
+                        stream = stream_like(container, given)
                         if sounds:
                             track = Tracks(container, suffix, sounds, until)
                     base = Fraction(given.time_base)
@@ -150,12 +150,14 @@ def _files(
     return count
 
 
-def _stream(container: Any, given: Any) -> Any:
+def stream_like(container: Any, given: Any) -> Any:
     """An output stream for packets of ``given``. What is stated by the file and not by the codec's own headers is not
-    in PyAV's template: the aspect ratio of ProRes (lost), the frame rate (H.264's clock, 30000 Hz say, was taken)."""
+    in PyAV's template: which ProRes it is, its aspect ratio, the frame rate (H.264's clock, 30000 Hz say, was taken)."""
     stream = container.add_stream_from_template(given)
     stream.time_base = given.time_base
     context = stream.codec_context
+    if context.name == "prores":  # the tag alone says which ProRes it is, and with it how deep it is decoded
+        context.codec_tag = given.codec_context.codec_tag
     if given.sample_aspect_ratio:
         context.sample_aspect_ratio = given.sample_aspect_ratio
     if given.average_rate:

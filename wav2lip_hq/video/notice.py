@@ -13,7 +13,8 @@ from .opening import open_input
 
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 4096  # bytes at the start of a PNG that contain the notice
+_FILM = (b"v/1\x01", b"SDPX", b"XPDS")  # EXR and DPX
+_HEAD = 1 << 16  # bytes at the start of a picture that contain the notice
 
 
 def commented(png: bytes) -> bytes:
@@ -27,7 +28,7 @@ def notice_of(path: Path) -> bool:
     """Whether a video or picture carries the notice. Raises InputError if it is neither."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if head.startswith(_PNG):
+    if head.startswith((_PNG, *_FILM)):
         return NOTICE.encode() in head
     with open_input(path) as container:
         if not container.streams.video:

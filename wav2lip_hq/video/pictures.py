@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .look import EXTRA, as_float
 
 SUFFIXES = (".exr", ".dpx")
 _TYPES = {"float16": "half", "float32": "float"}  # as OpenImageIO calls them
+DPX_NAME = (36, 100)  # bytes of a DPX header in which its file is named: where, and how many
 _LOSSLESS = ("zip", "zips", "rle", "none", "piz")
 
 
@@ -201,6 +203,10 @@ def save_picture(
     error = target.geterror()
     if not (target.close() and done):
         raise OutputError(f"{path} cannot be written ({_short(error or target.geterror())})")
+    if not exr:  # the header names the file, and the library puts its whole, temporary path there
+        with path.open("r+b") as file:
+            file.seek(DPX_NAME[0])
+            file.write(os.fsencode(path.name)[: DPX_NAME[1] - 1].ljust(DPX_NAME[1], b"\0"))
 
 
 def _exr(pixels: Array) -> Array:
