@@ -54,8 +54,8 @@ class RunOptions:
     trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
     sync_offset: float | str = option(
         0.0,
-        'How much earlier the mouth moves, to follow sound that is later; "auto" measures it in a trial run of the first '
-        "seconds.",
+        "How much earlier the mouth moves, to follow sound that is later; "
+        '"auto" measures it in a trial run of the first seconds.',
         unit="ms",
         low=-2000,
         high=2000,
