@@ -236,7 +236,7 @@ def bilabials(sound: Path | None) -> list[float]:
 
 
 def finished(task: Task, clip: Path, wav: Array) -> Path:
-    """The finished video of a trial: given, the clip itself, the clip encoded anew, or made by the preset."""
+    """The finished video of a trial: given, the clip itself, the clip re-encoded, or made by the preset."""
     method, trial = task.method, task.trial
     if method.folder is not None:
         return prediction(method.folder, trial)

@@ -211,7 +211,7 @@ class Chunk:
 
     @property
     def pixels(self) -> Array:
-        """(T, H, W, 3): what is to be written, in the footage's own color space."""
+        """(T, H, W, 3): the pixels to write, in the footage's own color space."""
         return self.frames if self.own is None else self.own
 
     def part(self, first: int, end: int) -> Chunk:

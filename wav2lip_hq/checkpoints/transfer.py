@@ -74,7 +74,7 @@ def download(
             raise
         except (OSError, http.client.HTTPException) as error:
             reason = f"the connection broke ({error or 'stalled'})"
-        except ValueError as error:  # numbers and addresses that are none, the server's or the registry's
+        except ValueError as error:  # malformed numbers or addresses, from the server or the registry
             raise Dead(f"not a usable address or answer ({error})") from error
         say(f"{url}: {reason}; trying again")
     raise Dead(reason)

@@ -55,7 +55,7 @@ def first_use(entry: Entry, digest: str, say: Callable[[str], None], replace: bo
     if before and before != digest and not replace:
         raise CheckpointError(
             f"'{entry.name}': the file differs from the one first installed here (SHA-256 {digest}, before {before}). "
-            "If that is intended, import it by hand"
+            "If that is intended, import the file: wav2lip-hq checkpoints import"
         )
     notes.trust(entry.name, digest)
     say(

@@ -285,7 +285,7 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
 
 
 def _who(choice: str | int, base: Path) -> str:
-    """Which face is meant; a picture of it lies where the other inputs lie."""
+    """The choice of face; the path of a picture is relative to the job file, like other inputs."""
     return str(base / str(choice)) if Path(str(choice)).suffix.lower() in PICTURES else str(choice)
 
 
@@ -318,5 +318,5 @@ def filled(text: str, names: dict[str, Any]) -> str:
                 made.append(format(names[name], width or ""))
     except ValueError as error:
         known = ", ".join(f"{{{name}}}" for name in names)
-        raise OptionError(f"'{text[:200]}' has a placeholder that is none of {known}") from error
+        raise OptionError(f"'{text[:200]}' has a placeholder that is not one of {known}") from error
     return "".join(made)

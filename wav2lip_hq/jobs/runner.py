@@ -1,4 +1,4 @@
-"""Running a job file: worker processes, their progress, and stopping, retrying or canceling jobs meanwhile."""
+"""Running a job file: worker processes, their progress, and stopping, retrying or canceling jobs while it runs."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ class Worker:
             return False
 
     def folder(self, job: Job, made: str) -> Path:
-        """Where a job's parts are kept; those of the same output made from other inputs are of no use any more."""
+        """The folder of a job's parts; parts of the same output made from other inputs are removed."""
         mine = self.store.work / f"{key(job.name)}-{made[:16]}"
         for other in self.store.work.glob(f"{key(job.name)}-*"):
             if other != mine:

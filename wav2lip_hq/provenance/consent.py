@@ -28,7 +28,7 @@ class Consent:
 
 
 def path_of(given: str) -> Path | None:
-    """The file that is meant, or None if ``given`` is the note itself. Raises InputError if it looks like a file's
+    """The file that ``given`` names, or None if it is the note itself. Raises InputError if it looks like a file's
     name and there is none."""
     if "\0" in given:
         raise OptionError("a note of consent holds no NUL")

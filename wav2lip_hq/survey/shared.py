@@ -16,7 +16,7 @@ def everybody(stages: Sequence[Stage]) -> tuple[Stage, ...]:
 
 
 def speakers_followed(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The survey's stages; all faces are followed where the speaking one is to be found among them."""
+    """The survey's stages; they follow all faces if the speaking one has to be found among them."""
     return everybody(stages) if any(isinstance(s, Track) and s.faces == "speaker" for s in stages) else tuple(stages)
 
 

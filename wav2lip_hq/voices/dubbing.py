@@ -222,7 +222,7 @@ class _Work:
         return done
 
     def spoken(self, text: Script) -> list[tuple[Line, Fitted]]:
-        """Each line that is to be said, in its time."""
+        """Each line, spoken and fitted into its time."""
         began = time.perf_counter()
         chosen = self.options
         box = Voicebox(self.speaker, chosen.to, self.folder / "lines")

@@ -107,7 +107,7 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """A topic to a text that is to be said."""
+    """A topic to a text to speak."""
 
     def write(self, topic: str, seconds: float, language: str) -> str:
         """A text about ``topic`` that takes about ``seconds`` to say. Raises EngineError."""
