@@ -57,9 +57,11 @@ class DubOptions:
     overlong: str = option(
         "cut",
         "What happens to a line that is too long at the fastest rate: cut ends it after the last word that fits and "
-        "says so; refuse stops, so that you can shorten it in the script.",
-        choices=("cut", "refuse"),
+        "says so; refuse stops, so that you can shorten it in the script; slow makes all of the footage last "
+        "longer, by optical flow, and cuts what does not fit then.",
+        choices=("cut", "refuse", "slow"),
     )
+    slowest: float = option(1.3, "How many times longer than itself slowed footage may last.", above=1, high=3)
     original: str = option(
         "remove",
         "What becomes of the footage's own sound where somebody is dubbed: remove, duck (18 dB quieter), or keep.",
