@@ -290,3 +290,20 @@ def test_python_with_a_still_picture_is_told_to_say(tmp_path):
     write_png(picture, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(InputError, match="use `say` to make a picture speak"):
         dub(picture, tmp_path / "a.mp4", TO_XX, pipeline=HQPipeline("fast"))
+
+
+@pytest.mark.slow
+def test_people_in_one_picture_get_voices_and_faces_of_their_own(tmp_path):
+    from two_people import demo, write
+
+    shown, wav = demo()
+    late = np.roll(shown, 30, axis=0)
+    left, right = np.concatenate([shown, late]), np.concatenate([late, shown])[:, :, ::-1]
+    face = write(tmp_path / "two.mp4", np.concatenate([left, right], 2), np.tile(wav, 2))
+    options = dataclasses.replace(TO_XX, listener="voice_doubles:Talk", speakers="seen")
+    Tone.spoken.clear()
+    done = dub(face, tmp_path / "out.mp4", options, until="speak", pipeline=HQPipeline("fast"))
+    known = script.read(done.script)
+    assert [line.speaker for line in known.lines] == ["A", "B"]
+    assert known.role("A").face == "left" and known.role("B").face == "right"
+    assert [voice for _, voice in Tone.spoken] == ["low", "high"]

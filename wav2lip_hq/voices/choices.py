@@ -42,6 +42,12 @@ class DubOptions:
     to: str = option("", "The language to dub into, as es or pt-BR.")
     source: str = option("en", "The language spoken in the footage; on the command line also --from.")
     listener: str = option("auto", "What writes down what is said.")
+    speakers: str = option(
+        "one",
+        "Who says the lines that were heard: one person, or seen, whose mouth fits the sound (several people in one "
+        "shot).",
+        choices=("one", "seen"),
+    )
     translator: str = option("auto", "What translates it.")
     glossary: str = option("", "A YAML file of lines and phrases whose translation you decide; its lines come first.")
     speaker: str = option("auto", "What speaks the translation.")

@@ -14,7 +14,7 @@ from ..errors import EngineError, InputError, OptionError
 from ..pipeline import HQPipeline
 from ..run_options import RunOptions
 from ..survey import footage_hash
-from . import engines, mixdown, script, subtitles
+from . import engines, mixdown, people, script, subtitles
 from .choices import DubOptions
 from .dubbed import Dubbed
 from .fit import Fitted, fit, slowdown
@@ -64,7 +64,8 @@ def dub(
     work = _Work(Path(face), Path(output), options or DubOptions(), run or RunOptions(), script_path, until)
     work.say = on_step
     work.check()
-    text = work.translated(work.listened())
+    pipeline = pipeline or HQPipeline()
+    text = work.translated(work.listened(pipeline))
     if until in STEPS[:2]:
         return work.result(None)
     lines = work.spoken(text)
@@ -73,7 +74,7 @@ def dub(
     found = work.mixed(text, lines)
     if until:
         return work.result(None, lines, found)
-    return work.result(work.rendered(found, pipeline or HQPipeline(), on_progress), lines, found)
+    return work.result(work.rendered(found, pipeline, on_progress), lines, found)
 
 
 class _Work:
@@ -165,7 +166,7 @@ class _Work:
 
     # ---- steps
 
-    def listened(self) -> Script:
+    def listened(self, pipeline: HQPipeline) -> Script:
         """The script: the one that is there, or what the listener hears."""
         if self.known is not None:
             self.say(f"script: {self.path} is there, {len(self.known.lines)} lines; continuing from it")
@@ -185,7 +186,12 @@ class _Work:
         ]
         if not lines:
             raise InputError(f"no speech was recognized in {self.face}; write {self.path} yourself (docs/dub.md)")
-        made = Script(self.source, self.options.to, tuple(lines), {n.speaker: Role() for n in lines}, self.footage)
+        roles = {n.speaker: Role() for n in lines}
+        if self.options.speakers == "seen":
+            self.say("who speaks: survey of all faces")
+            lines, roles, unsure = people.assigned(self.face, lines, pipeline, self.run.reading)
+            self.warnings += unsure
+        made = Script(self.source, self.options.to, tuple(lines), roles, self.footage)
         made.save(self.path, self.face.name)
         self.seconds["listen"] = time.perf_counter() - began
         return made
