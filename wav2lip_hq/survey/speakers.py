@@ -80,13 +80,15 @@ def listen(
     *,
     only: Callable[[Shot], bool] = lambda shot: True,
     on_progress: Callable[[int, int | None], None] | None = None,
+    found: Sequence[Shot] | None = None,
 ) -> tuple[Spoken, ...]:
     """Who speaks in each shot of surveyed footage. ``survey`` has to hold all faces (``track.faces = all``).
 
     frames: (time, image, alpha) of the footage from its first frame on. only: which shots are measured; in others the
-    face seen longest is named, with a confidence of 0 if there are several.
+    face seen longest is named, with a confidence of 0 if there are several. found: other stretches than shots, in order
+    of their beginning; where they overlap, frames count for the earlier one.
     """
-    found = shots(survey)
+    found = shots(survey) if found is None else found
     fitted: list[dict[int, Fit | None]] = []
     pictures = _numbered(frames, survey, on_progress)
     for shot in found:

@@ -12,7 +12,8 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .choices import DubOptions, SayOptions
-    from .dubbing import Dubbed, dub
+    from .dubbed import Dubbed
+    from .dubbing import dub
     from .engines import find, listing
     from .saying import Said, say
     from .script import Line, Role, Script
@@ -23,7 +24,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choices": ["DubOptions", "SayOptions"],
-        "dubbing": ["Dubbed", "dub"],
+        "dubbed": ["Dubbed"],
+        "dubbing": ["dub"],
         "engines": ["find", "listing"],
         "saying": ["Said", "say"],
         "script": ["Line", "Role", "Script"],

@@ -60,6 +60,13 @@ def fit(spoken: Spoken, text: str, start: float, end: float, limit: float, faste
     return Fitted(Spoken(wav, quick.rate, tuple(words) if quick.words else ()), start, speed, left)
 
 
+def slowdown(seconds: float, start: float, end: float, limit: float, fastest: float, spill: float) -> float:
+    """How many times longer footage has to last for a line of so many ``seconds`` to fit as ``fit`` fits it; 1 if it
+    fits as it is."""
+    least = seconds / fastest
+    return max(1.0, (least - spill) / (end - start), (least + GAP) / max(limit - start, 0.05))
+
+
 def faster(spoken: Spoken, speed: float) -> Spoken:
     """Speech at another speed with the same pitch, by ffmpeg's ``atempo``. speed: 0.5 to 100."""
     if abs(speed - 1) < 1e-3:

@@ -57,6 +57,10 @@ class Line:
         """In the language of the footage."""
         return Segment(self.start, self.end, self.text, self.speaker)
 
+    def later(self, slower: float) -> Line:
+        """In footage that lasts so many times longer."""
+        return replace(self, start=self.start * slower, end=self.end * slower)
+
 
 @dataclass(frozen=True)
 class Script:
