@@ -164,6 +164,26 @@ class Client:
             temporary.unlink(missing_ok=True)
         return target
 
+    def write(self, topic: str, seconds: float = 20, language: str = "en") -> str:
+        """A text about a topic, to be corrected and given to ``speak``."""
+        return str(self._json("POST", "/api/text", {"topic": topic, "seconds": seconds, "language": language})["text"])
+
+    def avatars(self) -> list[dict[str, Any]]:
+        """Faces that are kept, with their notes of consent."""
+        return list(self._json("GET", "/api/avatars"))
+
+    def keep(self, name: str, file: Any, consent: str) -> dict[str, Any]:
+        """Keep an uploaded face as an avatar."""
+        return dict(self._json("POST", "/api/avatars", {"name": name, "file": _id(file), "consent": consent}))
+
+    def avatar(self, name: str) -> dict[str, Any]:
+        """An avatar's face as a file for ``dub``; its ``consent`` is the note that was kept."""
+        return dict(self._json("POST", f"/api/avatars/{quote(name, safe='')}/use", {}))
+
+    def delete_avatar(self, name: str) -> None:
+        """Remove an avatar."""
+        self._json("DELETE", f"/api/avatars/{quote(name, safe='')}")
+
     def delete_file(self, file: Any) -> None:
         """Delete an upload."""
         self._json("DELETE", f"/api/files/{_id(file)}")

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..jobs.page import report
 from ..jobs.runner import cancel, retry, standing
 from ..jobs.sidecar import path_of
 from ..jobs.store import Row, Store, key
+from ..page import escape
 from ..places import write_text
 from ..provenance.consent import LONGEST
 from . import offers
@@ -137,7 +138,7 @@ class Dubs:
             text = path_of(self._output(dub)).read_text(encoding="utf-8")
         except OSError as error:
             raise Absent("there is no report of this yet") from error
-        found = json.loads(self._told(dub, text))
+        found = json.loads(self._told(dub, text, lambda name: json.dumps(name)[1:-1]))
         assert isinstance(found, dict)
         return found
 
@@ -147,7 +148,7 @@ class Dubs:
             raise Absent("nothing was made yet")
         page = report(self.jobfile(owner), self.database.home(owner) / "report.html").read_text(encoding="utf-8")
         for dub in self._listed(owner):
-            page = self._told(dub, page)
+            page = self._told(dub, page, escape)
         return page
 
     # ---- changing
@@ -264,13 +265,13 @@ class Dubs:
             "sheet": (Store(self.jobfile(dub.owner)).work / "sheets" / f"{key(str(output))}.png").is_file(),
         }
 
-    def _told(self, dub: Dub, text: str) -> str:
-        """A text with users' names of files in place of where they lie."""
+    def _told(self, dub: Dub, text: str, written: Callable[[str], str] = str) -> str:
+        """A text with users' names of files in place of where they lie. written: a name as the text needs it."""
         home = self.database.home(dub.owner)
         face, speech, output = (str(dub.row[name]) for name in ("face", "audio", "output"))
         names = {face: str(dub.asked.get("face_name")), speech: str(dub.asked.get("speech_name")), output: dub.title}
         for path, name in names.items():
-            safe = json.dumps(name)[1:-1]
+            safe = written(name)
             for shown in (str(home / path), path, Path(path).name):
                 text = text.replace(shown, safe)
         return text.replace(f"{home}{os.sep}", "")
