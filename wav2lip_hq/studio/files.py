@@ -140,6 +140,7 @@ class Files:
                 os.replace(path.with_suffix(".rewritten.wav"), path.with_suffix(new))
                 path.unlink()
                 path = path.with_suffix(new)
+                coming.name = str(Path(coming.name).with_suffix(new))
             return self._keep(coming.owner, coming.id, coming.name, path, {**facts, **more})
         except BaseException:
             for left in path.parent.glob(f"{coming.id}.*"):

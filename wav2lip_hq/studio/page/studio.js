@@ -136,6 +136,7 @@ $('logout').addEventListener('click', async () => { await post('/logout'); locat
 document.addEventListener('logged-out', () => { if (about && about.account) location.reload(); });
 window.addEventListener('hashchange', () => route().catch(failed));
 $('go').addEventListener('click', go);
+$('consent').addEventListener('input', () => tell($('go-problem'), ''));
 $('avatar-form').addEventListener('submit', (event) => {
   event.preventDefault();
   change(async () => { await keep(); $('avatar-form').reset(); }).catch(failed);
