@@ -252,6 +252,18 @@ def test_figures_of_the_result_in_its_sidecar(desk):
     assert facts["offset_ms"] is None or abs(facts["offset_ms"]) <= 600
 
 
+def test_a_job_may_name_a_saved_survey(short, monkeypatch):
+    from wav2lip_hq import HQPipeline, survey
+
+    survey.save(HQPipeline("fast").set("track.faces=all").survey(short / "cleo.mp4"), short / "cleo.npz")
+    row = {"face": "cleo.mp4", "audio": "cleo.wav", "output": "out/cleo.mp4", "survey": "cleo.npz"}
+    path = write_jobs(short, row, {**row, "face": "anna.mp4", "output": "out/anna.mp4"})
+    monkeypatch.setattr("wav2lip_hq.session.survey_footage", None)  # nothing is surveyed again
+    assert jobs.work_here(path).status == {"done": 1, "failed": 1}
+    failed = next(r for r in jobs.Store(path).all().values() if r.status == "failed")
+    assert "cleo.npz is of other footage than" in failed.message and not (short / "out" / "anna.mp4").exists()
+
+
 def test_only_the_segments_of_a_reel_change(desk):
     spans = [{"in": "00:00:01:00", "out": 1.6, "audio": "ben.wav"}]
     path = write_jobs(desk, {"face": "anna.mp4", "output": "out/reel.mkv", "codec": "ffv1", "segments": spans})

@@ -278,7 +278,7 @@ def test_a_dub_is_a_line_of_a_job_file(alone, uploads):
     assert not job.fault and (job.preset, job.run.extend, job.run.trim, job.run.codec) == ("fast", "hold", True, "hevc")
     assert job.set == ("blend.texture=0.5",) and job.output.suffix == ".mov"
     assert Path(job.run.consent).read_text() == "Anna agreed"
-    assert client.cancel(dub)["status"] == "cancelled"
+    assert client.cancel(dub)["status"] == "canceled"
     assert client.retry(dub)["status"] == "pending"
     client.delete(dub)
     assert client.dubs() == [] and not Path(job.run.consent).exists()
@@ -338,6 +338,24 @@ def test_a_note_of_consent_is_never_read_as_the_name_of_a_file(alone, uploads):
     client.delete(dub)
 
 
+def test_names_of_files_are_text_wherever_they_are_shown(alone, uploads, media):
+    from urllib.parse import quote
+
+    name = '<img src=x onerror=alert(1)> "a" & b.mp4'
+    face = alone.ask("POST", f"/api/files?name={quote(name)}", (media / "face.mp4").read_bytes())[1]
+    assert face["name"] == name
+    client = alone.client()
+    dub = client.dub(face, uploads[1], consent="Anna")
+    page = alone.ask("GET", "/api/report")[1].decode()
+    assert "<img src=x" not in page and "&lt;img src=x" in page
+    assert str(alone.studio.database.folder) not in page
+    where = alone.studio.dubs.database.home("local") / "files" / face["id"]
+    alone.studio.dubs.failed("local", str(where.parents[1] / "results" / f"{dub['id']}.mp4"), f"no face in {where}.mp4")
+    assert client.status(dub)["message"] == f"no face in {name}"
+    client.delete(dub)
+    client.delete_file(face)
+
+
 def test_the_queue_has_an_end(shared, media):
     cleo = shared.client("cleo", "password of cleo")
     face, speech = cleo.upload(media / "face.mp4"), cleo.upload(media / "speech.wav")
@@ -373,6 +391,44 @@ def test_options_are_those_of_the_command_line(alone):
         values = {f"{s['name']}.{f['name']}": f["default"] for s in preset["stages"] for f in s["fields"]}
         run = {f["name"]: f["default"] for f in found["run"] if f["default"] is not None}
         offers.checked(preset["name"], {**run, **values}, ".mp4", "")
+
+
+# ---- avatars, texts
+
+
+def test_avatars_are_kept_with_consent_and_used_by_their_owner_alone(shared, media):
+    anna, ben = shared.client("anna", "password of anna"), shared.client("ben", "password of ben")
+    face = anna.upload(media / "face.mp4")
+    for name, note, told in (
+        ("anna", " ", "who agreed"), ("../anna", "yes", "avatar's name"), ("anna/b", "yes", "avatar's name"),
+    ):  # fmt: skip
+        with pytest.raises(StudioError, match=told):
+            anna.keep(name, face, note)
+    kept = anna.keep("anna", face, "Anna Berg, 3 May")
+    assert (kept["name"], kept["kind"], kept["said"]) == ("anna", "video", "Anna Berg, 3 May")
+    with pytest.raises(StudioError, match="already") as refused:
+        anna.keep("anna", face, "again")
+    assert str(shared.studio.database.folder) not in str(refused.value)
+    assert ben.avatars() == [] and anna.avatars() == [kept]
+    for refusal in (lambda: ben.avatar("anna"), lambda: ben.delete_avatar("anna"), lambda: ben.keep("b", face, "yes")):
+        with pytest.raises(StudioError, match="no such file|no avatar") as refused:
+            refusal()
+        assert refused.value.status == 404
+    mine = {"Authorization": f"Bearer {anna._token}"}
+    for path in ("..%2fdubs.jsonl", "..", "anna%2f..%2fanna"):
+        assert shared.ask("GET", f"/api/avatars/{path}/poster", **mine)[0] == 404
+    assert shared.ask("GET", "/api/avatars/anna/poster", **mine)[2]["content-type"] == "image/jpeg"
+    file = anna.avatar("anna")
+    assert file["kind"] == "video" and file["consent"] == "Anna Berg, 3 May"
+    anna.delete_avatar("anna")
+    assert anna.avatars() == []
+
+
+def test_a_topic_becomes_a_text_to_correct(alone):
+    assert len(alone.client().write("how bread is made", 10).split()) > 10
+    for body, told in (({"topic": " "}, "what the text"), ({"topic": "x", "seconds": "long"}, "seconds is")):
+        status, found, _ = alone.ask("POST", "/api/text", body)
+        assert status == 400 and told in found["error"]
 
 
 # ---- starting

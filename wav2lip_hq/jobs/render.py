@@ -117,6 +117,7 @@ def render(
     folder: Path,
     *,
     on_frames: Callable[[int, int | None], None] = lambda done, total: None,
+    on_survey: Callable[[int, int | None], None] = lambda done, total: None,
     on_kept: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
     stop_now: Callable[[], bool] = lambda: False,
@@ -125,9 +126,9 @@ def render(
     """Make ``job.output``. folder: where its parts are kept until it is complete; finished ones there are used, and
     surveys of footage are kept beside it, for other jobs with the same footage.
 
-    on_frames(done, total): called from time to time. on_kept(): called when a part was made that need not be made
-    again. stop: polled before each part; stop_now: polled while frames are made. digest: SHA-256 of an input. Raises
-    Stopped, and what ``HQPipeline.run`` raises.
+    on_frames(done, total): called from time to time; on_survey: likewise, before. on_kept(): called when a part was
+    made that need not be made again. stop: polled before each part; stop_now: polled while frames are made. digest:
+    SHA-256 of an input. Raises Stopped, and what ``HQPipeline.run`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.part*"):  # of a killed run
@@ -148,7 +149,11 @@ def render(
             if stop_now():
                 raise Stopped
 
-        session.prepare(_survey(session, job, folder.parent / "surveys", check_stop))
+        def surveyed(done: int, total: int | None) -> None:
+            check_stop(done, total)
+            on_survey(done, total)
+
+        session.prepare(_survey(session, job, folder.parent / "surveys", surveyed))
         session.sync_offset = _sync_offset(session, job, base, folder)
         for text in delivery.warnings(session, codec):
             session.runtime.warn(text)

@@ -158,6 +158,7 @@ class Worker:
                 base,
                 folder,
                 on_frames=self._watch(job),
+                on_survey=self._watch(job, survey=True),
                 on_kept=lambda: self.store.put(job.name, crashes=0, attempts=0),
                 stop=self._stop(job),
                 stop_now=self._stop_now(job),
@@ -185,7 +186,7 @@ class Worker:
         except Stopped:
             canceled = self.store.asked(f"cancel:{job.name}")
             self.store.forget(f"cancel:{job.name}")
-            self.store.put(job.name, status="canceled" if canceled else "pending", worker="")
+            self.store.put(job.name, status="canceled" if canceled else "pending", worker="", message="")
             self.log("canceled" if canceled else "paused", job)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if is_full(error):  # the others could not be written either
@@ -226,14 +227,18 @@ class Worker:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder / "sheet.png", target)
 
-    def _watch(self, job: Job) -> Callable[[int, int | None], None]:
+    def _watch(self, job: Job, survey: bool = False) -> Callable[[int, int | None], None]:
         last = 0.0
 
         def watch(done: int, total: int | None) -> None:
             nonlocal last
             if time.time() - last > 0.5:
                 last = time.time()
-                self.store.put(job.name, frames=done, total=total, worker=self.name)
+                if survey:
+                    said = f"looking at the footage: frame {done}{f' of {total}' if total else ''}"
+                    self.store.put(job.name, message=said, worker=self.name)
+                else:
+                    self.store.put(job.name, frames=done, total=total, message="", worker=self.name)
 
         return watch
 

@@ -103,7 +103,7 @@ class _Api:
     def routes(self) -> list[Route | Mount]:
         """All of them: method, path, what does it."""
         do = self._route
-        files, dubs = self.studio.files, self.studio.dubs
+        files, dubs, avatars = self.studio.files, self.studio.dubs, self.studio.avatars
         return [
             Route("/", self.page),
             Mount("/static", StaticFiles(directory=PAGE)),
@@ -133,6 +133,12 @@ class _Api:
             do("GET", "/api/dubs/{id}/sheet", lambda who, path, body: _file(dubs.sheet(who, path["id"]))),
             do("GET", "/api/dubs/{id}/report", lambda who, path, body: dubs.facts(who, path["id"])),
             do("GET", "/api/report", self.report),
+            do("POST", "/api/text", lambda who, path, body: speech.written(body)),
+            do("GET", "/api/avatars", lambda who, path, body: avatars.all(who)),
+            do("POST", "/api/avatars", lambda who, path, body: avatars.keep(who, body)),
+            do("DELETE", "/api/avatars/{name}", lambda who, path, body: avatars.remove(who, path["name"])),
+            do("POST", "/api/avatars/{name}/use", lambda who, path, body: avatars.use(who, path["name"]).plain()),
+            do("GET", "/api/avatars/{name}/poster", lambda who, path, body: _file(avatars.poster(who, path["name"]))),
         ]
 
     def _route(self, method: str, path: str, do: Callable[[str, dict[str, Any], dict[str, Any]], Any]) -> Route:

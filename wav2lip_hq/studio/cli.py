@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import getpass
 import importlib.util
@@ -91,7 +92,8 @@ def _serve(chosen: StudioOptions, people: list[str]) -> int:
             ssl_keyfile=chosen.key or None,
             timeout_graceful_shutdown=3,
         )
-        uvicorn.Server(settings).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):  # how it is ended
+            uvicorn.Server(settings).run(sockets=[listening])
     finally:
         made.close()
         listening.close()

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from ..errors import InputError, OptionError, Wav2LipHQError
 from ..places import beside
 
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "canceled")
 
 
 class StudioError(Wav2LipHQError, RuntimeError):
@@ -130,7 +130,7 @@ class Client:
         return dict(self._json("GET", f"/api/dubs/{_id(dub)}"))
 
     def wait(self, dub: Any, on_progress: Callable[[dict[str, Any]], None] = lambda state: None) -> dict[str, Any]:
-        """Wait until a video is done. Raises StudioError with the reason if it failed or was cancelled."""
+        """Wait until a video is done. Raises StudioError with the reason if it failed or was canceled."""
         while True:
             state = self.status(dub)
             on_progress(state)
@@ -145,7 +145,7 @@ class Client:
         return dict(self._json("POST", f"/api/dubs/{_id(dub)}/cancel", {}))
 
     def retry(self, dub: Any) -> dict[str, Any]:
-        """Try one that failed or was cancelled again."""
+        """Try one that failed or was canceled again."""
         return dict(self._json("POST", f"/api/dubs/{_id(dub)}/retry", {}))
 
     def report(self, dub: Any) -> dict[str, Any]:
@@ -163,6 +163,26 @@ class Client:
         finally:
             temporary.unlink(missing_ok=True)
         return target
+
+    def write(self, topic: str, seconds: float = 20, language: str = "en") -> str:
+        """A text about a topic, to be corrected and given to ``speak``."""
+        return str(self._json("POST", "/api/text", {"topic": topic, "seconds": seconds, "language": language})["text"])
+
+    def avatars(self) -> list[dict[str, Any]]:
+        """Faces that are kept, with their notes of consent."""
+        return list(self._json("GET", "/api/avatars"))
+
+    def keep(self, name: str, file: Any, consent: str) -> dict[str, Any]:
+        """Keep an uploaded face as an avatar."""
+        return dict(self._json("POST", "/api/avatars", {"name": name, "file": _id(file), "consent": consent}))
+
+    def avatar(self, name: str) -> dict[str, Any]:
+        """An avatar's face as a file for ``dub``; its ``consent`` is the note that was kept."""
+        return dict(self._json("POST", f"/api/avatars/{quote(name, safe='')}/use", {}))
+
+    def delete_avatar(self, name: str) -> None:
+        """Remove an avatar."""
+        self._json("DELETE", f"/api/avatars/{quote(name, safe='')}")
 
     def delete_file(self, file: Any) -> None:
         """Delete an upload."""

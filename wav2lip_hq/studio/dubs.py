@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..jobs.runner import cancel, retry
 from ..jobs.sidecar import path_of
 from ..jobs.standing import standing
 from ..jobs.store import Row, Store, key
+from ..page import escape
 from ..places import write_text
 from ..provenance.consent import LONGEST
 from . import offers
@@ -28,7 +29,7 @@ from .database import Database
 from .faces import Faces
 from .files import Absent, Files, TooLarge
 
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "canceled")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Dubs:
             text = path_of(self._output(dub)).read_text(encoding="utf-8")
         except OSError as error:
             raise Absent("there is no report of this yet") from error
-        found = json.loads(self._told(dub, text))
+        found = json.loads(self._told(dub, text, lambda name: json.dumps(name)[1:-1]))
         assert isinstance(found, dict)
         return found
 
@@ -148,7 +149,7 @@ class Dubs:
             raise Absent("nothing was made yet")
         page = report(self.jobfile(owner), self.database.home(owner) / "report.html").read_text(encoding="utf-8")
         for dub in self._listed(owner):
-            page = self._told(dub, page)
+            page = self._told(dub, page, escape)
         return page
 
     # ---- changing
@@ -159,7 +160,7 @@ class Dubs:
         return self.get(owner, number)
 
     def retry(self, owner: str, number: Any) -> dict[str, Any]:
-        """Try one that failed or was cancelled once more: finished parts are kept. Raises Absent."""
+        """Try one that failed or was canceled once more: finished parts are kept. Raises Absent."""
         retry(self.jobfile(owner), [str(self._output(self._one(owner, number)))])
         self.changed.set()
         return self.get(owner, number)
@@ -173,7 +174,7 @@ class Dubs:
             db.execute("DELETE FROM job WHERE id = ? AND owner = ?", (dub.id, owner))
         output = self._output(dub)
         store = Store(self.jobfile(owner))
-        store.put(str(output), status="cancelled")
+        store.put(str(output), status="canceled")
         self._write(owner)
         for path in (output, path_of(output), store.work / "sheets" / f"{key(str(output))}.png"):
             path.unlink(missing_ok=True)
@@ -265,13 +266,13 @@ class Dubs:
             "sheet": (Store(self.jobfile(dub.owner)).work / "sheets" / f"{key(str(output))}.png").is_file(),
         }
 
-    def _told(self, dub: Dub, text: str) -> str:
-        """A text with users' names of files in place of where they lie."""
+    def _told(self, dub: Dub, text: str, written: Callable[[str], str] = str) -> str:
+        """A text with users' names of files in place of where they lie. written: a name as the text needs it."""
         home = self.database.home(dub.owner)
         face, speech, output = (str(dub.row[name]) for name in ("face", "audio", "output"))
         names = {face: str(dub.asked.get("face_name")), speech: str(dub.asked.get("speech_name")), output: dub.title}
         for path, name in names.items():
-            safe = json.dumps(name)[1:-1]
+            safe = written(name)
             for shown in (str(home / path), path, Path(path).name):
                 text = text.replace(shown, safe)
         return text.replace(f"{home}{os.sep}", "")

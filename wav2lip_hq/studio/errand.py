@@ -179,6 +179,21 @@ def speak(text: str, language: str, speaker: str, voice: str, wav: str, seconds:
     return {"kind": "sound", "seconds": round(len(whole) / spoken.rate, 3), "plays": True, "speaker": box.label}
 
 
+def keep(folder: str, name: str, face: str, consent: str) -> dict[str, Any]:
+    """Put a face into a library of avatars. consent: the file with the note."""
+    from ..avatars import AvatarLibrary
+
+    return {"name": AvatarLibrary(folder).add(name, face, consent=consent).name}
+
+
+def write(topic: str, seconds: float, language: str) -> dict[str, Any]:
+    """A text about a topic, by a writer that is installed here."""
+    from ..voices import engines
+
+    engine = engines.find("writer", "auto", language)
+    return {"text": str(engine.write(topic, seconds, language)).strip(), "writer": engines.label(engine)}
+
+
 def _progress(done: int, total: int | None) -> None:
     _say({"progress": [done, total]})
 
@@ -191,7 +206,13 @@ def _say(row: dict[str, Any]) -> None:
     _OUT.flush()
 
 
-ERRANDS: dict[str, Callable[..., dict[str, Any]]] = {"look": look, "faces": faces, "speak": speak}
+ERRANDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "look": look,
+    "faces": faces,
+    "speak": speak,
+    "keep": keep,
+    "write": write,
+}
 
 
 def main() -> int:

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import config
 from ..errors import InputError, OptionError, Wav2LipHQError, told
 from ..places import write_text
+from ..session import described
 from ..survey import plan
+from ..survey.collector import split_stages
 from . import errands, offers
 from .choices import StudioOptions
 from .files import Absent, File, Files
@@ -100,9 +103,8 @@ class Faces:
         folder = self.files.looks(file)
         found = self._found(file)
         said: dict[str, Any] = {}
-        if found is not None and found["faces"] and found["preset"] == preset and not any(n in row for n in OTHERWISE):
-            if not any(s.partition(".")[0] in ("detect", "track", "landmarks", "admit") for s in row["set"]):
-                said["survey"] = str((folder / "survey.npz").relative_to(self._home(file)))
+        if found is not None and found["faces"] and self._serves(found["preset"], preset, row):
+            said["survey"] = str((folder / "survey.npz").relative_to(self._home(file)))
         if isinstance(speaker, int) and not isinstance(speaker, bool):
             if found is None or speaker not in [f["face"] for f in found["faces"]]:
                 raise OptionError(f"there is no face {speaker} in {file.name}; look for its faces first")
@@ -112,6 +114,16 @@ class Faces:
                 raise OptionError("who speaks is the number of a face, largest, all or speaker")
             said["who"] = speaker
         return said
+
+    def _serves(self, made: str, preset: str, row: Mapping[str, Any]) -> bool:
+        """Whether a survey by the preset ``made`` is what a job would make itself, or better."""
+        if any(name in row for name in OTHERWISE) or row.get("extend") == "stretch":
+            return False
+        looks = [split_stages(config.load_preset(name))[0] for name in (made, preset)]
+        if any(setting.partition(".")[0] in [stage.name for stage in looks[1]] for setting in row["set"]):
+            return False
+        first, second = (described([s for s in stages if s.name != "detect"]) for stages in looks)
+        return first == second
 
     def _plan(self, folder: Path, face: int) -> Path:
         """A shot plan in which only this face speaks."""

@@ -118,12 +118,15 @@ class Files:
         number = secrets.token_hex(16)
         return Incoming(number, owner, shown, suffix, min(most, room), most <= room, self.folder(owner))
 
-    def finish(self, coming: Incoming) -> File:
-        """Look at a file that has arrived, and keep it. Raises InputError: nothing that can be used, or too long."""
+    def finish(self, coming: Incoming, **more: Any) -> File:
+        """Look at a file that has arrived, and keep it with ``more`` facts. Raises InputError: nothing that can be
+        used, or too long."""
         path = coming.path
         try:
             if not path.stat().st_size:
                 raise InputError(f"{coming.name} is empty")
+            if self.room(coming.owner) < 0:  # several arrived at once
+                raise TooLarge(f"{coming.name} is too large: your storage is full; delete something first")
             with self._looking:
                 facts = errands.run(
                     "look",
@@ -137,7 +140,8 @@ class Files:
                 os.replace(path.with_suffix(".rewritten.wav"), path.with_suffix(new))
                 path.unlink()
                 path = path.with_suffix(new)
-            return self._keep(coming.owner, coming.id, coming.name, path, facts)
+                coming.name = str(Path(coming.name).with_suffix(new))
+            return self._keep(coming.owner, coming.id, coming.name, path, {**facts, **more})
         except BaseException:
             for left in path.parent.glob(f"{coming.id}.*"):
                 left.unlink(missing_ok=True)

@@ -115,5 +115,5 @@ def checked(preset: Any, given: Any, format: Any, codec: Any) -> tuple[str, dict
 
 
 def _summary(stage: Any) -> str:
-    words = " ".join(str(type(stage).__doc__ or "").split("\n\n")[0].split())
+    words = " ".join(str(type(stage).__doc__ or "").replace("`", "").split("\n\n")[0].split())
     return words.partition(". ")[0].rstrip(".") + "."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 from .. import jobs
@@ -12,6 +11,7 @@ from ..progress import complain
 from .dubs import Dubs
 
 PAUSE = 30.0  # seconds after a full disk
+TRIES = 3  # runs that leave a dub as it was
 
 
 class _Closed(Exception):
@@ -24,6 +24,7 @@ class Queue:
     def __init__(self, dubs: Dubs, device: str) -> None:
         self.dubs, self.device = dubs, device
         self._closed = threading.Event()
+        self._vain: dict[str, int] = {}
         self._thread = threading.Thread(target=self._work, name="studio queue", daemon=True)
 
     def start(self) -> None:
@@ -57,13 +58,17 @@ class Queue:
             if name is None:
                 continue
             worked = True
-            began = time.time()
             done = jobs.run(self.dubs.jobfile(owner), devices=[self.device], names=[name], on_progress=self._watch)
             if done.full:
                 complain("wav2lip-hq studio: the disk is full; make room, it goes on by itself")
                 self._closed.wait(PAUSE)
-            elif self.dubs.next(owner) == name and time.time() - began > 0 and not done.stopped:
-                self.dubs.failed(owner, name, "its worker could not be kept alive; the studio's terminal says more")
+            elif self.dubs.next(owner) != name:
+                self._vain.pop(name, None)
+            else:  # asked for again just now, or there is no worker that lives
+                self._vain[name] = self._vain.get(name, 0) + 1
+                if self._vain[name] >= TRIES:
+                    self.dubs.failed(owner, name, "its worker could not be kept alive; the studio's terminal says more")
+                    del self._vain[name]
         return worked
 
     def _watch(self, rows: Any, listed: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError, OptionError
 from ..options import suggestion
 from ..voices import engines, markup
+from . import errands
 
 LONGEST = 20_000  # characters
 REMOTE = "http"  # an engine elsewhere: nothing leaves this machine from here
@@ -18,6 +19,22 @@ REMOTE = "http"  # an engine elsewhere: nothing leaves this machine from here
 def listing() -> list[dict[str, Any]]:
     """Engines that speak, ready or not."""
     return [dataclasses.asdict(row) for row in engines.listing() if row.kind == "speaker" and row.name != REMOTE]
+
+
+def written(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A text about a topic, to be read and corrected before it is spoken. Raises InputError, OptionError."""
+    topic, seconds, language = body.get("topic", ""), body.get("seconds", 20), body.get("language", "en")
+    if not isinstance(topic, str) or not topic.strip() or len(topic) > 1000:
+        raise InputError("say what the text is to be about, in at most 1000 characters")
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 1 <= seconds <= 3600:
+        raise OptionError("seconds is between 1 and 3600")
+    return errands.run("write", topic=" ".join(topic.split()), seconds=seconds, language=_language(language))
+
+
+def _language(given: Any) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*", given):
+        raise OptionError(f"a language is a code like en or pt-BR, not '{str(given)[:40]}'")
+    return given
 
 
 def checked(body: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -37,7 +54,5 @@ def checked(body: Mapping[str, Any]) -> tuple[str, str, str, str]:
         raise OptionError(f"unknown speaker '{speaker[:40]}'{suggestion(speaker, known)}")
     if len(voice) > 100 or "/" in voice or "\\" in voice or voice.lower().endswith(".onnx"):
         raise OptionError("a voice is one of the names that the engine lists, not a file")
-    if not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*", language):
-        raise OptionError(f"a language is a code like en or pt-BR, not '{language[:40]}'")
     markup.pieces(text)
-    return text, language, speaker, voice
+    return text, _language(language), speaker, voice

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import OptionError, OutputError
 from .accounts import ALONE, Accounts
+from .avatars import Avatars
 from .choices import StudioOptions
 from .database import Database
 from .dubs import Dubs
@@ -45,6 +46,7 @@ class Studio:
             ) from error
         self.files = Files(self.database, options)
         self.faces = Faces(self.files, options)
+        self.avatars = Avatars(self.database, self.files)
         self.dubs = Dubs(self.database, options, self.files, self.faces)
         self.queue = Queue(self.dubs, options.device)
 

@@ -88,6 +88,10 @@ export async function setUpText(speech) {
     $('text-about').textContent = "No speech engine is installed: pip install 'wav2lip-hq[voice]'.";
     $('text-speak').disabled = true;
   }
+  $('topic-write').addEventListener('click', async () => {
+    const asked = { topic: $('topic').value, seconds: Number($('topic-seconds').value), language: $('text-language').value.trim() };
+    try { $('text').value = (await post('/text', asked)).text; } catch (error) { speech.refuse(error); }
+  });
   $('text-speak').addEventListener('click', async () => {
     const button = $('text-speak');
     button.disabled = true;

@@ -1,6 +1,7 @@
 // The page: who is here, what is shown, and the video that is being made.
 
 import { $, Problem, get, post, make, show, tell } from './api.js';
+import { avatars, keep } from './avatars.js';
 import { lookAt, picked } from './faces.js';
 import { Input, setUpMicrophone, setUpText, tabs } from './inputs.js';
 import { chosen, setUp } from './options.js';
@@ -11,11 +12,17 @@ let watched = ''; // the dub that the stage shows
 let drawn = '';
 let timer = 0;
 
-const face = new Input('face', (file) => { lookAt(file, $('preset').value); });
-const speech = new Input('speech', () => {});
+const face = new Input('face', (file) => { lookAt(file, $('preset').value).catch(failed); if (file) earlier().catch(failed); });
+const speech = new Input('speech', (file) => { if (file) earlier().catch(failed); });
 
 function failed(error) {
   if (error instanceof Problem) tell($('notice'), error.message); else { tell($('notice'), 'something in this page went wrong; reload it'); throw error; }
+}
+
+async function earlier() {
+  const files = await get('/files');
+  face.earlier(files);
+  speech.earlier(files);
 }
 
 async function act(what) {
@@ -79,6 +86,15 @@ async function go() {
   button.disabled = false;
 }
 
+async function use(where) {
+  const file = await post(`${where}/use`);
+  face.set(file);
+  $('consent').value = file.consent;
+  location.hash = '#make';
+}
+
+async function change(what) { await act(what); if (location.hash === '#avatars') await avatars(change, use); }
+
 const PAGES = ['make', 'videos', 'avatars'];
 
 async function route() {
@@ -87,7 +103,8 @@ async function route() {
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#${wanted}`) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
   }
-  if (wanted === 'make' && about.account) { const files = await get('/files'); face.earlier(files); speech.earlier(files); }
+  if (wanted === 'make' && about.account) await earlier();
+  if (wanted === 'avatars' && about.account) await avatars(change, use);
 }
 
 async function enter() {
@@ -95,6 +112,7 @@ async function enter() {
   show($('login'), about.account === null);
   show(document.querySelector('nav'), about.account !== null);
   show($('who'), about.shared && about.account !== null);
+  if (about.shared) $('where').textContent = 'Everything happens on the computer that runs the studio.';
   $('who-name').textContent = about.account || '';
   $('face-limits').textContent = `up to ${about.limits.max_upload} MB and ${about.limits.max_minutes} minutes`;
   if (about.account !== null) {
@@ -118,6 +136,11 @@ $('logout').addEventListener('click', async () => { await post('/logout'); locat
 document.addEventListener('logged-out', () => { if (about && about.account) location.reload(); });
 window.addEventListener('hashchange', () => route().catch(failed));
 $('go').addEventListener('click', go);
+$('consent').addEventListener('input', () => tell($('go-problem'), ''));
+$('avatar-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  change(async () => { await keep(); $('avatar-form').reset(); }).catch(failed);
+});
 tabs($('speech-card'));
 setUpMicrophone(speech);
 enter().catch(failed);

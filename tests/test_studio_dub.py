@@ -1,0 +1,226 @@
+"""A whole dub in the studio: with the client, and clicked through in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the studio's extra is not installed: pip install 'wav2lip-hq[studio]'")
+pytest.importorskip("starlette", reason="the studio's extra is not installed: pip install 'wav2lip-hq[studio]'")
+
+from media import write_video, write_wav
+from studio_server import studio
+
+import wav2lip_hq
+from wav2lip_hq import video
+from wav2lip_hq.studio import StudioError
+
+DEMO = Path(wav2lip_hq.__file__).parent / "_data" / "demo"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Where to put what the browser shows, to look at it.
+SHOTS = os.environ.get("WAV2LIP_HQ_STUDIO_SHOTS", "")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def this_code(monkeypatch):
+    """Workers are processes, which take the code that is tested."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(wav2lip_hq.__file__).parents[1]))
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    return write_wav(tmp_path_factory.mktemp("short") / "short.wav", 1.0)
+
+
+def test_a_dub_with_the_client(tmp_path, short):
+    from wav2lip_hq.provenance.reading import read
+
+    with studio(tmp_path / "studio") as running:
+        client = running.client()
+        face, speech = client.upload(DEMO / "face.mpg"), client.upload(short)
+        found = client.faces(face, "fast")
+        assert len(found) == 1 and found[0]["picture"]
+        dub = client.dub(
+            face, speech, consent="GRID corpus, CC BY 4.0", preset="fast", speaker=0, options={"trim": True}
+        )
+        seen: list[Any] = []
+        done = client.wait(dub, seen.append)
+        assert done["status"] == "done" and done["frames"] == 25
+        out = client.download(dub, tmp_path / "out.mp4")
+        facts = client.report(dub)
+        assert facts["faces"]["synthesized"] == 25 and facts["consent"]["text"] == "GRID corpus, CC BY 4.0"
+        assert str(tmp_path) not in str(facts)
+        text = running.ask("GET", "/api/report")[1].decode()
+        assert str(tmp_path) not in text and "face.mpg" in text
+        with video.open_video(out) as reader:
+            assert reader.info.frames == 25 and (reader.info.width, reader.info.height) == (360, 288)
+        assert read(out).known
+
+
+def test_failing_and_canceled_dubs_say_why_and_can_be_tried_again(tmp_path, short):
+    import numpy as np
+
+    with studio(tmp_path / "studio") as running:
+        client = running.client()
+        wall = client.upload(write_video(tmp_path / "wall.mp4", np.full((8, 96, 128, 3), 90, np.uint8)))
+        speech = client.upload(short)
+        dub = client.dub(wall, speech, consent="nobody", preset="fast")
+        with pytest.raises(StudioError, match="no face was found") as failed:
+            client.wait(dub)
+        assert str(tmp_path) not in str(failed.value) and "wall.mp4" in str(failed.value)
+        face = client.upload(DEMO / "face.mpg")
+        dub = client.dub(face, speech, consent="GRID", preset="fast")
+        while client.status(dub)["status"] == "pending":
+            pass
+        client.cancel(dub)
+        with pytest.raises(StudioError, match="canceled"):
+            client.wait(dub)
+        client.retry(dub)
+        assert client.wait(dub)["status"] == "done"
+
+
+# ---- in a browser
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """Headless Chromium with a microphone that beeps; skips where there is none."""
+    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    there = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    with sync.sync_playwright() as driver:
+        if there is None and not Path(driver.chromium.executable_path).exists():
+            pytest.skip("needs a Chromium: playwright install chromium, or the system's package")
+        flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox"]
+        made = driver.chromium.launch(executable_path=there, args=flags)
+        yield made
+        made.close()
+
+
+def shot(page: Any, name: str, whole: bool = False) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=whole)
+
+
+def until(page: Any, what: str) -> None:
+    """Wait for something in the page. Playwright's own way needs ``eval`` there, which the page forbids."""
+    for _ in range(3000):
+        if page.evaluate(what):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(what)
+
+
+def opened(made: Any, running: Any, width: int, height: int) -> tuple[Any, list[str]]:
+    page = made.new_page(viewport={"width": width, "height": height})
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    mine = (running.address, "blob:", "data:")
+    page.on("request", lambda asked: None if asked.url.startswith(mine) else wrong.append(asked.url))
+    page.set_default_timeout(300_000)  # machines may be busy
+    page.goto(running.address)
+    page.wait_for_selector("body[data-ready]")
+    return page, wrong
+
+
+def test_a_dub_clicked_through(tmp_path, short):
+    with studio(tmp_path / "studio") as running, browser() as made:
+        page, wrong = opened(made, running, 1280, 900)
+        shot(page, "1-empty")
+        page.click("#go")
+        assert page.inner_text("#go-problem") == "Choose a face first."
+        (tmp_path / "text.mp4").write_text("this is no video")
+        page.set_input_files("#face-file", tmp_path / "text.mp4")
+        page.wait_for_selector("#face-chosen .problem")
+        assert page.inner_text("#face-chosen .problem").startswith("text.mp4 is not a media file")
+        shot(page, "2-bad-upload")
+        page.set_input_files("#face-file", DEMO / "face.mpg")
+        page.select_option("#preset", "fast")
+        page.wait_for_selector("#faces .pick img", timeout=600_000)
+        # a sound file, then the microphone, then the file again
+        page.set_input_files("#speech-file", short)
+        page.wait_for_selector("#speech-chosen audio")
+        page.click("[data-tab=microphone]")
+        page.click("#record")
+        page.wait_for_timeout(1500)
+        page.click("#record")
+        page.wait_for_selector("#speech-chosen b:has-text('recording')", timeout=300_000)
+        shot(page, "3-microphone")
+        page.click("#speech-earlier summary")
+        page.click("#speech-earlier button:has-text('short.wav')")
+        page.click("#go")
+        assert page.inner_text("#go-problem") == "Say who agreed to this video, and to what."
+        page.fill("#consent", "The speaker of the GRID corpus, CC BY 4.0")
+        page.click("#more > summary")
+        page.select_option("[name=extend]", "pingpong")
+        page.click("text=articulate:")
+        shot(page, "4-options", whole=True)
+        page.fill("[name='articulate.expression']", "1.2")
+        page.press("[name='articulate.expression']", "Tab")
+        assert page.inner_text("#changed") == "2 changed"
+        page.click("#more > summary")
+        page.click("#go")
+        page.wait_for_selector("#stage-work progress", timeout=300_000)
+        page.wait_for_selector("#stage-work small:has-text('frame')", timeout=600_000)
+        shot(page, "5-progress")
+        page.wait_for_selector("#stage-player video.after", timeout=600_000)
+        until(page, "document.querySelector('video.after').readyState > 2")
+        until(page, "document.querySelector('video.before').readyState > 2")
+        page.click("#stage-player .controls button")
+        until(page, "document.querySelector('video.after').currentTime > 0.4")
+        page.click("#stage-player .controls button")
+        page.fill(".compare input", "250")
+        page.wait_for_timeout(500)
+        times = page.evaluate("[...document.querySelectorAll('.compare video')].map((v) => v.currentTime)")
+        assert abs(times[0] - times[1]) < 0.05
+        assert page.evaluate("document.querySelector('.before').style.clipPath") == "inset(0px 75% 0px 0px)"
+        shot(page, "6-compare")
+        with page.expect_download() as saved:
+            page.click("#stage-player a:has-text('Download')")
+        assert saved.value.suggested_filename == "face-dub.mp4" and Path(saved.value.path()).stat().st_size > 10_000
+        job = running.client().dubs()[0]
+        options = running.client().report(job)["settings"]
+        assert options["extend"] == "pingpong" and options["set"] == ["articulate.expression=1.2"]
+        # one is canceled, and the list says so
+        page.click("#go")
+        page.wait_for_selector("#stage-work button:has-text('Cancel')", timeout=300_000)
+        page.click("#stage-work button:has-text('Cancel')")
+        page.wait_for_selector("#stage-work button:has-text('Try again')", timeout=300_000)
+        page.click("nav a[href='#videos']")
+        page.wait_for_selector("#list article.canceled")
+        page.click("#list article.done summary")
+        page.wait_for_selector("#list article.done dl")
+        assert "GRID corpus" in page.inner_text("#list article.done dl")
+        shot(page, "7-videos", whole=True)
+        assert wrong == []
+        # a phone: nothing is wider than the screen
+        page.set_viewport_size({"width": 390, "height": 844})
+        for where in ("videos", "make"):
+            page.click(f"nav a[href='#{where}']")
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            shot(page, f"8-phone-{where}", whole=True)
+
+
+def test_logging_in_and_out(tmp_path):
+    with studio(tmp_path / "studio", "anna") as running, browser() as made:
+        page, wrong = opened(made, running, 1280, 900)
+        page.fill("#login-name", "anna")
+        page.fill("#login-password", "not it at all")
+        page.click("#login button")
+        page.wait_for_selector("#notice:has-text('wrong name or password')")
+        shot(page, "9-login")
+        page.fill("#login-password", "password of anna")
+        page.click("#login button")
+        page.wait_for_selector("#make:visible")
+        assert page.inner_text("#who-name") == "anna"
+        page.click("#logout")
+        page.wait_for_selector("#login:visible")
+        assert wrong == []
