@@ -15,6 +15,7 @@ from ..pipeline import HQPipeline
 from ..places import make_folder
 from ..run_options import RunOptions
 from ..survey import footage_hash
+from ..watermark import marked_sound
 from . import engines, mix, script, subtitles
 from .choices import DubOptions
 from .fit import Fitted, fit
@@ -264,6 +265,7 @@ class _Work:
             own = [(line, fitted) for line, fitted in lines if line.speaker == name]
             for start, end in stretches([(n.start, max(n.end, fitted.end)) for n, fitted in own], self.length):
                 wav = mix.voices([f for _, f in own if start <= f.start < end], start, end, loudness)
+                wav = marked_sound(wav, mix.RATE, start) if self.run.watermark else wav
                 at = round(start * mix.RATE)
                 whole[at : at + len(wav)] += wav[: len(whole) - at, None]
                 found.append(passage(start, end, wav, text.role(name).face, self.folder))

@@ -16,6 +16,7 @@ from .. import video
 from ..pipeline import HQPipeline
 from ..run_options import RunOptions
 from ..types import Array, Report
+from ..watermark import marked_sound
 from . import engines, markup, subtitles
 from .choices import SayOptions
 from .narrate import Voicebox, narrate
@@ -76,6 +77,7 @@ def say(
     spoken, lines = narrate(pieces, box, chosen.voice)
     speaking = time.perf_counter() - began
     wave = framed(spoken, chosen.lead, chosen.tail)
+    wave = marked_sound(wave, spoken.rate) if run.watermark else wave
     report = (pipeline or HQPipeline()).run(
         face, (wave, spoken.rate), target, on_progress, on_survey=on_survey, run=run
     )
