@@ -150,7 +150,7 @@ def _files(
 
 def stream_like(container: Any, given: Any) -> Any:
     """An output stream for packets of ``given``. What is stated by the file and not by the codec's own headers is not
-    in PyAV's template: which ProRes it is, its aspect ratio, the frame rate (H.264's clock, 30000 Hz say, was taken)."""
+    in PyAV's template: which ProRes it is, the aspect ratio, the frame rate (H.264's clock was taken, say 30000 Hz)"""
     stream = container.add_stream_from_template(given)
     stream.time_base = given.time_base
     context = stream.codec_context
