@@ -195,6 +195,7 @@ def test_dubs_that_cannot_be(tmp_path, capsys):
         dub(FACE, out, TO_XX, run=RunOptions(compare=True))
 
 
+@pytest.mark.slow
 def test_a_dub_as_a_batch_job_has_the_pixels_of_a_dub(tmp_path, capsys):
     jobs = tmp_path / "jobs.yaml"
     jobs.write_text("# mine\ndefaults: {part_seconds: 5}\njobs: []\n")
