@@ -1,4 +1,9 @@
-"""Agreement: correlation of different faces that say the same speech. About 0 for different speech."""
+"""Agreement: correlation of different faces that say the same speech. About 0 for different speech.
+
+And the leak by chance: two speeches may pause and open at the same moments, so that a mouth that knows nothing of the
+footage still correlates with it. What other people's results of the same speech have in common with the footage is that
+coincidence; only what goes beyond it can come from the footage.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,31 @@ def pairs(tasks: Sequence[Any], rows: dict[tuple[str, str], dict[str, Any]]) -> 
         for a, b in _different_people(those)
         if (pair := agreement(_kept(a), _kept(b))) is not None
     ]
+
+
+def by_chance(tasks: Sequence[Any], rows: dict[tuple[str, str], dict[str, Any]], copy: str) -> None:
+    """Add to the rows with other people's speech ``by_chance``, the mean correlation of other people's results of the
+    same speech with this row's footage, and ``beyond``, by how much the row's leak is larger.
+
+    copy: name of the control whose openings are the footage's own. Rows without such others are left as they are.
+    """
+    those = [t for t in tasks if t.trial.setup == "mismatched" and not rows[t.method.name, t.trial.name].get("error")]
+    sources = {t.trial.label: _kept(t) for t in those if t.method.name == copy}
+    for task in those:
+        row = rows[task.method.name, task.trial.name]
+        if task.method.name == copy or row.get("leak") is None or task.trial.label not in sources:
+            continue
+        others = [
+            o
+            for o in those
+            if (o.method.name, o.trial.told) == (task.method.name, task.trial.told)
+            and o.trial.person != task.trial.person
+        ]
+        found = [agreement(sources[task.trial.label], _kept(o)) for o in others]
+        values = [f["agreement"] for f in found if f is not None]
+        if values:
+            row["by_chance"] = round(float(np.mean(values)), 4)
+            row["beyond"] = round(row["leak"] - row["by_chance"], 4)
 
 
 def _different_people(those: list[Any]) -> Iterator[tuple[Any, Any]]:

@@ -34,11 +34,14 @@ class Attack:
     crf: int = 23
 
 
-def _same(clip: Clip) -> Clip:
+def same(clip: Clip) -> Clip:
+    """Nothing."""
     return clip
 
 
-def _scaled(share: float, back: bool) -> Callable[[Clip], Clip]:
+def scaled(share: float, back: bool) -> Callable[[Clip], Clip]:
+    """To ``share`` of the size; back: and to the old size again."""
+
     def change(clip: Clip) -> Clip:
         height, width = clip.frames.shape[1:3]
         small = _even(width * share), _even(height * share)
@@ -82,19 +85,21 @@ def _noise(sigma: float) -> Callable[[Clip], Clip]:
     return change
 
 
-BASE = Attack("H.264", "crf 28", _same, crf=28)
+BASE = Attack("H.264", "crf 28", same, crf=28)
 ATTACKS = (
-    Attack("H.264", "crf 18", _same, crf=18),
-    Attack("H.264", "crf 23", _same),
+    Attack("none", "lossless", same, crf=0),
+    Attack("H.264", "crf 18", same, crf=18),
+    Attack("H.264", "crf 23", same),
     BASE,
-    Attack("H.264", "crf 33", _same, crf=33),
-    Attack("HEVC", "crf 28", _same, "libx265", 28),
-    Attack("scaled to half and back", "crf 23", _scaled(0.5, True)),
-    Attack("scaled to half", "crf 23", _scaled(0.5, False)),
+    Attack("H.264", "crf 33", same, crf=33),
+    Attack("HEVC", "crf 28", same, "libx265", 28),
+    Attack("scaled to half and back", "crf 23", scaled(0.5, True)),
+    Attack("scaled to half", "crf 23", scaled(0.5, False)),
     Attack("cropped to the face", "crf 23", _cropped),
     Attack("25 to 30 frames/s", "crf 23", _thirty),
     Attack("contrast", "x 0.75, 10 darker, crf 23", _contrast(0.75, -10)),
     Attack("contrast", "x 1.3, crf 23", _contrast(1.3, 0)),
+    Attack("brightness", "25 lighter, crf 23", _contrast(1, 25)),
     Attack("noise", "sigma 5, crf 23", _noise(5)),
 )
 

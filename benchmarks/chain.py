@@ -11,8 +11,8 @@ Where it differs from the scripts it is cheaper, so ratios to it are conservativ
 - no padding before RRDBNet; the sound is not muxed; models are loaded before the clock starts.
 
 GFPGANer masks what it pastes back with facexlib's ParseNet, so the chain does, and this project with its own parser.
-Nothing is downloaded: no published restorer is at hand here, nor ParseNet's weights, so they are random. That changes
-the picture and not the time.
+Nothing is downloaded: published restorers and ParseNet's weights are not available here, so they are random. That
+changes the picture and not the time.
 """
 
 from __future__ import annotations

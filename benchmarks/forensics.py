@@ -1,10 +1,12 @@
 """``python -m benchmarks forensics``: trains the judge of ``wav2lip-hq detect``, and says how often it errs.
 
-    python -m benchmarks forensics --clips CLIPS --speech SPEECH --out build/forensics --install
+    python -m benchmarks forensics --clips CLIPS --out build/forensics --install
 
 For each person a real part of a clip, and the same part with other speech by every preset that works offline, all
-without a mark, all encoded alike, at one of three qualities. Videos of other tools go to ``OUT/videos/PERSON/TOOL.mp4``
-beforehand. What is measured is kept in ``OUT/measured.jsonl``; an interrupted run continues.
+without a mark, each encoded in two of the ways in CHAINS. People are divided into folds; a person is dubbed with the
+speech of another one of the same fold, so that neither a face nor a voice is in two folds. Videos of other tools go
+to ``OUT/videos/PERSON/TOOL.mp4`` beforehand. What is measured is kept in ``OUT/measured.jsonl``; an interrupted run
+continues.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import hashlib
 import json
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,22 @@ from wav2lip_hq.forensics import judge, look
 from wav2lip_hq.types import Array
 
 from . import items, machine
-from .marks import one_a_person
+from .attacks import Attack, Clip, encoded, same, scaled
+from .marks import lasts, one_a_person
 
 PRESETS = ("default", "generated", "fast")
 REAL, PLAIN = "real", "generated, unrestored"
-CRF = (18, 23, 28)
 FOLDS = 6
 ALLOWED = 0.05  # share of real footage that may be called lip-synced, and of lip-synced footage that may be called real
+# What befalls videos before they are judged: (a first encoding or none, codec, crf).
+CHAINS: dict[str, tuple[Attack | None, str, int]] = {
+    "crf 18": (None, "h264", 18),
+    "crf 23": (None, "h264", 23),
+    "crf 28": (None, "h264", 28),
+    "HEVC 26": (None, "hevc", 26),
+    "again": (Attack("H.264", "crf 26", same, crf=26), "h264", 23),
+    "smaller": (Attack("scaled", "3/4, crf 23", scaled(0.75, False)), "h264", 23),
+}
 
 
 def main(args: argparse.Namespace) -> int:
@@ -44,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
     pipe = HQPipeline("default")
     known = {(row["person"], row["method"]) for row in rows}
     with kept.open("a") as file:
-        for path in sorted((args.out / "videos").glob("*/*")):
+        for path in sorted((args.out / "videos").glob("*/*.mp4")):
             if (path.parent.name, path.stem) in known:
                 continue
             try:
@@ -72,49 +84,70 @@ def main(args: argparse.Namespace) -> int:
 # ---- videos
 
 
+def fold_of(person: str) -> int:
+    """Which fold a person, with all videos and the speech, belongs to."""
+    return hashlib.sha256(person.encode()).digest()[0] % FOLDS
+
+
 def _make(args: argparse.Namespace) -> None:
-    """OUT/videos/PERSON/METHOD.mp4 of the first people's clips."""
-    sounds = [audio.load_audio(p) for p in sorted(args.speech.glob("*.wav"))]
-    if not sounds:
-        raise InputError(f"there is no speech (.wav) in {args.speech}")
+    """OUT/videos/PERSON/METHOD (CHAIN).mp4 of the first people's clips."""
+    clips = list(islice((c for c in one_a_person(items.movies(args.clips)) if lasts(c, args.seconds)), args.people))
     base = HQPipeline("default")
     pipes = {name: HQPipeline(name, runtime=base.runtime) for name in PRESETS}
     pipes[PLAIN] = pipes["generated"].without("restore").set("blend.texture=0")
-    for clip in one_a_person(items.movies([args.clips]))[: args.people]:
+    for clip in clips:
+        fold = [other for other in clips if fold_of(other.stem) == fold_of(clip.stem)]
+        speaker = fold[(fold.index(clip) + 1) % len(fold)]
         folder = args.out / "videos" / clip.stem
-        if (folder / f"{PLAIN}.mp4").exists():
+        if (folder / "done").exists() or speaker == clip:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            _versions(clip, folder, base, pipes, sounds, args.seconds)
+            _versions(clip, speaker, folder, base, pipes, args.seconds)
+            (folder / "done").write_text(f"{clip}\n{speaker}\n")
+            print(clip.stem, "says what", speaker.stem, "said", flush=True)
         except Wav2LipHQError as error:
             print(f"{clip.name}: {error}", flush=True)
 
 
 def _versions(
-    clip: Path, folder: Path, base: HQPipeline, pipes: dict[str, HQPipeline], sounds: list[Array], seconds: float
+    clip: Path, speaker: Path, folder: Path, base: HQPipeline, pipes: dict[str, HQPipeline], seconds: float
 ) -> None:
     with video.open_video(clip) as opened:
         rate = opened.info.fps
         frames = np.stack([frame for time, frame, _ in opened if time < Fraction(seconds)])
-    own = audio.load_audio(clip)[: round(seconds * audio.RATE)]
-    digest = hashlib.sha256(clip.name.encode()).digest()
-    other = sounds[digest[0] % len(sounds)]
-    start = int(digest[1] / 256 * max(0, len(other) - len(own)))
-    dub = other[start : start + len(own)]
+    samples = round(len(frames) / rate * audio.RATE)
+    own, dub = (audio.load_audio(path)[:samples] for path in (clip, speaker))
     survey = base.survey(frames, fps=rate)
     made = {REAL: (frames, own)}
     for name, pipe in pipes.items():
         with pipe.open(frames, (dub, audio.RATE), survey=survey, fps=rate, extend="stop", watermark=False) as chunks:
             made[name] = np.concatenate([chunk.frames for chunk in chunks]), dub
     for name, (pictures, wav) in made.items():
-        crf = CRF[hashlib.sha256(f"{clip.name}{name}".encode()).digest()[0] % len(CRF)]
-        sound = video.Sound(samples=wav.astype(np.float32), rate=audio.RATE)
-        with video.open_video(pictures, fps=rate) as reader:
-            target = folder / f"{name}.mp4"
-            with video.VideoWriter(target, reader.info, codec="h264", crf=crf, sound=sound, mark=False) as writer:
-                for time, frame, _ in reader:
-                    writer.write(frame, time)
+        for chain in _chains(f"{clip.name}{name}"):
+            _write(pictures, rate, wav, chain, folder / f"{name} ({chain}).mp4")
+
+
+def _chains(name: str) -> list[str]:
+    """Two ways of encoding that follow from a name."""
+    first, second = hashlib.sha256(name.encode()).digest()[:2]
+    names = list(CHAINS)
+    at = first % len(names)
+    return [names[at], names[(at + 1 + second % (len(names) - 1)) % len(names)]]
+
+
+def _write(pictures: Array, rate: Fraction, wav: Array, chain: str, target: Path) -> None:
+    attack, codec, crf = CHAINS[chain]
+    if attack is not None:
+        before = encoded(attack, Clip(pictures, rate, np.zeros(4)), target.with_suffix(".first.mp4"))
+        with video.open_video(before) as opened:
+            pictures = np.stack([frame for _, frame, _ in opened])
+        before.unlink()
+    sound = video.Sound(samples=wav.astype(np.float32), rate=audio.RATE)
+    with video.open_video(pictures, fps=rate) as reader:
+        with video.VideoWriter(target, reader.info, codec=codec, crf=crf, sound=sound, mark=False) as writer:
+            for time, frame, _ in reader:
+                writer.write(frame, time)
 
 
 # ---- figures

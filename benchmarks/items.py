@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wav2lip_hq.errors import InputError, Wav2LipHQError
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video
+from wav2lip_hq.voice import load_speech
 
 MOVIES = (".mp4", ".mov", ".mkv", ".mpg", ".avi", ".webm", ".png", ".jpg", ".jpeg")
 SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac")

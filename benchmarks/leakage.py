@@ -93,6 +93,7 @@ def main(args: argparse.Namespace) -> int:
         rows[task.method.name, task.trial.name] = row
         said = row.get("error") or ", ".join(f"{k} {tables.show(row[k])}" for k in LOGGED if row.get(k) is not None)
         print(f"[{done}/{len(tasks)}] {task.method.name} {task.trial.name}: {said}", flush=True)
+    agreement.by_chance(tasks, rows, COPY)
     ordered = [
         {"method": t.method.name, "clip": t.trial.label, "setup": t.trial.told}
         | {"kind": t.trial.setup, **rows[t.method.name, t.trial.name]}
@@ -235,7 +236,7 @@ def bilabials(sound: Path | None) -> list[float]:
 
 
 def finished(task: Task, clip: Path, wav: Array) -> Path:
-    """The finished video of a trial: given, the clip itself, the clip encoded anew, or made by the preset."""
+    """The finished video of a trial: given, the clip itself, the clip re-encoded, or made by the preset."""
     method, trial = task.method, task.trial
     if method.folder is not None:
         return prediction(method.folder, trial)

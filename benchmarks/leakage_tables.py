@@ -20,6 +20,8 @@ from .tables import markdown, show
 FIGURES: dict[str, tuple[str, int, str]] = {
     "leak": ("leak", -1, "correlation of the mouth's opening with the source's; for own words high is right"),
     "leak_lag": ("leak, a frame's lag", -1, "the largest when the result may be a frame early or late"),
+    "by_chance": ("by chance", 0, "the leak that other people's results of this speech have: coincidence"),
+    "beyond": ("beyond chance", -1, "leak without that coincidence: what only the footage itself can have given"),
     "closure": ("closed", 1, "share of frames at the clip's own closed level; meant for silence"),
     "lip_leak": ("LipLeak", -1, "KeySync: share of the footage's open frames that stay open; meant for silence"),
     "amplitude": ("amplitude", 0, "spread of the opening relative to the person's own; 1 is right"),
@@ -68,13 +70,15 @@ class Result:
 
 def headline(result: Result) -> list[list[str]]:
     """The main figures: leak, agreement, silent closure, amplitude, paint."""
-    head = ["method", "leak (mean)", "leak (worst)", "agreement", "a frame's lag", "pairs", "silent closure", "LipLeak"]
-    table = [[*head, "amplitude", "jumps", "p b m", "off the mouth", "peak", "own words", "clips"]]
+    head = ["method", "leak (mean)", "leak (worst)", "beyond chance", "worst", "agreement", "a frame's lag", "pairs"]
+    head += ["silent closure", "LipLeak", "amplitude", "jumps", "p b m", "off the mouth", "peak", "own words", "clips"]
+    table = [head]
     for method in result.methods:
-        leaks = result.values("leak", method, "mismatched")
+        leaks, beyond = (result.values(k, method, "mismatched") for k in ("leak", "beyond"))
         pairs = result.agreement(method)
         table.append(
-            [method, _mean(leaks), show(max(leaks)) if leaks else "", _mean(pairs)]
+            [method, _mean(leaks), show(max(leaks, default=None)), _mean(beyond), show(max(beyond, default=None))]
+            + [_mean(pairs)]
             + [_mean(result.agreement(method, "agreement_lag")), str(len(pairs) or "")]
             + [_mean(result.values(k, method, "silent")) for k in ("closure", "lip_leak")]
             + [_mean(result.values(k, method, _speaking(method))) for k in ("amplitude", "jumps", "bilabial")]

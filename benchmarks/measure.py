@@ -19,13 +19,13 @@ import numpy as np
 
 from wav2lip_hq import checkpoints, geometry
 from wav2lip_hq.engine import Stage, run_stages
+from wav2lip_hq.machine import peak_memory
 from wav2lip_hq.metrics.agreement import syncnet_score, tss
 from wav2lip_hq.metrics.face import identity_similarity, landmark_distance
 from wav2lip_hq.metrics.image import Mean, psnr, ssim
 from wav2lip_hq.metrics.lipsync import FPS, benchmark_crop, judge, lip_sync_error
 from wav2lip_hq.metrics.motion import background_change, flicker, seam, sharpness
 from wav2lip_hq.metrics.offset import OffsetMeter
-from wav2lip_hq.pipeline import peak_memory
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.types import Array, Chunk
 

@@ -119,7 +119,7 @@ def mouth_track(
 
     sight: where the face is (of the source, when several results of it are compared), default: looked for. Frames are
     matched to the sight's by time; those that a shorter video lacks are unseen. Raises InputError when there is no face
-    or the file is no video, CheckpointError when ``facemesh468`` is not installed.
+    or the file is not a video, CheckpointError when ``facemesh468`` is not installed.
     """
     path = Path(video)
     sight = sight or look(path, seconds)

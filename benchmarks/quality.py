@@ -29,8 +29,8 @@ from wav2lip_hq import HQPipeline, checkpoints
 from wav2lip_hq.errors import CheckpointError, OptionError, Wav2LipHQError
 from wav2lip_hq.metrics.frechet import inception_features, parser_features
 from wav2lip_hq.metrics.lipsync import judge
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import write_png
+from wav2lip_hq.voice import load_speech
 
 from . import items, measure, observe, page, tables
 from .items import Item

@@ -18,9 +18,9 @@ import numpy as np
 
 from wav2lip_hq import HQPipeline, geometry
 from wav2lip_hq.errors import InputError
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.types import Array
 from wav2lip_hq.video import VideoWriter, open_video
+from wav2lip_hq.voice import load_speech
 
 from . import machine, observe
 from .items import Item

@@ -17,8 +17,8 @@ import yaml
 
 from wav2lip_hq.errors import InputError
 from wav2lip_hq.metrics.occluder import KINDS
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.types import Array
+from wav2lip_hq.voice import load_speech
 
 from . import items
 from .observe import RATE

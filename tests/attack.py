@@ -193,7 +193,7 @@ def attempt(task: dict[str, Any]) -> str:
     """Do what a task says; returns how it ended, "clean error: ..." or "done". Anything else it raises is foreign."""
     from wav2lip_hq import checkpoints, config, survey, video
     from wav2lip_hq.errors import Wav2LipHQError
-    from wav2lip_hq.pipeline import load_speech
+    from wav2lip_hq.voice import load_speech
 
     kind, path = task["kind"], Path(task.get("path", ""))
     try:

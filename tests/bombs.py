@@ -1,4 +1,4 @@
-"""Tiny checkpoint files that ask for much: memory, time or both. Run as a program, tries to load each and says what it
+"""Tiny checkpoint files that demand much memory, time or both. Run as a program, it tries to load each and prints the
 cost."""
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def main() -> None:
     from wav2lip_hq import checkpoints, models
     from wav2lip_hq.errors import CheckpointError
 
-    models.build("srvgg"), models.build("wav2lip", width=0.125)  # imports are nobody's fault
+    models.build("srvgg"), models.build("wav2lip", width=0.125)  # imports do not count
     warm = io.BytesIO()
     pickle.dump(0, warm)
     for name in sys.argv[1:]:

@@ -36,7 +36,7 @@ def shared() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Results of tests are signed by an identity of their own, not by that of whoever runs them."""
+    """Results of tests are signed by an identity of their own, not by the user's."""
     folder = tmp_path_factory.mktemp("identity") / "identity"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAV2LIP_HQ_IDENTITY", str(folder))
@@ -45,7 +45,7 @@ def own_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own, empty checkpoint folder."""
+    """An empty checkpoint folder of the test's own."""
     folder = tmp_path / "checkpoint folder"
     monkeypatch.setenv("WAV2LIP_HQ_CHECKPOINTS", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""A drawn face mesh: MediaPipe's 468 points of a frontal face whose mouth opens as told."""
+"""A drawn face mesh: MediaPipe's 468 points of a frontal face whose mouth opens by given amounts."""
 
 from __future__ import annotations
 

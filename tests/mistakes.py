@@ -1,4 +1,4 @@
-"""Command lines that cannot work, or only just: what people type by mistake, one a line."""
+"""Command lines with typical mistakes, one a line; some of them just work."""
 
 from __future__ import annotations
 

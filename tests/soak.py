@@ -40,7 +40,7 @@ def rows(number: int) -> list[dict[str, object]]:
 
 
 def told(log: Path) -> int:
-    """Print what a log says, one of a run that goes on or was stopped too: 1 if a round had a wrong count."""
+    """Summarize a log, also of a run that is still going or was stopped; returns 1 if a round had a wrong count."""
     with log.open() as lines:
         seen = [[float(cell) for cell in row] for row in csv.reader(lines) if row[0] != "seconds" and len(row) == 6]
     if not seen:

@@ -144,6 +144,16 @@ def test_silence_closes_the_mouth_and_speech_opens_it(runtime):
     assert (kept_open[:2] > 0.02).all()
 
 
+def test_lips_at_rest_are_pressed_together_more_in_a_turned_head(runtime):
+    """Landmarks of turned heads are off by more, and a gap would be left."""
+    given = chunk([turned(body(0.3))] * 3, tracks={0: facts(turned(body(0.02)))}, speech=[0, 0, 0])
+    pose = np.array([[0, 0, 0], [25, 0, 0], [-45, 0, 0]], np.float32)
+    out = targets(STAGE, given.with_faces(pose=pose), runtime)
+    below = out[:, mesh.at(17)[0], 1]  # under the lower lip
+    assert below[0] > below[1] > below[2]
+    assert np.allclose(out[0], targets(STAGE, given, runtime)[0]), "without a pose it is a face that looks ahead"
+
+
 def test_expression_scales_the_movement(runtime):
     neutral = turned(body())
     given = chunk([turned(body(0.3))] * 8, tracks={0: facts(neutral)})
@@ -155,6 +165,23 @@ def test_expression_scales_the_movement(runtime):
     for wrong in (-0.1, 2.1):
         with pytest.raises(OptionError, match="between 0 and 2"):
             Articulate(expression=wrong)
+
+
+def test_a_smile_raises_the_corners_and_none_changes_nothing(runtime):
+    given = chunk([turned(body())] * 3)
+    plain, none, smiling, sad = (
+        targets(Articulate("tiny", **more), given, runtime)
+        for more in ({}, {"smile": 0.0}, {"smile": 1.0}, {"smile": -0.5})
+    )
+    assert (plain == none).all()
+    corners, middle = mesh.at(78, 308), mesh.at(13)
+    rise = (plain - smiling)[:, :, 1]
+    assert (rise[:, corners] > 4).all() and (rise[:, corners].min(1) > rise[:, middle].max(1) + 3).all()  # px of 100
+    assert mesh.width(smiling).min() > mesh.width(plain).min() + 0.03
+    assert ((plain - sad)[:, corners, 1] < -2).all()
+    assert np.allclose(smiling[:, mesh.LEFT_EYE], plain[:, mesh.LEFT_EYE])
+    with pytest.raises(OptionError, match="smile"):
+        Articulate("tiny", smile=1.5)
 
 
 def test_a_person_with_a_wide_range_keeps_it(runtime):
@@ -205,7 +232,7 @@ def test_a_closed_target_is_the_persons_own_closed_mouth_wherever_the_head_is(ru
 
 @pytest.mark.parametrize("yaw", [-60, -35, 20, 50])
 def test_turned_heads_keep_plausible_targets(runtime, yaw):
-    """Against the same head turned in space: the mouth is where and as narrow as a mouth there is."""
+    """Compared with the same head turned in space: the mouth has the position and the width it must have there."""
     tracks = {0: facts(turned(body(0.0)))}
     pose = dict(yaw=yaw, pitch=8, roll=5)
     given = chunk([turned(body(0.3), **pose)], tracks=tracks, speech=[0])

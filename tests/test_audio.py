@@ -41,7 +41,7 @@ def test_beyond_the_ends_is_silence():
 
 
 def test_timing_holds_for_hours():
-    """A peer's 16-bit index wraps after seven minutes."""
+    """Other tools' 16-bit indices wrap after seven minutes."""
     mel = np.tile(np.arange(80 * 7200, dtype=np.float32), (80, 1))
     time = Fraction(7199)
     assert audio.mel_windows(mel, [time])[0, 0, 0] == 7199 * 80

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage import data
+from voice_doubles import Wordy
 
 from wav2lip_hq import HQPipeline, audio, provenance, video
-from wav2lip_hq.avatars import AvatarLibrary
+from wav2lip_hq.avatars import AvatarLibrary, MakeOptions, make
 from wav2lip_hq.cli import main
-from wav2lip_hq.errors import CheckpointError, InputError, NoFaceError, OptionError
+from wav2lip_hq.errors import CheckpointError, EngineError, InputError, NoFaceError, OptionError
+from wav2lip_hq.run_options import RunOptions
 
 DEMO = Path(__file__).parents[1] / "wav2lip_hq" / "_data" / "demo"
 FACE = DEMO / "face.mpg"  # 3 s
@@ -148,21 +150,21 @@ def test_a_topic_becomes_a_video_and_each_step_is_a_file(place, capsys):
     library = AvatarLibrary()
     library.add("anna", FACE, consent=YES, pipeline=HQPipeline("fast"))
     out, script = place / "out.mp4", place / "out.mp4.script.txt"
-    make = ["avatar", "make", "anna", str(out), "--topic", "tea", "--seconds", "3", *MAKE]
+    command = ["avatar", "make", "anna", str(out), "--topic", "tea", "--seconds", "3", *MAKE]
 
     # 1. only the text, which somebody shortens
-    assert main([*make, "--until", "write"]) == 0
+    assert main([*command, "--until", "write"]) == 0
     assert str(script) in capsys.readouterr().out and "tea" in script.read_text()
     script.write_text("Tea is broken and good.\n")
 
     # 2. a voice that fails is one line; the text is kept
-    assert main(make) == 10
+    assert main(command) == 10
     assert "the tone generator is broken" in capsys.readouterr().err
     assert not out.exists()
 
     # 3. corrected, it goes on
     script.write_text("Tea is good.\n")
-    assert main([*make, "--json"]) == 0
+    assert main([*command, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert done["lipsync"]["frames"] == pytest.approx(25 * 1.3, abs=3) and done["lipsync"]["faces"] > 20
     assert set(done["seconds"]) == {"speak", "survey", "lip-sync"}
@@ -171,12 +173,38 @@ def test_a_topic_becomes_a_video_and_each_step_is_a_file(place, capsys):
     assert YES in str(vars(provenance.read(out)))
 
     # 4. another topic does not get the text of this one, nor is an edited text lost
-    other = [("pears" if part == "tea" else part) for part in make]
+    other = [("pears" if part == "tea" else part) for part in command]
     assert main(other) == 3
     assert "was written about another topic (tea) and edited since" in capsys.readouterr().err
     script.unlink()
     assert main([*other, "--until", "write"]) == 0
     assert "pears" in script.read_text()
+
+
+def test_a_text_of_another_length_than_the_voice_needs_is_written_once_more(place, photograph):
+    library = AvatarLibrary()
+    library.add("anna", photograph, consent=YES)
+    options = MakeOptions(seconds=4, writer="voice_doubles:Wordy", speaker="voice_doubles:Tone")
+    Wordy.asked.clear()
+    done = make("anna", place / "out.mp4", options, topic="word", until="speak")
+    assert len(Wordy.asked) == 2 and done.length == pytest.approx(4, rel=0.1)
+    assert done.script is not None and done.script.read_text().count("word") == 14
+    again = make("anna", place / "out.mp4", options, topic="word", until="speak")
+    assert len(Wordy.asked) == 2 and again.length == done.length  # what is there is gone on from
+    with pytest.raises(EngineError, match="the writer wordy wrote nothing about 'nothing'"):
+        make("anna", place / "other.mp4", options, topic="nothing")
+    assert not (place / "other.mp4.script.txt").exists()
+
+
+def test_speech_that_is_there_needs_no_text(place):
+    library = AvatarLibrary()
+    library.add("anna", FACE, consent=YES)
+    run = RunOptions(crf=30, measure=False)
+    done = make("anna", place / "out.mp4", speech=DEMO / "speech.wav", run=run, pipeline=HQPipeline("fast"))
+    assert done.report is not None and done.report.faces > 20 and done.script is None and not done.subtitles
+    with pytest.raises(InputError, match=r"absent\.wav"):
+        make("anna", place / "other.mp4", speech=place / "absent.wav", pipeline=HQPipeline("fast"))
+    assert sorted(p.name for p in place.iterdir()) == ["avatars", "out.mp4"]
 
 
 def test_what_cannot_be_made_is_told_before_anything_is(place, capsys):

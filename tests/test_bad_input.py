@@ -166,7 +166,7 @@ def test_unwritable_folder(pipe, wav, tmp_path):
     locked.mkdir()
     locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
     root = os.getuid() == 0
-    if root:  # the superuser may write anywhere: ask as nobody
+    if root:  # the superuser may write anywhere, so the check runs as the user "nobody"
         os.setreuid(65534, 0)
     try:
         refuse(pipe, clip(4), wav, locked / "o.mp4", OutputError, "not writable")

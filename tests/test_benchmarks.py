@@ -1,4 +1,4 @@
-"""``python -m benchmarks quality``: lists, runs that go on after a stop, other tools' videos, tables and the page."""
+"""``python -m benchmarks quality``: lists, runs continued after a stop, other tools' videos, tables and the page."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_networks_are_timed_and_their_operations_counted():
         model(torch.zeros(2, 3, 16, 16))
     with Watch() as watch:
         model(torch.zeros(4, 3, 16, 16))
-    model(torch.zeros(4, 3, 16, 16))  # nobody watches
+    model(torch.zeros(4, 3, 16, 16))  # outside of any Watch
     assert counted.costs["layer"].flops == 2 * (2 * 8 * 16 * 16 * 3 * 9)
     assert watch.costs["layer"].items == 4 and watch.seconds == watch.costs["layer"].seconds > 0
 

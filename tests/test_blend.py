@@ -143,7 +143,7 @@ def opened(color):
 
 
 def test_teeth_are_not_violet():
-    """An unsure generator mixes teeth and shadow to violet; nothing in this source is."""
+    """An unsure generator mixes teeth and shadow to violet; nothing in this source is violet."""
     before, after, faces = blended(opened((150, 110, 190)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
     part = (0, slice(int(y) - 3, int(y) + 4), slice(int(x) - 3, int(x) + 4))
@@ -153,7 +153,7 @@ def test_teeth_are_not_violet():
 
 
 def test_a_new_mouth_is_shown():
-    """Texture keeping and color matching must not argue the synthesis away."""
+    """Texture keeping and color matching must not suppress the synthesis."""
     before, after, faces = blended(opened((40, 10, 10)))
     x, y = (faces.landmarks[0, 3] + faces.landmarks[0, 4]) / 2
     at = (0, int(y) + 1, int(x))

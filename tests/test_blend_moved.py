@@ -9,7 +9,7 @@ from drawn_faces import Labeled, labels
 from media import tiny_runtime
 from meshed_faces import TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
 
-from wav2lip_hq import geometry
+from wav2lip_hq import geometry, mesh
 from wav2lip_hq.stages import Blend, Parse
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
 from wav2lip_hq.stages._outline import lower_face
@@ -157,6 +157,22 @@ def test_occluders_stay(known):
     made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
     change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
     assert change[340:410, 170:230].max() == 0 and change[340:420, 256:330].max() > 40
+
+
+def test_what_is_beside_a_turned_face_is_not_pulled_along(known):
+    """Landmarks that lie beyond the silhouette of a turned head bring no background into the face."""
+    before, after = face_mesh(4), face_mesh(20, 0.7)
+    edge = int(before[mesh.at(61)[0], 0]) + 12  # the corner of the mouth lies on what is behind the face
+    seen = labels((0, (0, 0, edge, int(before[mesh.OUTER_LIPS, 1].max()))))
+    runtime = tiny_runtime()
+    runtime.batch_size = 64
+    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
+    chunk = talk([before] * 2, [after] * 2, known)
+    made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
+    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    x, y = after[mesh.at(61)[0]].astype(int)  # where the corner goes, inside the face
+    assert x > edge + 5 and change[y - 4 : y + 5, : x + 5].max() == 0
+    assert change[y - 10 : y + 30, 256:330].max() > 40, "the rest of the mouth moves"
 
 
 # ---- no state: the same bits whatever the chunks and wherever a span begins

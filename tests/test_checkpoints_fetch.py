@@ -1,4 +1,4 @@
-"""How weights come here: downloads from a bad server, mirrors, licenses, import of files at hand."""
+"""Getting weights: downloads from a bad server, mirrors, licenses, import of local files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from containers import write_bare
 from torch import nn
 
 from wav2lip_hq import checkpoints, models
-from wav2lip_hq.checkpoints import Entry, Notes, Registry, Variant, fetching
+from wav2lip_hq.checkpoints import Entry, Notes, Registry, Variant, fetching, transfer
 from wav2lip_hq.errors import CheckpointError, OptionError, OutputError
 
 Shared = Callable[[str], Path]
@@ -152,7 +152,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(fetching, "BLOCK", 1 << 14)
+    monkeypatch.setattr(transfer, "BLOCK", 1 << 14)
     made = Server()
     yield made
     made.close()
@@ -196,7 +196,7 @@ def left_over(folder: Path) -> set[str]:
 def test_fetch_survives_a_bad_server(
     script: list[str], size: int | None, server: Server, own_folder: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
+    monkeypatch.setattr(transfer, "LARGEST", 1_000_000)
     server.script = list(script)
     seen: list[tuple[int, int | None]] = []
     path = get(Variant((server.url(),), size, DIGEST), progress=lambda done, total: seen.append((done, total)))
@@ -218,7 +218,7 @@ def test_resume_asks_only_for_the_rest(server: Server, own_folder: Path) -> None
 
 
 def test_what_a_stalled_server_sent_is_kept(server: Server, own_folder: Path) -> None:
-    """Each attempt goes on where the last one stalled, whatever the block size."""
+    """Each attempt continues where the last one stalled, whatever the block size."""
     server.script = ["stall", "stall", "stall", "ok"]
     assert get(Variant((server.url(),), len(BODY), DIGEST), timeout=0.3).read_bytes() == BODY
     assert [r[1] for r in server.requests] == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]
@@ -226,9 +226,9 @@ def test_what_a_stalled_server_sent_is_kept(server: Server, own_folder: Path) ->
 
 @pytest.mark.parametrize("file", ["../../../x.pth", "/etc/x.pth", "a/b.pth", "..", "", ".hidden", "a\0b", "a" * 300])
 def test_no_registry_leads_out_of_the_cache(file: str) -> None:
-    with pytest.raises(CheckpointError, match="no plain name of a file"):
+    with pytest.raises(CheckpointError, match="not a plain file name"):
         Entry("thing", "A thing", file, None, "l", "o", "no", ())
-    with pytest.raises(CheckpointError, match="no plain name of a file"):
+    with pytest.raises(CheckpointError, match="not a plain file name"):
         Entry("thing", "A thing", "thing.pth", None, "l", "o", "no", (), other_files=(file,))
 
 
@@ -248,7 +248,7 @@ def test_a_registry_that_is_none_is_named(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '{"accepted": 5, "trusted": []}', "[" * 100_000, '{"accepted', "\ud800"])
-def test_notes_that_are_none_are_as_if_there_were_none(text: str, server: Server, own_folder: Path) -> None:
+def test_damaged_notes_are_ignored(text: str, server: Server, own_folder: Path) -> None:
     own_folder.mkdir()
     (own_folder / "notes.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     variant = Variant((server.url(),), len(BODY), DIGEST)
@@ -328,9 +328,9 @@ def test_only_web_addresses(own_folder: Path, tmp_path: Path) -> None:
 
 
 def test_redirect_from_encrypted_to_open_is_not_followed() -> None:
-    handler = fetching._HttpOnlyRedirects()
+    handler = transfer._HttpOnlyRedirects()
     request = urllib.request.Request("https://one.invalid/x")
-    with pytest.raises(fetching._Dead, match="not safe"):
+    with pytest.raises(transfer.Dead, match="not safe"):
         handler.redirect_request(request, None, 302, "Found", {}, "http://two.invalid/x")
     assert handler.redirect_request(request, None, 302, "Found", {}, "https://two.invalid/x") is not None
 
@@ -384,7 +384,7 @@ def test_trust_on_first_use(server: Server, own_folder: Path, generator: nn.Modu
     """Without a published hash: the right kind of network is required, its hash is recorded and held to."""
     variant = Variant((server.url(),))
     with pytest.raises(CheckpointError, match="gave something else"):
-        get(variant, arch="wav2lip")  # random bytes are no generator
+        get(variant, arch="wav2lip")  # random bytes are not a generator
     checkpoints.save(tmp_path / "g", generator, "wav2lip", {"width": 0.25})
     server.body = (tmp_path / "g").read_bytes()
     said: list[str] = []
@@ -413,7 +413,7 @@ def test_two_downloads_of_one_file_do_not_mix(server: Server, own_folder: Path) 
 
 def test_full_disk_and_unwritable_folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variant = Variant((server.url(),), len(BODY), DIGEST)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda p: argparse.Namespace(free=1000))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda p: argparse.Namespace(free=1000))
     with pytest.raises(OutputError, match="300000 bytes, 1000 are free"):
         get(variant)
     (tmp_path / "a file").touch()
@@ -454,7 +454,7 @@ def test_import_checks_the_kind_of_network(generator: nn.Module, own_folder: Pat
     assert entry.name == "esrgan_hq" and Notes().trusted("esrgan_hq") and "trusted" in said[0]
     assert checkpoints.load("esrgan_yunying").name == "esrgan_hq"
     assert checkpoints.verify("esrgan_hq")[0].state == "trusted"
-    # Swapped behind our back:
+    # The file is replaced while it is being imported:
     torch.save({"params": models.build("rrdbnet", num_feat=8, num_block=2).state_dict()}, path)
     with pytest.raises(CheckpointError, match="not the published 'esrgan_hq', or damaged"):
         checkpoints.load("esrgan_hq")

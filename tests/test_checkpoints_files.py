@@ -365,10 +365,10 @@ def test_what_8_bits_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scale", "message"),
     [
-        (torch.ones(3, 1).half(), r"'a\.weight\.scale' \(float16 \(3, 1\)\) is no scale of 'a\.weight'"),
-        (torch.ones(4, 5).half(), "is no scale of"),
-        (torch.ones(4).half(), "is no scale of"),
-        (torch.ones(4, 1, dtype=torch.int64), "is no scale of"),
+        (torch.ones(3, 1).half(), r"'a\.weight\.scale' \(float16 \(3, 1\)\) is not a scale of 'a\.weight'"),
+        (torch.ones(4, 5).half(), "is not a scale of"),
+        (torch.ones(4).half(), "is not a scale of"),
+        (torch.ones(4, 1, dtype=torch.int64), "is not a scale of"),
         (torch.full((4, 1), float("nan")).half(), "steps that are not positive numbers"),
         (torch.tensor([[1.0], [0.0], [1.0], [1.0]]).half(), "steps that are not positive numbers"),
     ],

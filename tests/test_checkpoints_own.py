@@ -1,4 +1,4 @@
-"""Weights of one's own: imported under a name of one's own, used by that name, listed, suggested where they fit."""
+"""The user's own weights: imported under a new name, used by that name, listed, suggested where they fit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_wrong_kind_and_no_checkpoint_at_all(folder, generator, tmp_path):
     assert not folder.exists()
 
 
-def test_a_network_nobody_here_knows_is_kept_for_spandrel(folder, tmp_path):
+def test_a_network_of_unknown_architecture_is_kept_for_spandrel(folder, tmp_path):
     torch.save({"strange.weight": torch.ones(3, 3)}, tmp_path / "strange.pth")
     said: list[str] = []
     entry, path = checkpoints.import_file(tmp_path / "strange.pth", "strange", say=said.append)

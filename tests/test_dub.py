@@ -52,7 +52,7 @@ def test_a_dub_from_the_script_to_the_video_and_once_more(tmp_path, capsys):
         (1.5, "how are you", None),
     ]
 
-    # 2. somebody corrects it; the voice fails in the middle of the job
+    # 2. the user corrects it; the voice fails in the middle of the job
     lines = (heard.lines[0], dataclasses.replace(heard.lines[1], translation="broken now"))
     dataclasses.replace(heard, lines=lines).save(path, "face.mpg")
     Tone.spoken.clear()
@@ -62,7 +62,7 @@ def test_a_dub_from_the_script_to_the_video_and_once_more(tmp_path, capsys):
     assert "line 2 of 2, at 1.50 s: the tone generator is broken; 1 lines are kept" in error
     assert [one.translation for one in script.read(path).lines] == ["doog gninrom", "broken now"]
 
-    # 3. corrected again, it goes on from there
+    # 3. corrected again, it continues from there
     text = path.read_text(encoding="utf-8").replace("broken now", "uoy era woh")
     path.write_text(text, encoding="utf-8")
     assert main(arguments) == 0
@@ -112,6 +112,33 @@ def test_long_lines_are_cut_and_told_or_refused(tmp_path):
     assert done.lines[0].cut.endswith("for its time")
     with pytest.raises(InputError, match="line 1, at 0.50 s, is too long: .* does not fit; shorten it"):
         dub(FACE, out, dataclasses.replace(TO_XX, overlong="refuse"), until="speak")
+
+
+def test_footage_is_slowed_where_a_line_needs_it(tmp_path):
+    from dataclasses import replace
+
+    out, path = tmp_path / "out.mp4", tmp_path / "out.mp4.script.yaml"
+    dub(FACE, out, TO_XX, until="translate")
+    known = script.read(path)
+    first = replace(known.lines[0], translation="a line much too long for it")  # 1.0 s of room, 1.52 s long
+    replace(known, lines=(first, known.lines[1])).save(path, "x")
+    options, run = replace(TO_XX, overlong="slow"), RunOptions(crf=35)
+    done = dub(FACE, out, options, run=run, pipeline=HQPipeline("fast"))
+    slower = done.footage_seconds / 2.98
+    assert 1.1 < slower < 1.3 and not done.warnings and not any(line.cut for line in done.lines)
+    assert done.lines[0].start == pytest.approx(0.5 * slower, abs=0.01)
+    assert done.lines[1].start == pytest.approx(1.5 * slower, abs=0.01)
+    shown = frames(out)
+    assert done.synced is not None and len(shown) == done.synced.frames == pytest.approx(25 * 2.98 * slower, abs=2)
+    wav = audio.load_audio(out)
+    at = round((done.lines[1].start + 0.03) * audio.RATE)
+    assert pitch(wav[at : at + 3000]) == pytest.approx(110, abs=6)
+    assert f"00:00:01,{round(1500 * slower) % 1000:03}" in (tmp_path / "out.en.srt").read_text()
+    # What does not fit even so is cut.
+    done = dub(FACE, out, replace(options, slowest=1.05), until="speak")
+    assert (
+        done.lines[0].cut and len(done.warnings) == 1 and done.footage_seconds == pytest.approx(2.98 * 1.05, abs=0.03)
+    )
 
 
 def test_a_glossary_decides_lines_and_does_without_a_translator(tmp_path):
@@ -202,6 +229,31 @@ def test_music_and_effects_take_the_place_of_the_footages_sound(tmp_path):
     assert float(np.abs(wav[said] - music[said] * 10 ** (-6 / 20)).max()) > 0.02 and done.synced is not None
 
 
+def test_nothing_heard_nothing_to_say_and_no_network_are_one_line_each(tmp_path, monkeypatch, capsys):
+    import voice_doubles
+
+    out, path = tmp_path / "out.mp4", tmp_path / "out.mp4.script.yaml"
+
+    def told(*arguments: str) -> tuple[int, str]:
+        code = main(["dub", str(FACE), str(out), "--to", "xx", *DUB, "--quiet", *arguments])
+        return code, capsys.readouterr().err.strip().splitlines()[-1]
+
+    monkeypatch.setattr(voice_doubles.Heard, "transcribe", lambda *_: [])
+    assert told() == (3, f"wav2lip-hq: no speech was recognized in {FACE}; write {path} yourself (docs/dub.md)")
+    monkeypatch.undo()
+
+    monkeypatch.setenv("WAV2LIP_HQ_TRANSLATOR_URL", "http://127.0.0.1:9/v1")  # nobody listens there
+    monkeypatch.setattr("wav2lip_hq.voices.http.time.sleep", lambda seconds: None)
+    code, text = told("--translator", "http")
+    assert code == 10 and "127.0.0.1:9" in text and "0 of 2 lines are translated" in text
+    assert [one.text for one in script.read(path).lines] == ["good morning", "how are you"]  # what was heard is kept
+
+    known = script.read(path)
+    known.translated({0: "", 1: ""}).save(path, "x")
+    assert told() == (3, f"wav2lip-hq: {path} has nothing to say: every translation is empty")
+    assert not out.exists()
+
+
 def test_say_writes_video_and_subtitles(tmp_path, capsys):
     out = tmp_path / "said.mp4"
     text = "<speak>Good <break time='200ms'/> day</speak>"
@@ -216,7 +268,7 @@ def test_say_writes_video_and_subtitles(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said.mp4", "said.srt", "said.vtt"]
 
 
-def test_texts_that_cannot_be_said_are_told_before_anything_is_made(tmp_path, capsys):
+def test_texts_that_cannot_be_said_are_reported_before_anything_is_made(tmp_path, capsys):
     out = tmp_path / "said.mp4"
     for text, code, words in (
         ("", 3, "there is nothing to say"),
@@ -238,3 +290,20 @@ def test_python_with_a_still_picture_is_told_to_say(tmp_path):
     write_png(picture, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(InputError, match="use `say` to make a picture speak"):
         dub(picture, tmp_path / "a.mp4", TO_XX, pipeline=HQPipeline("fast"))
+
+
+@pytest.mark.slow
+def test_people_in_one_picture_get_voices_and_faces_of_their_own(tmp_path):
+    from two_people import demo, write
+
+    shown, wav = demo()
+    late = np.roll(shown, 30, axis=0)
+    left, right = np.concatenate([shown, late]), np.concatenate([late, shown])[:, :, ::-1]
+    face = write(tmp_path / "two.mp4", np.concatenate([left, right], 2), np.tile(wav, 2))
+    options = dataclasses.replace(TO_XX, listener="voice_doubles:Talk", speakers="seen")
+    Tone.spoken.clear()
+    done = dub(face, tmp_path / "out.mp4", options, until="speak", pipeline=HQPipeline("fast"))
+    known = script.read(done.script)
+    assert [line.speaker for line in known.lines] == ["A", "B"]
+    assert known.role("A").face == "left" and known.role("B").face == "right"
+    assert [voice for _, voice in Tone.spoken] == ["low", "high"]

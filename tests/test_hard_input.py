@@ -36,9 +36,10 @@ from wav2lip_hq.errors import (
     ran_out,
     told,
 )
-from wav2lip_hq.pipeline import HQPipeline, load_speech
+from wav2lip_hq.pipeline import HQPipeline
 from wav2lip_hq.runtime import Runtime
-from wav2lip_hq.video import reader as reading
+from wav2lip_hq.video import movie
+from wav2lip_hq.voice import load_speech
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,7 +184,7 @@ def test_arguments_that_are_none(call: Any) -> None:
 
 
 def test_a_network_known_already_is_still_the_wrong_one() -> None:
-    """The detector in the generator's place: told when it is loaded, not by its forward()."""
+    """The detector in the generator's place: reported when it is loaded, not by its forward()."""
     runtime = Runtime()
     runtime.model("embedded-detector", expect="retinaface_mobilenet0.25")
     with pytest.raises(CheckpointError, match="this is a RetinaFace detector.*expected a Wav2Lip generator"):
@@ -301,7 +302,7 @@ def test_any_error_becomes_one_line_and_a_code(capsys: pytest.CaptureFixture[str
         boundary.guarded(lambda: 1 // 0, debug=True)
 
 
-def test_where_hardly_any_memory_was_left_it_is_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_errors_count_as_out_of_memory_when_hardly_any_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     busy, spoiled = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), OutputError("cannot be written")
     spoiled.__cause__ = SystemError("Generic error in an external library")
     assert told(RuntimeError("could not create a primitive"))[1] == 8
@@ -324,11 +325,11 @@ def test_memory_that_runs_out_while_decoding_is_not_damage_of_the_file(
     container = SimpleNamespace(demux=lambda stream: [Short()])
     with video.open_video(face) as reader:
         with pytest.raises(InputError, match="damaged"):  # without a limit, the packet asked for too much
-            list(reading._frames(reader, container, None, False))
+            list(movie._frames(reader, container, None, False))
         assert reader.damaged == 1
         monkeypatch.setattr(errors, "address_space", lambda: 1 << 32)
         with pytest.raises(OutOfMemory, match="face.mp4"):
-            list(reading._frames(reader, container, None, False))
+            list(movie._frames(reader, container, None, False))
         assert reader.damaged == 1
 
 
@@ -346,7 +347,7 @@ def limited(size: int, *args: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command", [["run", "a.mp4", "b.wav", "o.mp4"], ["batch", "run", "jobs.yaml"], ["train", "expert"]]
 )
-def test_a_limit_of_memory_that_lets_nothing_be_done_is_said_at_once(command: list[str]) -> None:
+def test_a_memory_limit_too_low_for_any_run_is_refused_at_once(command: list[str]) -> None:
     done = limited(10**9, *command)
     assert done.returncode == 8 and "may have 1.0 GB" in done.stderr and done.stderr.count("\n") == 1
     assert limited(10**9, "presets").returncode == 0, "what takes no networks works"

@@ -1,4 +1,4 @@
-"""Every option there is, with values nobody should give: taken or refused as an OptionError, never anything else."""
+"""Every option with absurd values: accepted, or refused as an OptionError, never anything else."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_what_else_is_typed(command: list[str], value: str, tmp_path_factory: py
     assert code in (0, 2, 3, 4, 5)
 
 
-def test_every_flag_that_takes_a_number_refuses_what_is_none() -> None:
+def test_every_flag_that_takes_a_number_refuses_other_text() -> None:
     """Walks all commands: argparse says so in one line."""
 
     def walk(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

@@ -18,8 +18,8 @@ from talker import talker
 
 from wav2lip_hq import jobs
 from wav2lip_hq.errors import InputError, OptionError, OutOfMemory
+from wav2lip_hq.jobs import hotfolder, pool, sidecar
 from wav2lip_hq.jobs import render as rendering
-from wav2lip_hq.jobs import runner, sidecar
 from wav2lip_hq.jobs.worker import Settings, Worker
 from wav2lip_hq.video import VideoWriter, open_video, probe_sound
 
@@ -295,7 +295,7 @@ def test_two_people_with_their_own_speech(desk):
     assert sum(left) > 15 and sum(right) > 35 and not any(late)
 
 
-def test_stopped_in_the_middle_it_goes_on_and_is_the_same(desk, monkeypatch):
+def test_a_job_stopped_in_the_middle_continues_with_the_same_result(desk, monkeypatch):
     row = {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4", "without_provenance": True}
     path = write_jobs(desk, row)
     jobs.work_here(path)
@@ -342,7 +342,7 @@ def test_unchanged_work_is_skipped_and_changed_work_redone(short):
 # ---- failures
 
 
-def test_failures_are_told_apart_and_the_rest_goes_on(short):
+def test_failures_are_classified_and_the_other_jobs_continue(short):
     gray = np.full((20, 120, 160, 3), 128, np.uint8)
     write_video(short / "empty.mp4", gray, fps=25)
     (short / "broken.mp4").write_bytes(b"this is no film")
@@ -402,7 +402,7 @@ def test_out_of_memory_halves_the_batch(short, monkeypatch):
 
 
 class Died(BaseException):
-    """Stands for SIGKILL: the worker is gone, and what it was at is left as it was."""
+    """Stands in for SIGKILL: the worker is gone, and its work is left as it was."""
 
 
 def die(worker, monkeypatch, at, parts=0):
@@ -422,7 +422,7 @@ def die(worker, monkeypatch, at, parts=0):
     worker.store.put(at, status="running", worker="one that died")
 
 
-def test_a_job_at_which_three_workers_die_is_given_up_unless_they_got_on_with_it(desk, monkeypatch):
+def test_a_job_that_kills_three_workers_is_given_up_unless_parts_were_finished_in_between(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     (job,), worker = jobs.read_jobs(path), Worker(path)
     for parts in (0, 0, 1, 0, 0):  # the third died too, but after it had finished a part
@@ -478,15 +478,15 @@ def test_cancel(short):
     path = write_jobs(short, {**row, "output": "out/a.mp4"}, {**row, "output": "out/b.mp4"})
     jobs.Store(path).put(str(short / "out" / "a.mp4"), status="pending")
     assert jobs.cancel(path, ["a"]) == 1
-    assert jobs.work_here(path).status == {"cancelled": 1, "done": 1}
+    assert jobs.work_here(path).status == {"canceled": 1, "done": 1}
     with pytest.raises(OptionError, match="no job makes 'z'"):
         jobs.cancel(path, ["z"])
 
 
-def test_cancelling_a_running_job_leaves_nothing_under_its_name(desk):
+def test_canceling_a_running_job_leaves_nothing_under_its_name(desk):
     path = write_jobs(desk, {"face": "anna.mp4", "audio": "anna.wav", "output": "out/a.mp4"})
     jobs.Store(path).ask(f"cancel:{desk / 'out' / 'a.mp4'}")
-    assert jobs.work_here(path).status == {"cancelled": 1}
+    assert jobs.work_here(path).status == {"canceled": 1}
     assert not list((desk / "out").iterdir())
 
 
@@ -496,13 +496,13 @@ def test_hot_folder_waits_for_pairs_that_have_stopped_growing(desk, monkeypatch)
     folder.mkdir()
     shutil.copy(desk / "ben.mp4", folder / "one.mp4")
     seen = {}
-    assert runner._look(folder, path, seen) == [], "no speech yet"
+    assert hotfolder.look(folder, path, seen) == [], "no speech yet"
     shutil.copy(desk / "ben.wav", folder / "one.wav")
-    monkeypatch.setattr(runner.time, "time", lambda: 4e9)
-    assert runner._look(folder, path, seen) == [], "seen for the first time: it may still grow"
-    found = runner._look(folder, path, seen)
+    monkeypatch.setattr(hotfolder.time, "time", lambda: 4e9)
+    assert hotfolder.look(folder, path, seen) == [], "seen for the first time: it may still grow"
+    found = hotfolder.look(folder, path, seen)
     assert [j.output.name for j in found] == ["one.mp4"] and found[0].preset == "fast"
-    assert len(runner._look(folder, path, seen)) == 1
+    assert len(hotfolder.look(folder, path, seen)) == 1
 
 
 def test_png_sequences_are_joined_too(short):
@@ -529,6 +529,6 @@ def test_workers_that_cannot_live_are_given_up(desk, monkeypatch):
     path = write_jobs(desk, {"face": "ben.mp4", "audio": "ben.wav", "output": "out/b.mp4"})
     with pytest.raises(OptionError, match="warp"):
         jobs.run(path, devices=["warp"])
-    monkeypatch.setattr(runner.sys, "executable", "/bin/false")
+    monkeypatch.setattr(pool.sys, "executable", "/bin/false")
     done = jobs.run(path)
     assert done.exit_code == 9 and done.left == 1 and "not reached" in done.text()

@@ -1,4 +1,4 @@
-"""A disk that is full, at whatever moment: one line, an exit code, a state that holds, and the next run goes on."""
+"""A disk that is full, at whatever moment: one line, an exit code, a state that holds, and the next run continues."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def parts_of(source, folder, target, codec, step=Fraction(1, 2)):
 
 
 def facts(path):
-    """What a player is told, and the frames it gets: (facts, times, pictures)."""
+    """What a player sees of a file: (facts, times, pictures)."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -134,7 +134,7 @@ def test_joined_is_as_undivided(sources, tmp_path, kind, codec, suffix):
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_shortest_hevc_files(sources, tmp_path, count, suffix):
-    """x265 gives the packets of one or two frames decoding times of pure chance."""
+    """x265 gives the packets of one or two frames random decoding times."""
     with open_video(sources["deep"]) as reader:
         frames = [item for item, _ in zip(reader, range(count), strict=False)]
         target = tmp_path / f"short{suffix}"
@@ -146,7 +146,7 @@ def test_the_shortest_hevc_files(sources, tmp_path, count, suffix):
 
 @pytest.mark.parametrize("kind", ["uneven", "wide"])
 def test_avi_keeps_its_order_and_its_times(sources, tmp_path, kind):
-    """AVI stores no times of showing: its packets are timed in the order of storing, joined or not."""
+    """AVI stores no presentation times: its packets are timed in the order of storing, joined or not."""
     target = tmp_path / "joined.avi"
     assert join_videos(parts_of(sources[kind], tmp_path, target, "h264"), target) == COUNT
 

@@ -1,4 +1,4 @@
-"""What an ended process leaves: nothing after SIGTERM; after SIGKILL the next to write there tidies up."""
+"""Files left by a process that ended: none after SIGTERM; after SIGKILL, the next process to write there cleans up."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def started(code, argument):
     return process
 
 
-def test_the_next_to_write_removes_what_the_dead_left_and_nothing_else(tmp_path):
+def test_the_next_writer_removes_files_of_dead_processes_and_nothing_else(tmp_path):
     dead, alive = started(BEGIN, tmp_path), started(BEGIN, tmp_path)
     try:
         assert len(list(tmp_path.iterdir())) == 4

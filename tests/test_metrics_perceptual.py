@@ -24,7 +24,7 @@ def picture(height: int = 96, width: int = 120) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A folder with an untrained AlexNet in torchvision's layout, as one's own conversion of ``lpips_alex``."""
+    """A folder with an untrained AlexNet in torchvision's layout, as a user's own conversion of ``lpips_alex``."""
     from torchvision.models import alexnet
 
     folder = tmp_path_factory.mktemp("weights")

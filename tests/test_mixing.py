@@ -19,10 +19,10 @@ from wav2lip_hq.jobs import identity
 from wav2lip_hq.jobs.worker import Worker
 from wav2lip_hq.language import long_code
 from wav2lip_hq.mixing import finish, measured, samples, true_peak
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.types import VideoInfo
 from wav2lip_hq.video import Sound, audio_tracks, open_video
+from wav2lip_hq.voice import load_speech
 
 RATE = 48000
 DEMO = Path(wav2lip_hq.__file__).parent / "_data" / "demo" / "speech.wav"

@@ -120,7 +120,7 @@ def test_discriminator_parity(filled: Any) -> None:
     check("visual_quality_disc output", out, a["output"])
     loss = -out.double().log().mean()
     assert float(net.perceptual_forward(face)) == pytest.approx(float(loss), rel=1e-4)
-    face[:, :, :, :48] = 0  # the upper half is none of its business
+    face[:, :, :, :48] = 0  # the upper half must have no influence
     assert torch.equal(net(face), out)
 
 

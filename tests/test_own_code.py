@@ -1,4 +1,4 @@
-"""Restorers and stages of one's own, by name: from the command line, YAML presets and installed packages."""
+"""The user's own restorers and stages, by name: from the command line, YAML presets and installed packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wav2lip_hq.config import load_preset, parse_stage, set_options, stage_kind
 from wav2lip_hq.errors import OptionError, StageError
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import Restore
-from wav2lip_hq.stages.restore import own_restorer
+from wav2lip_hq.stages._restorers import own_restorer
 
 CODE = '''
 from dataclasses import dataclass, replace
@@ -109,7 +109,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("absent.deeper:red", "there is no module 'absent'"),
         ("torn:red", "its module needs 'nowhere_to_be_found'"),
         ("failing:red", r"its module fails \(ZeroDivisionError"),
-        ("mine:number", "is no restorer"),
+        ("mine:number", "is not a restorer"),
         ("mine:Greedy", "cannot be made without arguments"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_preset_with_a_stage_of_ones_own(mine):
     ("text", "message"),
     [
         ("mine:Whol", "did you mean 'Whole'"),
-        ("mine:red", "is no stage"),
+        ("mine:red", "is not a stage"),
         ("mine:Nameless", "has no name"),
         ("prase", "unknown stage 'prase'; did you mean 'parse'"),
         ("{stage: mine:Whole, vlaue: 1}", "no option 'vlaue'; did you mean 'value'"),
@@ -204,7 +204,7 @@ def test_a_run_with_all_of_it_from_the_command_line(mine, capsys):
     ("args", "message"),
     [
         (["--replace", "prase=mine:Whole"], "no stage 'prase'"),
-        (["--replace", "parse"], "--replace wants NAME=STAGE"),
+        (["--replace", "parse"], "--replace takes NAME=STAGE"),
         (["--without", "prase"], "no stage 'prase'"),
         (["--insert-after", "detect=mine:Whole"], "whole reads 'faces.aligned'"),
         (["--set", "restore.model=mine:nothing"], "there is no 'nothing'"),

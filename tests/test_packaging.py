@@ -1,8 +1,9 @@
-"""What an installation needs: other people's packages import, and so do we where the system lacks Unix's modules."""
+"""Installation: third-party packages import, and so does this one on systems without Unix's modules."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -80,10 +81,10 @@ def test_a_torchvision_whose_operators_do_not_load_is_made_importable(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout")
 def test_every_dependency_is_imported_by_the_product():
-    """Names in pyproject.toml that nothing imports would only cost the user time."""
+    """A dependency that nothing imports would only cost the user time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {"opencv-python": "cv2", "scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
-    names["c2pa-python"] = "c2pa"
+    names |= {"c2pa-python": "c2pa", "lazy-loader": "lazy_loader"}
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "wav2lip_hq").rglob("*.py"))
     for line in project["dependencies"]:
         package = line.partition(">=")[0]
@@ -108,10 +109,25 @@ case "$*" in *requirements.lock*) echo audited; exit {lock};; *) echo '{answer}'
         ("", 1, 0, "no advisory database can be reached from here: nothing was audited"),
     ],
 )
-def test_an_audit_without_a_database_says_so_and_is_no_failure(tmp_path, answer, lock, code, says):
+def test_an_audit_without_a_database_says_so_and_does_not_fail(tmp_path, answer, lock, code, says):
     fake = tmp_path / "pip-audit"
     fake.write_text(AUDIT.format(lock=lock, answer=answer))
     fake.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", ROOT / ".ci" / "audit"], capture_output=True, text=True, env=env)
     assert done.returncode == code and (done.stdout + done.stderr).strip() == says
+
+
+def test_the_workflows_run_what_the_makefile_has():
+    """Every ``make TARGET`` in a workflow or a CI script is a target, and every file that a workflow tests exists."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".ci" / "run"]
+    asked = {
+        target
+        for file in files
+        for line in re.findall(r"\bmake ([a-z ]+)", file.read_text())
+        for target in line.split()
+    }
+    assert {"setup", "lint", "test", "slow", "docs", "wheel", "audit"} <= asked <= targets
+    tested = {name for file in files for name in re.findall(r"tests/test_\w+\.py", file.read_text())}
+    assert tested and all((ROOT / name).is_file() for name in tested)

@@ -14,8 +14,8 @@ from media import clip, tiny_pipeline, write_video, write_wav
 from wav2lip_hq import video
 from wav2lip_hq.engine import Stage
 from wav2lip_hq.errors import InputError, NoFaceError, OptionError, StageError, WiringError
-from wav2lip_hq.session import GROWTH
 from wav2lip_hq.stages import Blend, Parse, Restore
+from wav2lip_hq.stream import GROWTH
 from wav2lip_hq.types import Chunk
 
 
@@ -95,7 +95,7 @@ def test_variable_frame_rate_is_kept_exactly(pipe, wav, tmp_path):
 
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(50)])
 def test_no_frame_is_lost_at_the_end(pipe, tmp_path, fps):
-    """Peers lose 3 to 9 frames here."""
+    """Other tools lose 3 to 9 frames here."""
     wav = write_wav(tmp_path / "speech.wav", 2.0)
     count = 0
     with pipe.open(clip(10), wav, fps=fps) as chunks:
@@ -136,7 +136,7 @@ def test_speech_shorter_than_footage(pipe, tmp_path):
         out = np.concatenate([c.frames for c in chunks])
     assert len(out) == 20
     assert not np.array_equal(out[:10], frames[:10])
-    assert np.array_equal(out[10:], frames[10:])  # nobody speaks: untouched
+    assert np.array_equal(out[10:], frames[10:])  # no speech here: untouched
     with pipe.open(frames, wav, trim=True) as chunks:
         assert sum(len(c) for c in chunks) == 10
 

@@ -453,7 +453,7 @@ def test_a_certificate_that_is_not_for_signing_is_refused(me, tmp_path):
     assert not me.exists()
 
 
-def test_an_expired_or_damaged_identity_is_told_before_anything_is_done(me):
+def test_an_expired_or_damaged_identity_is_reported_before_anything_is_done(me):
     old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=366 * certificates.YEARS)
     chain, key = certificates.make("Studio Nord", old)
     identity._put(me, chain, key, {"own": True})
@@ -545,3 +545,30 @@ def test_the_commands(me, material, tmp_path, capsys):
     assert cli.main(["provenance", str(material[1])]) == 3
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 5 and all(line.startswith("wav2lip-hq: ") for line in lines)
+
+
+def test_a_mark_finds_its_manifest_again(me, material, tmp_path, capsys):
+    """Detect reads the number from a file that lost its manifest; the archive knows which manifest names it."""
+    import c2pa
+
+    archive = tmp_path / "archive"
+    (archive / "deeper").mkdir(parents=True)
+    one, two = made(archive / "one.mp4"), made(archive / "deeper" / "two.mkv")
+    signed(one, material, marks=("0badcafe", "00c0ffee"))
+    signed(two, material, marks=("0badcafe",))
+    signed(made(archive / "other.mp4"), material, marks=("12345678",))
+    (archive / "broken.mp4").write_bytes(b"nothing")
+    found = read(one)
+    assert found.state == "valid" and found.marks == ("0badcafe", "00c0ffee")
+    assert found.actions == ("c2pa.opened", "c2pa.edited", "c2pa.watermarked.bound")
+    with one.open("rb") as file:
+        whole = json.loads(c2pa.Reader("video/mp4", file, context=context()).json())
+    bound = [a for a in whole["manifests"][whole["active_manifest"]]["assertions"] if "soft-binding" in a["label"]]
+    assert [a["data"]["blocks"][0]["value"] for a in bound] == ["0badcafe", "00c0ffee"]
+    assert [Path(f.file).name for f in provenance.find("0BADCAFE", archive)] == ["two.mkv", "one.mp4"]
+    assert cli.main(["provenance", str(archive), "--find", "00c0ffee"]) == 0
+    assert capsys.readouterr().out.count("one.mp4: valid") == 1
+    assert cli.main(["provenance", str(archive), "--find", "ffffffff"]) == 11
+    assert cli.main(["provenance", str(archive), "--find", "coffee"]) == 2
+    assert cli.main(["provenance", str(one), "--find", "0badcafe"]) == 3
+    assert capsys.readouterr().err.count("\n") == 3

@@ -1,4 +1,4 @@
-"""Manifests and labels of runs and batches: signed in one place, left out only if somebody says so."""
+"""Manifests and labels of runs and batches: signed in one place, left out only on request."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from media import clip, tiny_pipeline, write_video, write_wav
 from talker import talker
 
 from wav2lip_hq import jobs, label
+from wav2lip_hq.audio import load_audio
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.jobs import render as rendering
 from wav2lip_hq.provenance import read
 from wav2lip_hq.survey import footage_hash
 from wav2lip_hq.types import Chunk
 from wav2lip_hq.video import open_video
+from wav2lip_hq.watermark import speech_id
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def test_a_run_signs_what_it_did(pipe, desk, tmp_path):
     assert report.provenance.startswith("signed by wav2lip_hq identity") and not report.warnings
     found = read(tmp_path / "o.mp4")
     assert found.state == "valid"
+    assert found.marks == (f"{speech_id(load_audio(desk / 'dub.wav')):08x}",), "the mark leads back to the manifest"
     said = found.synthesis
     assert said["source"] == {"name": "talk.mp4", "sha256": footage_hash(desk / "talk.mp4")}
     assert said["speech"] == [{"name": "dub.wav", "sha256": footage_hash(desk / "dub.wav")}]
@@ -90,7 +93,7 @@ def test_what_keeps_a_result_from_being_signed_is_known_before_anything_is_done(
 # ---- batches
 
 
-def test_a_batch_signs_and_its_parts_are_told_as_one(tmp_path, monkeypatch):
+def test_a_batch_signs_and_reports_its_parts_as_one(tmp_path, monkeypatch):
     talker(tmp_path / "anna.mp4", 1, 2.0)
     (tmp_path / "note.txt").write_text("Anna agreed.")
     row = {"face": "anna.mp4", "audio": "anna.wav", "output": "o.mp4", "consent": "note.txt", "label": "en"}

@@ -12,8 +12,8 @@ from media import write_video
 
 from wav2lip_hq import HQPipeline
 from wav2lip_hq.jobs.worker import Worker
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.video import open_video
+from wav2lip_hq.voice import load_speech
 
 DEMO = Path(__file__).resolve().parents[1] / "wav2lip_hq" / "_data" / "demo"
 CLIPS = (

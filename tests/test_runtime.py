@@ -139,7 +139,7 @@ def test_half_precision_stays_within_45_db(name):
 
 
 def test_half_precision_stays_within_45_db_on_a_photograph():
-    """What is seen in the end: 8-bit pictures of a real face, by the shipped generator and then the restorer."""
+    """The final picture: 8-bit pictures of a real face, by the packaged generator and then the restorer."""
     from skimage import data
 
     from wav2lip_hq import audio

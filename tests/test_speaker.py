@@ -15,7 +15,7 @@ from wav2lip_hq.cli import main
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.jobs.jobfile import read_jobs
 from wav2lip_hq.metrics.mouthfit import REACH, Fit, fit
-from wav2lip_hq.session import Session, Voice
+from wav2lip_hq.session import Session
 from wav2lip_hq.stages import Detect, Track
 from wav2lip_hq.survey import plan as plans
 from wav2lip_hq.survey.choice import choose
@@ -25,6 +25,7 @@ from wav2lip_hq.survey.spoken import Heard, Spoken
 from wav2lip_hq.survey.table import Survey
 from wav2lip_hq.types import Faces
 from wav2lip_hq.video import open_video
+from wav2lip_hq.voice import Voice
 
 LOOKING = (Detect(every=5), Track("speaker"))
 
@@ -48,7 +49,7 @@ def test_shots_end_where_no_face_goes_on():
     assert found == [Shot(0, 39, (0, 1)), Shot(40, 84, (2,)), Shot(85, 99, (3,))]
 
 
-def test_somebody_who_leaves_or_comes_does_not_make_a_shot():
+def test_a_person_who_leaves_or_enters_does_not_start_a_shot():
     assert shots(drawn((0, 0, 50, 20), (1, 30, 99, 120))) == [Shot(0, 99, (0, 1))]
 
 
@@ -129,7 +130,7 @@ def test_it_is_saved_with_the_survey(found, tmp_path):
 
 
 def test_footage_without_sound_cannot_say_who_speaks(tmp_path):
-    with pytest.raises(OptionError, match="no sound to tell by who speaks"):
+    with pytest.raises(OptionError, match="no sound to find the speaker by"):
         HQPipeline(LOOKING).survey(two(tmp_path / "mute.mp4", "l", sound=False))
 
 
@@ -203,10 +204,10 @@ def test_a_plan_knows_faces_by_their_place(planned):
         ("speaks: 0", "speak: 0", "'shot 1 speaks' is missing"),
         ("speaks: 0", "speaks: anna", "shot 1 speaks"),
         ("footage:", "film:", "'film' is not known here"),
-        ("shots:", "shots: 3 #", "no shot plan"),
+        ("shots:", "shots: 3 #", "not a shot plan"),
     ],
 )
-def test_a_wrong_plan_is_told(planned, old, new, said):
+def test_a_wrong_plan_is_refused(planned, old, new, said):
     _, path = planned
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises((InputError, OptionError), match=said):
@@ -217,7 +218,7 @@ def test_what_is_no_plan(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         plans.read(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(InputError, match="is no shot plan"):
+    with pytest.raises(InputError, match="is not a shot plan"):
         plans.read(tmp_path / "list.yaml")
 
 
@@ -236,8 +237,8 @@ def test_a_job_may_have_a_plan(tmp_path):
 
 
 def test_with_several_voices_each_has_its_face_and_the_plan_says_when(planned, tmp_path):
-    from wav2lip_hq.pipeline import load_speech
     from wav2lip_hq.run_options import RunOptions
+    from wav2lip_hq.voice import load_speech
 
     survey, path = planned
     speech = load_speech(write_wav(tmp_path / "a.wav", 4))

@@ -278,7 +278,7 @@ def test_a_dub_is_a_line_of_a_job_file(alone, uploads):
     assert not job.fault and (job.preset, job.run.extend, job.run.trim, job.run.codec) == ("fast", "hold", True, "hevc")
     assert job.set == ("blend.texture=0.5",) and job.output.suffix == ".mov"
     assert Path(job.run.consent).read_text() == "Anna agreed"
-    assert client.cancel(dub)["status"] == "cancelled"
+    assert client.cancel(dub)["status"] == "canceled"
     assert client.retry(dub)["status"] == "pending"
     client.delete(dub)
     assert client.dubs() == [] and not Path(job.run.consent).exists()

@@ -67,7 +67,7 @@ def test_a_dub_with_the_client(tmp_path, short):
         assert read(out).known
 
 
-def test_failing_and_cancelled_dubs_say_why_and_can_be_tried_again(tmp_path, short):
+def test_failing_and_canceled_dubs_say_why_and_can_be_tried_again(tmp_path, short):
     import numpy as np
 
     with studio(tmp_path / "studio") as running:
@@ -83,7 +83,7 @@ def test_failing_and_cancelled_dubs_say_why_and_can_be_tried_again(tmp_path, sho
         while client.status(dub)["status"] == "pending":
             pass
         client.cancel(dub)
-        with pytest.raises(StudioError, match="cancelled"):
+        with pytest.raises(StudioError, match="canceled"):
             client.wait(dub)
         client.retry(dub)
         assert client.wait(dub)["status"] == "done"
@@ -190,13 +190,13 @@ def test_a_dub_clicked_through(tmp_path, short):
         job = running.client().dubs()[0]
         options = running.client().report(job)["settings"]
         assert options["extend"] == "pingpong" and options["set"] == ["articulate.expression=1.2"]
-        # one is cancelled, and the list says so
+        # one is canceled, and the list says so
         page.click("#go")
         page.wait_for_selector("#stage-work button:has-text('Cancel')", timeout=300_000)
         page.click("#stage-work button:has-text('Cancel')")
         page.wait_for_selector("#stage-work button:has-text('Try again')", timeout=300_000)
         page.click("nav a[href='#videos']")
-        page.wait_for_selector("#list article.cancelled")
+        page.wait_for_selector("#list article.canceled")
         page.click("#list article.done summary")
         page.wait_for_selector("#list article.done dl")
         assert "GRID corpus" in page.inner_text("#list article.done dl")

@@ -15,12 +15,12 @@ from wav2lip_hq import survey as surveys
 from wav2lip_hq.engine import Stage
 from wav2lip_hq.errors import InputError, NoFaceError, OptionError
 from wav2lip_hq.mesh import POINTS
-from wav2lip_hq.pipeline import load_speech
 from wav2lip_hq.run_options import RunOptions
-from wav2lip_hq.session import Session, Voice
+from wav2lip_hq.session import Session
 from wav2lip_hq.stages import Admit, Parse
 from wav2lip_hq.types import Reason
 from wav2lip_hq.video import open_video
+from wav2lip_hq.voice import Voice, load_speech
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media import clip, write_video
+from media import clip, write_video, write_wav
 from two_people import demo, write
 
 from wav2lip_hq import HQPipeline, synccheck, synccheck_page
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import InputError, NoFaceError, OutputError
+from wav2lip_hq.provenance import Claim, Input, Seal, load_identity, read
 from wav2lip_hq.stages import Detect, Track
 from wav2lip_hq.synccheck import Checked, SyncCheck
 from wav2lip_hq.video import decode_audio, open_video, shift_sound, shifted_name
@@ -45,7 +46,7 @@ def test_sound_is_moved_without_encoding(talk, tmp_path, suffix, ms):
     assert packets(moved) == packets(talk)
     with open_video(talk) as a, open_video(moved) as b:
         first = [time for time, _, _ in a], [time for time, _, _ in b]
-    begins = float(first[1][0] - first[0][0])  # where times cannot be negative, the picture begins later instead
+    begins = float(first[1][0] - first[0][0])  # where timestamps cannot be negative, the picture begins later instead
     assert np.allclose(np.diff(np.array(first[0], float)), np.diff(np.array(first[1], float)), atol=0.0011)
     old, new = decode_audio(talk), decode_audio(moved)
     count = min(len(old), len(new))
@@ -54,6 +55,19 @@ def test_sound_is_moved_without_encoding(talk, tmp_path, suffix, ms):
     lag = int(both.argmax()) - (size if both.argmax() > size // 2 else 0)
     assert lag / 16000 - begins == pytest.approx(ms / 1000, abs=0.002)
     assert [p.name for p in tmp_path.iterdir()] == [moved.name]
+
+
+def test_a_copy_is_the_same_kind_of_prores(tmp_path):
+    """The tag alone says which it is; with another one players decode fewer bits."""
+    frames = np.concatenate([clip(2), np.full((2, 120, 160, 1), 255, np.uint8)], -1)
+    sound = write_wav(tmp_path / "s.wav", 0.2)
+    given = write_video(
+        tmp_path / "a.mov", frames, codec="prores_ks", pix_fmt="yuva444p10le", options={"profile": "4444"}, sound=sound
+    )
+    shift_sound(given, tmp_path / "b.mov", Fraction(1, 25))
+    for path in (given, tmp_path / "b.mov"):
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "ap4h"
 
 
 def test_what_cannot_be_moved_says_so(talk, tmp_path):
@@ -137,3 +151,35 @@ def test_verdicts(tmp_path, shots, verdict):
 def test_no_formula_gets_into_a_table(tmp_path):
     found = SyncCheck(type(tmp_path)("=cmd.mp4"), (shot(1.0),), 1.0)
     assert "\n'=cmd.mp4," in synccheck_page.table([found])
+
+
+# ---- a signed file stays one
+
+
+def measured(path, offset):
+    checks = (shot(offset),)
+    return SyncCheck(path, checks, synccheck._common(checks))
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("signed.mp4", "intact"), ("signed.mov", "intact"), ("signed.mkv", "none")]
+)
+def test_the_manifest_of_a_corrected_file_is_kept_or_it_is_said(talk, tmp_path, name, state):
+    path = tmp_path / name
+    claim = Claim(name, Input("talk.mp4", talk), ())
+    shift_sound(talk, path, Fraction(0), Seal(load_identity(), claim, path).finish)
+    assert read(path).state == "valid"
+    fixed = synccheck.fix(measured(path, 120.0))
+    found = read(fixed.path)
+    assert found.state == "valid" and found.actions == ("c2pa.opened", "c2pa.edited") and not found.synthesis
+    assert [(one.name, one.relation, one.state) for one in found.ingredients] == [(name, "parentOf", state)]
+    assert fixed.provenance.startswith("signed by")
+    assert bool(fixed.lost) == (state == "none") and "without the manifest" in (*fixed.lost, "without the manifest")[0]
+    assert packets(fixed.path) == packets(talk), "the manifest moves nothing"
+    bare = synccheck.fix(measured(path, 120.0), tmp_path / f"bare{path.suffix}", provenance=False)
+    assert bare.provenance == "" and read(bare.path).state == "none"
+
+
+def test_a_file_without_a_manifest_gets_none(talk, tmp_path):
+    fixed = synccheck.fix(measured(talk, -80.0), tmp_path / "fixed.mp4")
+    assert fixed == synccheck.Fixed(tmp_path / "fixed.mp4", (), "") and read(fixed.path).state == "none"

@@ -1,4 +1,4 @@
-"""Edits become job files, and their results an edit again: OTIO, EDL, FCPXML; what cannot be used is said."""
+"""Edits become job files, and their results an edit again: OTIO, EDL, FCPXML; unusable shots are reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def as_edl(timeline, fps, drop):
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch):
-    """The tiny networks are no files."""
+    """The tiny networks have no files to hash."""
     monkeypatch.setattr(identity, "weights", lambda job, base, store: {})
 
 
@@ -169,7 +169,7 @@ def desk(tmp_path):
     return tmp_path
 
 
-def test_what_cannot_be_used_is_said_and_the_rest_goes_on(desk, capsys):
+def test_unusable_shots_are_reported_and_the_others_are_imported(desk, capsys):
     code = cli.main(
         [
             "batch",
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_said_and_the_rest_goes_on(desk, capsys):
         "shot 3 (fast): it is retimed (to 200%)",
         "shot 4 (backwards): it is retimed (to -100%)",
         "event 005 is left out: its source and its record differ in length",
-        "it is no footage (black)",
+        "it is not footage (black)",
         "A000.mov holds 01:00:00:00 to 01:00:02:00",
         "event 008 is left out",
         "N000.mov has 24 frames a second, the timeline counts 25",

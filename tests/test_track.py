@@ -51,7 +51,7 @@ def test_uniform_motion_through_frames_without_detection(every: int) -> None:
     truth = moving(41)
     rows = [stack(r) if i % every == 0 else None for i, r in enumerate(truth)]
     check_motion(follow(Track(), rows), truth, atol=2e-3)
-    # Up to the last frame, though nobody looked at it; and up to a cut.
+    # Up to the last frame, though nothing was detected in it; and up to a cut.
     check_motion(follow(Track(), rows[:40]), truth[:40], atol=2e-3)
 
 
@@ -150,7 +150,7 @@ def test_short_gaps_are_filled_and_long_ones_end_the_track() -> None:
 def test_a_face_that_left_is_not_extrapolated() -> None:
     rows = [stack(r) for r in moving(20)] + [stack()] * 20
     assert ids(follow(Track(), rows)) == [[0]] * 20 + [[]] * 20
-    # Nor through frames nobody looked at, when the next look finds nothing.
+    # Nor through frames without detection, when the next detection finds nothing.
     holes: list[Array | None] = [
         stack(face(50, 50)),
         None,
@@ -181,7 +181,7 @@ def test_frames_without_detection_up_to_a_cut_belong_to_the_old_shot() -> None:
     assert ids(follow(Track(), rows, cuts=(10,))) == [[0]] * 10 + [[1]] * 10
 
 
-def test_a_flash_is_no_cut_and_is_only_painted_where_the_face_is_seen() -> None:
+def test_a_flash_is_not_a_cut_and_is_painted_only_where_the_face_is_seen() -> None:
     frames = scenes(30)
     frames[12:14] = 255
     rows = [stack(face(100, 60)) for _ in range(30)]

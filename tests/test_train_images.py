@@ -18,8 +18,9 @@ from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.models.anchors import anchors as make_anchors
 from wav2lip_hq.models.anchors import decode, encode
 from wav2lip_hq.training import degrade, detector, facepack, labels, parser, restorer, scenes
-from wav2lip_hq.training.loop import Recipe, Trainer
+from wav2lip_hq.training.loop import Trainer
 from wav2lip_hq.training.matching import match
+from wav2lip_hq.training.recipe import Recipe
 from wav2lip_hq.training.scenes import Faces, Painter
 from wav2lip_hq.training.tasks import load_recipe
 from wav2lip_hq.training.turning import turned

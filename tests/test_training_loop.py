@@ -14,7 +14,10 @@ from torch import nn
 pytest.importorskip("lightning_fabric", reason="training needs the 'train' extra")
 
 from wav2lip_hq.errors import InputError, OptionError  # noqa: E402
-from wav2lip_hq.training.loop import Recipe, Task, Trainer, learning_rate, moving_average  # noqa: E402
+from wav2lip_hq.training.loop import Trainer  # noqa: E402
+from wav2lip_hq.training.recipe import Recipe  # noqa: E402
+from wav2lip_hq.training.schedule import learning_rate, moving_average  # noqa: E402
+from wav2lip_hq.training.task import Task  # noqa: E402
 from wav2lip_hq.training.tasks import load_recipe  # noqa: E402
 
 

@@ -42,7 +42,7 @@ def test_a_mouth_is_opened_as_far_as_asked_and_points_stay_on_lips(before: float
         np.testing.assert_allclose(moved[still], points[still], atol=0.02)
 
 
-def test_what_is_painted_between_lips_opened_apart_is_no_skin() -> None:
+def test_what_is_painted_between_lips_opened_apart_is_not_skin() -> None:
     crop, points = face(0)
     image, moved = opened(crop, points, 0.3, np.random.default_rng(0)) or (crop, points)
     x, y = np.round(moved[mesh.at(13, 14)].mean(0)).astype(int)

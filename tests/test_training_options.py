@@ -36,7 +36,7 @@ def test_every_option_of_every_task_is_documented():
 
 def test_the_table_names_every_task_there_is():
     pytest.importorskip("torch")
-    from wav2lip_hq.training.loop import Task
+    from wav2lip_hq.training.task import Task
 
     listed = set()
     for entry in TASKS.values():
@@ -56,7 +56,7 @@ def test_the_table_names_every_task_there_is():
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_a_shipped_recipe_parses_and_names_no_folder_of_ours(path):
+def test_a_packaged_recipe_parses_and_names_no_local_folder(path):
     recipe = load_recipe(path)
     made = options.make(TASKS[recipe.task].options, recipe.options)
     given = yaml.safe_load(path.read_text()).get("options", {})

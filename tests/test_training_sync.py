@@ -17,7 +17,8 @@ from wav2lip_hq.training import resync, talking  # noqa: E402
 from wav2lip_hq.training.ablation import ablation, table  # noqa: E402
 from wav2lip_hq.training.evaluate import evaluate_generator  # noqa: E402
 from wav2lip_hq.training.expert import ExpertTask  # noqa: E402
-from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
+from wav2lip_hq.training.loop import Trainer  # noqa: E402
+from wav2lip_hq.training.recipe import Recipe  # noqa: E402
 from wav2lip_hq.training.tasks import build_task, load_recipe  # noqa: E402
 
 TINY = {"width": 0.125, "validation": ["id0"], "augment": 0.2}

@@ -17,7 +17,8 @@ from wav2lip_hq.training import footage, talking  # noqa: E402
 from wav2lip_hq.training.critic import PatchCritic, feature_matching, hinge  # noqa: E402
 from wav2lip_hq.training.expert import ExpertTask, spread  # noqa: E402
 from wav2lip_hq.training.generator import GeneratorTask, masked  # noqa: E402
-from wav2lip_hq.training.loop import Recipe, Trainer  # noqa: E402
+from wav2lip_hq.training.loop import Trainer  # noqa: E402
+from wav2lip_hq.training.recipe import Recipe  # noqa: E402
 
 
 def talker(folder: Path, name: str, seed: int, seconds: float = 3.0, late: int = 0) -> Path:

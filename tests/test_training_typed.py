@@ -125,7 +125,7 @@ def test_a_finished_run_says_so_and_returns_its_figures(tmp_path):
     assert len(lines) == 1 and f"already at step 60 of 60 in {tmp_path}" in lines[0] and "--set steps=N" in lines[0]
     more: list[str] = []
     Trainer(Line(recipe(steps=80)), tmp_path).run(on_log=more.append)
-    assert "goes on at step 60 of 80" in more[0]
+    assert "continues at step 60 of 80" in more[0]
 
 
 def test_a_damaged_state_is_named(tmp_path):

@@ -48,7 +48,7 @@ def test_each_engine_says_what_it_is(capsys):
 
 def test_engines_by_name_by_module_and_by_entry_point(monkeypatch):
     assert find("speaker", "voice_doubles:Tone", "xx").name == "tone"
-    with pytest.raises(OptionError, match="is no speaker: it needs speak, voices"):
+    with pytest.raises(OptionError, match="is not a speaker: it needs speak, voices"):
         find("speaker", "voice_doubles:Nothing", "en")
     with pytest.raises(OptionError, match="unknown speaker 'espaek'; did you mean 'espeak'"):
         find("speaker", "espaek", "en")
@@ -94,7 +94,7 @@ def test_espeak_says_many_languages_with_the_times_of_words():
 
 
 @needs(Espeak)
-def test_espeak_says_what_it_cannot_do_and_goes_on_after_it_died():
+def test_espeak_reports_what_it_cannot_do_and_restarts_after_a_crash():
     engine = Espeak()
     with pytest.raises(EngineError, match="there is no voice 'nobody'"):
         engine.speak("hello", "en", "nobody")

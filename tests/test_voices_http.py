@@ -79,7 +79,7 @@ def test_speaker(server):
     sent = json.loads(body)
     assert sent["input"] == "Hola" and sent["voice"] == "nova" and sent["model"] == "speaker-model"
     server.answers = [(200, {}, b"<html>not a sound</html>")]
-    with pytest.raises(EngineError, match="something that is no sound"):
+    with pytest.raises(EngineError, match="something that is not sound"):
         HttpSpeaker().speak("Hola", "es")
 
 
@@ -137,8 +137,8 @@ def test_what_fails_in_passing_is_tried_again(server):
         ((404, {}, b""), "answered 404.*mostly ends in /v1"),
         ((400, {}, b'{"error": "no such model"}'), r"answered 400 \(no such model\)"),
         ((302, {"Location": "http://127.0.0.1:9/"}, b""), "answered 302.*redirects are not followed"),
-        ((200, {}, b"no json"), "something that is no JSON"),
-        ((200, {}, b"[" * 100000), "something that is no JSON"),
+        ((200, {}, b"no json"), "something that is not JSON"),
+        ((200, {}, b"[" * 100000), "something that is not JSON"),
     ],
 )
 def test_errors_are_one_line_without_the_key(server, answer, words):
@@ -186,7 +186,7 @@ def test_the_network_is_down(server, monkeypatch):
         ("URL", "file:///etc/passwd", "begins with http"),
         ("URL", "http://somewhere.example/v1", "a key is sent to https"),
         ("URL", "https://me:pass@somewhere.example/v1", "holds a password"),
-        ("URL", "http://[::1", "is no address"),
+        ("URL", "http://[::1", "is not an address"),
         ("KEY", "a\r\nX-Evil: 1", "characters that no key has"),
         ("TIMEOUT", "soon", "is a number of seconds"),
     ],

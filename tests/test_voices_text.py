@@ -206,8 +206,8 @@ def test_a_script_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- 1", "is no script"),
-        ("lines: [1]", "line 1 is no list of fields"),
+        ("- 1", "is not a script"),
+        ("lines: [1]", "line 1 is not a list of fields"),
         ("lines: [{start: 1, end: 1, text: a}]", "line 1: its end .1. is not after its start"),
         ("lines: [{start: x, end: 1}]", "line 1: 'start' is a time in seconds, not 'x'"),
         ("lines: [{start: .nan, end: 1}]", "'start' is a time"),

@@ -62,3 +62,23 @@ class Backwards(Engine):
 
 class Nothing:
     """No engine at all."""
+
+
+class Wordy(Engine):
+    """Writes a word for each second: far too few for ``Tone``."""
+
+    name = "wordy"
+    asked: list[float] = []  # noqa: RUF012 - shared on purpose: tests look at it
+
+    def write(self, topic, seconds, language):
+        Wordy.asked.append(seconds)
+        return "" if topic == "nothing" else " ".join([topic] * round(seconds))
+
+
+class Talk(Engine):
+    """Hears two lines that follow each other, of 2.6 s each."""
+
+    name = "talk"
+
+    def transcribe(self, wav, rate, language):
+        return [Segment(0.1, 2.7, "good morning"), Segment(2.9, 5.5, "how are you")]

@@ -8,8 +8,9 @@ Names are imported when they are first used, so that importing the package costs
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from .version import VERSION as __version__
 
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from .stages import Align, Blend, Detect, LipSync, Parse, Restore, Track
     from .types import Chunk, Faces, Report
 
-_WHERE = {
-    "HQPipeline": "pipeline",
-    "Stage": "engine",
-    "Runtime": "runtime",
-    "Wav2LipHQError": "errors",
-    **dict.fromkeys(("Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Track"), "stages"),
-    **dict.fromkeys(("Chunk", "Faces", "Report"), "types"),
-}
-
-_PACKAGES = ("checkpoints", "jobs", "metrics")  # with public names of their own
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submodules=["checkpoints", "jobs", "metrics"],  # with public names of their own
+    submod_attrs={
+        "engine": ["Stage"],
+        "errors": ["Wav2LipHQError"],
+        "pipeline": ["HQPipeline"],
+        "runtime": ["Runtime"],
+        "stages": ["Align", "Blend", "Detect", "LipSync", "Parse", "Restore", "Track"],
+        "types": ["Chunk", "Faces", "Report"],
+    },
+)
 
 __all__ = [
     "Align",
@@ -49,15 +52,3 @@ __all__ = [
     "Wav2LipHQError",
     "__version__",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    if name in _PACKAGES:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, *_PACKAGES]

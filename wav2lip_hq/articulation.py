@@ -30,6 +30,11 @@ _ANCHOR = at(4, 1, 2, 98, 97, 326, 327)  # the nose above the mouth
 _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0, 8)])
 
 
+CORNERS = at(78, 308)  # of the inner lips
+# A smile of 1, in eye distances: how far the corners of the mouth go out and up.
+OUT, UP = 0.035, 0.06
+
+
 def _moving() -> Array:
     weight = np.zeros(mesh.POINTS)
     weight[mesh.LIPS], weight[mesh.SKIN] = 1.0, 1.0
@@ -40,6 +45,21 @@ def _moving() -> Array:
 
 
 MOVING: Array = _moving()  # (POINTS,) float64 in [0, 1]: how far each point follows the mouth
+
+
+def smile(neutral: Array, amount: float) -> Array:
+    """(POINTS, 3) offset of a smile (below 0: corners that hang) on a neutral body (POINTS, 3): the corners go out and
+    up, the lips between them bend, and the cheeks follow."""
+    left, right = neutral[CORNERS]
+    half = max(1e-6, float(right[0] - left[0]) / 2)
+    x = (neutral[:, 0] - (left[0] + right[0]) / 2) / half  # -1 and 1 at the corners
+    y = (neutral[:, 1] - (left[1] + right[1]) / 2) / half
+    # Near the corners' height all of it; over the cheeks and toward the jaw less and less.
+    beyond = np.maximum(np.abs(x) - 1, 0)
+    near = np.exp(-0.5 * np.where(y < 0, y / 0.9, y / 0.6) ** 2) * np.exp(-0.5 * (beyond / 0.7) ** 2)
+    bend = np.minimum(np.abs(x), 1) ** 2
+    offset = np.stack([OUT * np.tanh(1.5 * x), -UP * bend, 0.3 * OUT * bend], 1)  # over the teeth, backwards
+    return np.asarray(amount * (near * MOVING)[:, None] * offset)
 
 
 def opening(body: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from .errors import InputError
 from .types import Array
 
-RATE = 16000  # Hz: of all speech that networks are given
+RATE = 16000  # Hz: sample rate of all speech that networks are given
 MEL_RATE = 80  # mel columns a second: RATE / HOP
 WINDOW = 16  # mel columns of a generator's window: 0.2 s
 PHRASE = 80  # mel columns around a frame that articulation depends on: 1 s

@@ -65,7 +65,7 @@ def terminated(*_: Any) -> None:
 
 @contextlib.contextmanager
 def _interrupts(last: bool) -> Iterator[None]:
-    """SIGTERM that tidies up, and Ctrl-C that does not interrupt the tidying up it has caused."""
+    """SIGTERM cleans up before the process ends, and a Ctrl-C does not interrupt the clean-up it has started."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -84,7 +84,7 @@ def _interrupts(last: bool) -> Iterator[None]:
             os._exit(130)
         _say("tidying up; press Ctrl-C once more to end at once")
 
-    mine = previous is signal.default_int_handler  # in the background the shell has Ctrl-C ignored: so it stays
+    mine = previous is signal.default_int_handler  # shells start background jobs with Ctrl-C ignored; keep that
     if mine:
         signal.signal(signal.SIGINT, pressed)
     try:

@@ -25,8 +25,8 @@ def iou(a: Array, b: Array) -> Array:
 def nms(boxes: Array, scores: Array, max_iou: float, max_inside: float = 1.0) -> Array:
     """Non-maximum suppression: indices of the boxes (n, 4) to keep, best score first.
 
-    A box is dropped when a better one is kept with which its intersection over union exceeds ``max_iou``, or of the
-    smaller of the two more than a share of ``max_inside`` lies inside the other (1: never).
+    A box is dropped when a better one is kept and either their intersection over union exceeds ``max_iou``, or more
+    than the fraction ``max_inside`` of the smaller of the two lies inside the other (1: never).
     """
     order = np.argsort(-scores, kind="stable")
     both, area_a, area_b = _areas(boxes[order], boxes[order])

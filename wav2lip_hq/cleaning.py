@@ -1,4 +1,4 @@
-"""The voice out of a mix: noise and music taken from the speech that drives the lips, never from what is heard."""
+"""Voice separation: noise and music are removed from the speech that drives the lips, never from what is heard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import OptionError
 from .types import Array
 
 RATE = 48000  # Hz: what RNNoise works at
-DELAY = 960  # samples by which it is late, measured: it looks two steps of 10 ms ahead
+DELAY = 960  # samples of delay (measured): RNNoise looks ahead two frames of 10 ms
 
 
 def _library() -> Any:

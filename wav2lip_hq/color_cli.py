@@ -1,4 +1,4 @@
-"""The command ``colorspaces``: what footage can be told to be."""
+"""The command ``colorspaces``: the names that ``--colorspace`` accepts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Make torchvision, basicsr, facexlib, gfpgan, realesrgan and lpips importable. Import this before any of them.
 
-Two things stand in the way, neither of them in our hands:
+Two problems outside this project stand in the way:
 
 - torchvision's Linux wheels on the package index are CUDA builds. Beside a CPU build of torch their compiled operators
   do not load, and the import ends with "operator torchvision::nms does not exist". Once the signatures are declared,
@@ -17,7 +17,7 @@ import sys
 import types
 from typing import Any
 
-_KEPT: list[Any] = []  # torch forgets the declarations of a library that nobody holds
+_KEPT: list[Any] = []  # torch drops a library's declarations when its Library object is garbage-collected
 
 
 def _import_torchvision() -> None:
@@ -30,7 +30,7 @@ def _import_torchvision() -> None:
     import torch
 
     library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for operator in ("nms", "qnms"):  # those it describes at import without asking whether they are there
+    for operator in ("nms", "qnms"):  # torchvision describes these at import without checking that they exist
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _KEPT.append(library)
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
@@ -50,7 +50,7 @@ def _stand_in_for_functional_tensor() -> None:
 
 
 def install() -> None:
-    """Do both, as far as they are needed. Without torchvision this does nothing."""
+    """Apply both fixes where they are needed. Does nothing without torchvision."""
     if importlib.util.find_spec("torchvision") is not None:
         _import_torchvision()
         _stand_in_for_functional_tensor()

@@ -110,7 +110,7 @@ def stage_kind(name: str) -> type[Stage]:
     else:
         raise OptionError(f"unknown stage '{name}'{suggestion(name, [*STAGES, *offered])}")
     if not isinstance(kind, type) or not issubclass(kind, Stage):
-        raise OptionError(f"'{name}' is no stage: a stage is a frozen dataclass derived from wav2lip_hq.Stage")
+        raise OptionError(f"'{name}' is not a stage: a stage is a frozen dataclass derived from wav2lip_hq.Stage")
     if not kind.name:
         raise OptionError(f"'{name}' has no name: give the class one, as in name: ClassVar[str] = \"mask\"")
     return kind

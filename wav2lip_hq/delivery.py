@@ -31,8 +31,8 @@ from .video.look import Look, as_float, as_type, find_look
 from .video.pictures import in_codes
 
 SOLID = 0.98  # share of the matte from which on it is full
-AROUND = 16  # px around a patch that show the footage where a codec with losses would mix in black
-SRGB = "srgb_rec709_scene"  # what footage is taken to be where it does not say, for offsets
+AROUND = 16  # px of footage kept around a patch, so that a lossy codec does not blend black into its edge
+SRGB = "srgb_rec709_scene"  # assumed color space of footage that states none, for offsets
 WITH_ALPHA = ("prores_4444", "ffv1", "png", "exr", "dpx")
 _BY_ENDING = {".mov": "prores_4444", ".mkv": "ffv1", ".avi": "ffv1"}
 
@@ -58,7 +58,7 @@ def choose_codec(options: RunOptions, output: str | os.PathLike[str], face: Any 
     elif codec is None and what in ("patch", "matte"):
         codec = _BY_ENDING.get(suffix)
     if what != "result" and options.compare:
-        raise OptionError("compare shows source and result; it cannot be had with --deliver")
+        raise OptionError("compare shows source and result; it cannot be combined with --deliver")
     chosen = codec or ("png" if suffix == "" else "h264")
     if what == "offset" and chosen != "exr":
         raise OptionError(f"{output}: offsets are floats: give a folder without an ending, for EXR pictures")
@@ -112,7 +112,7 @@ def offset_look(session: Session) -> Look:
 
 
 def pictures(stream: Iterator[Chunk], session: Session, codec: str) -> Iterator[tuple[Chunk, list[Picture]]]:
-    """The stream's chunks with what is to be written of them."""
+    """The stream's chunks, each with the pictures to write."""
     options, what = session.options, session.options.deliver
     look = offset_look(session) if what == "offset" else session.reader.look
     films = codec in ("exr", "dpx") and not session.reader.info.still

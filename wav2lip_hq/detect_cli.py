@@ -47,6 +47,8 @@ def detect(args: argparse.Namespace) -> int:
         why = f": {face.judgment.why}" if face.judgment.why else ""
         odds = f" (log odds {face.judgment.score:.1f})" if face.judgment.score == face.judgment.score else ""
         print(f"    picture and sound    {face.judgment.verdict}{why}{odds}")
+    if ids := sorted({f"{face.mark.number:08x}" for face in found.faces if face.mark.marked}):
+        print(f"  the manifest that names this mark: wav2lip-hq provenance FOLDER --find {ids[0]}")
     if stated := forensics.judge.installed().facts.get("stated"):
         print(f"  {stated}")
     return 0

@@ -113,7 +113,7 @@ def refused_memory(error: BaseException) -> bool:
     return address_space() is not None and ran_out(error)
 
 
-# What does not come of memory that was refused; other types of libraries do, ImportError and those of FFmpeg too.
+# Types that a failed allocation never raises. Others may: libraries' own types, ImportError, FFmpeg's errors.
 _ORDINARY = (Wav2LipHQError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 

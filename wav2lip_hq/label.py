@@ -1,4 +1,4 @@
-"""A visible notice in a corner of the picture that lip movement was generated: asked for by ``label``."""
+"""A visible notice in a corner of the picture that lip movement was generated (the option ``label``)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS = {
     "tr": "Dudak hareketi yapay zekâ ile üretildi",
     "uk": "Рух губ створено ШІ",
 }
-LONGEST = 80  # characters of a text of one's own
+LONGEST = 80  # characters of a custom text
 HEIGHT = 0.032  # of the letters, as a share of the picture's shorter side
 SMALLEST = 11  # px; smaller letters are hard to read
 MARGIN = 0.02  # to the picture's edges, as a share of its shorter side
@@ -40,7 +40,7 @@ SHADE = 0.62  # how much of the picture the dark behind the letters hides
 
 
 def label_text(given: str) -> str:
-    """The text for a language's code, or a text of one's own, which has a space in it; "" for "".
+    """The text for a language code, or a custom text, which has to contain a space; "" for "".
 
     Raises OptionError: no such language; too long; characters that the font does not have."""
     if not given:
@@ -143,6 +143,6 @@ def _font(size: int) -> Any:
 
 
 def _has(character: str) -> bool:
-    """Whether the font has a character, not only the box that stands for what it lacks."""
+    """Whether the font has a glyph for a character, not only the box that stands for missing ones."""
     font = _font(32)
     return bytes(font.getmask(character)) != bytes(font.getmask("\U0010ffff")) and character.isprintable()

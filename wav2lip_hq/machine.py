@@ -1,4 +1,4 @@
-"""What this process uses of the machine, and may use."""
+"""Memory and address space: what this process uses, and what it is allowed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def address_space() -> int | None:
 
 
 def cramped() -> bool:
-    """Whether this process has had nearly all of the address space it may have. Libraries whose memory is refused then
-    often say something else."""
+    """Whether this process has used nearly all the address space it is allowed. Libraries that cannot allocate memory
+    often report some other error."""
     limit = address_space()
     return limit is not None and _status("VmPeak") > 0.9 * limit
 

@@ -199,7 +199,7 @@ def shown(value: Any) -> str:
     """A value that was given, in a message: short, whatever it is."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - somebody's own object
+    except Exception:  # noqa: BLE001 - an object of the caller's own
         text = f"a {type(value).__name__}"
     return text if len(text) <= 100 else f"{text[:97]}..."
 
@@ -256,7 +256,7 @@ def update(instance: T, values: Mapping[str, Any], label: str | None = None) -> 
 
 
 def known(kind: Any, names: Iterable[str], label: str | None = None) -> None:
-    """Raise OptionError for the first of ``names`` that is no option of the dataclass."""
+    """Raise OptionError for the first of ``names`` that is not an option of the dataclass."""
     there = [f.name for f in dataclasses.fields(kind) if f.init]
     for name in names:
         if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing beside them: one look, escaped text, pictures inside."""
+"""Self-contained HTML pages in one common style: text is escaped, pictures are embedded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
 td:last-child{overflow-wrap:anywhere} .wide{overflow-x:auto}
 img{max-width:100%;display:block} td img{height:150px;max-width:none}
 figure{margin:0} figcaption{color:#666;font-size:12px} .row{display:flex;flex-wrap:wrap;gap:1rem}
-.failed,.bad{background:#fdecea} .cancelled{color:#888} .warn{color:#8a5a00} .good{color:#1a6b2f}
+.failed,.bad{background:#fdecea} .canceled{color:#888} .warn{color:#8a5a00} .good{color:#1a6b2f}
 small{color:#666} code{font-size:12px}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem} dt{font-weight:600} dd{margin:0}
 """

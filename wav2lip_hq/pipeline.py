@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import audio, config, delivery, options, run_page, sealing, video
-from .cleaning import clean_speech
+from . import config, options, video
+from .clip import Face, Progress, opened, prepare, trial
+from .clip import who as who
 from .engine import Stage, check_wiring
-from .errors import InputError, NoFaceError, OptionError
-from .machine import peak_memory
-from .metrics.offset import OffsetMeter, sync_network
-from .mixing import finish
-from .places import PICTURES, check_target, make_folder
-from .run_options import RunOptions
-from .run_watch import RunWatch
+from .errors import InputError, OptionError
+from .metrics.offset import sync_network
+from .run_clip import run_clip
+from .run_options import RunOptions, run_options
 from .runtime import Runtime
-from .session import Session, Voice, described, speakers_followed
+from .session import Session
 from .sheet import Sheet
-from .soundtrack import soundtrack
-from .source import Speech
 from .stages import Track
 from .survey import Survey, footage_hash, survey_footage
-from .survey import load as load_survey
+from .survey.belonging import between
 from .survey.collector import split_stages
+from .survey.shared import described, speakers_followed
 from .survey.speakers import check_sound, heard
-from .timecode import parse_time
-from .types import Array, Chunk, Reason, Report, VideoInfo
-
-Face = str | os.PathLike[str] | Array | Iterable[Array]
-Audio = str | os.PathLike[str] | tuple[Array, int]
-Progress = Callable[[int, int | None], None]
-TRIAL = 8  # seconds of the output in which the offset is measured for sync_offset = "auto"
+from .tally import no_face as no_face
+from .types import Array, Chunk, Report
+from .voice import Audio
+from .voice import load_speech as load_speech
+from .voice import spoken as spoken
 
 
 class HQPipeline:
@@ -102,7 +95,7 @@ class HQPipeline:
     def insert(self, stage: Stage, *, after: str | None = None, before: str | None = None) -> HQPipeline:
         """A pipeline with one more stage, after or before a named one."""
         if (after is None) == (before is None):
-            raise OptionError("insert wants either after=NAME or before=NAME")
+            raise OptionError("insert takes either after=NAME or before=NAME")
         at = self._index(after) + 1 if after is not None else self._index(str(before))
         return self._with([*self.stages[:at], stage, *self.stages[at:]])
 
@@ -137,7 +130,7 @@ class HQPipeline:
         Raises:
             OptionError: Footage that can be read only once, or stages that do not begin with detect and track.
         """
-        chosen = _options(None, changes)
+        chosen = run_options(None, changes)
         with video.open_video(face, **chosen.reading, own=True) as reader:
             stages = split_stages(self.stages)[0]
             speaks = any(isinstance(s, Track) and s.faces == "speaker" for s in stages)
@@ -158,7 +151,7 @@ class HQPipeline:
                 made = heard(reader, made, self.runtime, on_progress, all_shots=True)
             info = reader.info
         if info.cut:
-            made = replace(made, made={**made.made, "between": _between(info)})
+            made = replace(made, made={**made.made, "between": between(info)})
         return replace(made, footage=footage_hash(info.path) if info.path else "")
 
     def shot_plan(
@@ -191,7 +184,7 @@ class HQPipeline:
         from .survey import plan as plans
         from .survey import plan_page
 
-        with video.open_video(face, **_options(None, changes).reading) as reader:
+        with video.open_video(face, **run_options(None, changes).reading) as reader:
             name = reader.info.path
             if not survey.numbers:
                 raise InputError(f"{name or 'the footage'}: no face was found, so there is nothing to plan")
@@ -223,56 +216,14 @@ class HQPipeline:
             run: As in ``run``.
             changes: As in ``run``.
         """
-        chosen = _options(run, changes)
-        with self._session(face, audio, chosen, survey, keep=keep) as session:
+        chosen = run_options(run, changes)
+        with opened(face, audio, self.stages, self.runtime, chosen, keep=keep) as session:
+            prepare(session, survey)
             stream = session.chunks()
             try:
                 yield stream
             finally:
                 stream.close()
-
-    @contextmanager
-    def _session(
-        self,
-        face: Face,
-        given: Audio | Mapping[Any, Audio],
-        chosen: RunOptions,
-        survey: Survey | None = None,
-        *,
-        keep: Iterable[str] = (),
-        on_survey: Progress | None = None,
-        prepared: bool = True,
-    ) -> Iterator[Session]:
-        """prepared: whether it may be rendered at once; otherwise ``_prepare`` is for the caller to call."""
-        with video.open_video(face, **chosen.reading, own=True) as reader:
-            session = Session(reader, self._voices(given, chosen, reader.info.fps), chosen, self.runtime, keep=keep)
-            if prepared:
-                self._prepare(session, survey, on_survey)
-            yield session
-
-    def _prepare(self, session: Session, survey: Survey | None, on_survey: Progress | None) -> None:
-        chosen = session.options
-        if survey is None and chosen.survey:
-            survey = given_survey(chosen.survey, session.reader.info)
-        session.prepare(survey, on_survey)
-        if chosen.sync_offset == "auto":
-            session.sync_offset = self.trial(session)
-
-    def _voices(self, given: Audio | Mapping[Any, Audio], chosen: RunOptions, fps: Fraction) -> list[Voice]:
-        """One voice, or one a face."""
-        between: dict[str, Any] = {
-            "start": chosen.speech_start,
-            "end": chosen.speech_end,
-            "fps": fps,
-            "clean": chosen.clean_speech,
-        }
-        if not isinstance(given, Mapping):
-            return [spoken(given, self.stages, **between)]
-        if not given:
-            raise OptionError("no speech was given: audio is a file, samples with their rate, or a mapping of faces")
-        return [
-            spoken(sound, config.set_options(self.stages, who(choice)), **between) for choice, sound in given.items()
-        ]
 
     def run(
         self,
@@ -312,123 +263,30 @@ class HQPipeline:
             StageError: A stage failed.
             OutOfMemory: Not even one face at a time fits.
         """
-        chosen = _options(run, changes)
-        began = time.perf_counter()
-        wanted = delivery.choose_codec(chosen, output, face)
-        sounds = [] if chosen.sound in ("dub", "source") else [chosen.sound]
-        inputs = [*_paths(face, *_sounds(audio)), *sounds, *([chosen.bed] if chosen.bed else [])]
-        codec = video.check_output(output, inputs, wanted)
-        if chosen.report:
-            check_target(Path(chosen.report))
-            make_folder(Path(chosen.report).parent)
-        with self._session(face, audio, chosen, prepared=False) as session:
-            delivery.check_source(session)
-            reader, info, clock = session.reader, session.reader.info, session.clock
-            total = session.frames
-            sound, until = soundtrack(reader, session.voices, chosen, given=audio)
-            mix = finish(sound, until, info, chosen, length=session.length, warn=session.runtime.warn)
-            written = delivery.described(session, codec)
-            for text in delivery.warnings(session, codec):
-                session.runtime.warn(text)
-            seal = sealing.prepared(session, output)
-            with video.VideoWriter(
-                output,
-                written,
-                codec=codec,
-                crf=chosen.crf,
-                preset=chosen.encoder_preset,
-                pix_fmt=chosen.pix_fmt,
-                sound=mix.sound,
-                until=mix.until,
-                beside=mix.beside,
-                mark=not chosen.without_provenance,
-                size=(written.width * 2, written.height) if chosen.compare else None,
-                finish=sealing.finisher(seal, output),
-            ) as writer:  # opened first: what cannot be encoded is known before the footage is surveyed
-                self._prepare(session, survey, on_survey)
-                meter = OffsetMeter(session.runtime, session.voices[0].speech.wav) if chosen.measure else None
-                stream = session.chunks()
-                spoken = round(max(v.over for v in session.voices) * info.fps)
-                watch = RunWatch(reader, min(spoken, total or spoken)) if chosen.report else None
-                seen = _watched(stream, watch)
-                try:
-                    for chunk, shown in delivery.pictures(seen, session, codec):
-                        if meter is not None:
-                            meter.add(chunk)
-                        t0 = time.perf_counter()
-                        for pts, picture in zip(chunk.pts, shown, strict=True):
-                            writer.write(picture.pixels, pts, picture.alpha, picture.like)
-                        clock["write"] = clock.get("write", 0.0) + time.perf_counter() - t0
-                        if on_progress is not None:
-                            done = session.tally.frames
-                            on_progress(done, max(total, done) if total else None)
-                finally:
-                    stream.close()
-                if not session.tally.faces:
-                    raise no_face(info.path or "the footage", session.tally.why(), "--set detect.threshold=0.3")
-                t0 = time.perf_counter()
-                sealing.completed(seal, session, session.tally.frames, session.tally.stretches)
-                writer.close()
-                clock["write"] += time.perf_counter() - t0
-            if reader.damaged:
-                session.runtime.warn(f"{info.path}: {reader.damaged} damaged packets were skipped")
-            for text in [] if seal is None else seal.warnings:
-                session.runtime.warn(text)
-        t0 = time.perf_counter()
-        offset = meter.offset_ms() if meter is not None else None
-        clock["measure"] = time.perf_counter() - t0
-        clock["total"] = time.perf_counter() - began
-        tally = session.tally
-        report = Report(
-            output=Path(os.fspath(output)),
-            frames=tally.frames,
-            duration=tally.end(1 / info.fps),
-            fps=tally.frames / clock["total"],
-            faces=tally.faces,
-            tracks=tally.tracks,
-            frames_without_face=tally.empty,
-            seconds={k: round(v, 3) for k, v in clock.items()},
-            peak_memory=peak_memory(),
-            offset_ms=offset,
-            warnings=tuple(session.runtime.warnings),
-            sync_offset=session.sync_offset,
-            loudness=mix.loudness,
-            stretches=tally.stretches,
-            provenance=sealing.said(seal),
-            watermarks=session.watermarks,
+        return run_clip(
+            face,
+            audio,
+            output,
+            self.stages,
+            self.runtime,
+            run_options(run, changes),
+            survey=survey,
+            on_progress=on_progress,
+            on_survey=on_survey,
         )
-        if watch is not None:
-            said = ", ".join(Path(voice.name).name or "speech from memory" for voice in session.voices)
-            made = [repr(stage) for stage in self.stages]
-            run_page.write(report, watch, Path(chosen.report), face=info.path, speech=said, stages=made)
-        return report
 
     def measure_sync(self, face: Face, audio: Audio, **changes: Any) -> float:
-        """The ``sync_offset`` in ms that brings the result's mouth onto the sound: the offset the sync network finds in
-        a trial of the first seconds. 0.0 when no sync network is installed or the trial is too short."""
-        with self._session(face, audio, _options(None, {**changes, "sync_offset": 0.0})) as session:
-            return self.trial(session)
+        """The ``sync_offset`` in ms that brings the result's mouth in sync: the offset the sync network measures in a
+        trial run of the first seconds. 0.0 when no sync network is installed or the trial is too short."""
+        with opened(
+            face, audio, self.stages, self.runtime, run_options(None, {**changes, "sync_offset": 0.0})
+        ) as session:
+            prepare(session)
+            return trial(session)
 
     def trial(self, session: Session) -> float:
         """The offset of a prepared session's first seconds; see ``measure_sync``."""
-        if session.reader.once:
-            raise OptionError('sync_offset = "auto" needs footage that can be read again, not an iterator')
-        meter = OffsetMeter(session.runtime, session.voices[0].speech.wav)
-        if meter.done:
-            session.runtime.warn("no sync network is installed: the offset was not measured")
-            return 0.0
-        stream = session.chunks(end=Fraction(TRIAL))
-        try:
-            for chunk in stream:
-                meter.add(chunk)
-                if meter.done:
-                    break
-        finally:
-            stream.close()
-        offset = meter.offset_ms()
-        if offset is None:
-            session.runtime.warn("the offset cannot be measured in the first seconds; none was applied")
-        return offset or 0.0
+        return trial(session)
 
     def preview(
         self,
@@ -456,7 +314,8 @@ class HQPipeline:
             (H, W, 3) uint8 RGB.
         """
         sheet = Sheet(360)
-        with self._session(face, audio, _options(run, changes), survey) as session:
+        with opened(face, audio, self.stages, self.runtime, run_options(run, changes)) as session:
+            prepare(session, survey)
             if session.reader.once:
                 raise OptionError("a preview needs footage that can be read again, not an iterator")
             info = session.reader.info
@@ -475,129 +334,3 @@ class HQPipeline:
         if not sheet.columns:
             raise InputError(f"{info.path}: no frame could be read")
         return sheet.picture()
-
-
-def _options(run: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
-    """Run options with changes by name. Raises OptionError."""
-    options.known(RunOptions, changes, "run")
-    if isinstance(changes.get("fps"), Fraction):
-        changes = {**changes, "fps": float(changes["fps"])}
-    return replace(run or RunOptions(), **changes)
-
-
-def who(choice: Any) -> list[str]:
-    """Settings that choose a face: "left", "right", a picture of the person, or what ``track.faces`` takes."""
-    text = {"left": "left-to-right", "right": "right-to-left"}.get(str(choice), str(choice))
-    if Path(text).suffix.lower() in PICTURES:
-        return ["track.faces=reference", f"track.reference={text}"]
-    return [f"track.faces={text}"]
-
-
-def belongs(survey: Survey, path: str, name: str) -> None:
-    """Raise InputError if the survey is of other footage than ``path``."""
-    if survey.footage and path and (found := footage_hash(path)) and found != survey.footage:
-        raise InputError(f"the survey {name} is of other footage than {path}, or that has changed since; make it again")
-
-
-def given_survey(name: str, info: VideoInfo) -> Survey:
-    """A saved survey, for footage that it has to be of. Raises InputError, OptionError; see ``fitting``."""
-    survey = load_survey(name)
-    belongs(survey, info.path, name)
-    return fitting(survey, info, name)
-
-
-def _between(info: VideoInfo) -> list[float]:
-    """In point and length of footage in seconds, as a survey keeps them."""
-    return [float(info.begins), float(info.duration or 0)]
-
-
-def fitting(survey: Survey, info: VideoInfo, name: str) -> Survey:
-    """The survey in the footage's own time: as it is, or the part of one of the whole file that lies between in and out
-    point. Raises InputError where it was made of another piece, OptionError for stretched footage."""
-    if info.slowed != 1:
-        raise OptionError(f"the survey {name} is of the footage as it is, not stretched; leave it out")
-    made, wanted = survey.made.get("between"), _between(info) if info.cut else None
-    if made == wanted:
-        return survey
-    if made is None:
-        return survey.within(info.begins, None if info.duration is None else info.begins + info.duration)
-    raise InputError(
-        f"the survey {name} is of {made[1]:.2f} s from {made[0]:.2f} s on; survey the whole, or this piece"
-    )
-
-
-def _sounds(given: Audio | Mapping[Any, Audio]) -> list[Audio]:
-    return list(given.values()) if isinstance(given, Mapping) else [given]
-
-
-def _paths(*given: Any) -> list[str | os.PathLike[str]]:
-    return [value for value in given if isinstance(value, (str, os.PathLike))]
-
-
-def _name(given: Audio) -> str:
-    return "" if isinstance(given, tuple) else os.fspath(given)
-
-
-def _watched(stream: Iterator[Chunk], watch: RunWatch | None) -> Iterator[Chunk]:
-    """Chunks as they are, after somebody has looked at them."""
-    for chunk in stream:
-        if watch is not None:
-            watch.add(chunk)
-        yield chunk
-
-
-def load_speech(given: Audio, clean: str = "off") -> Speech:
-    """Speech from a file or (samples, rate). clean: as in ``spoken``. Raises InputError, OptionError."""
-    if isinstance(given, tuple):
-        import librosa
-
-        if len(given) != 2:
-            raise InputError("speech from memory is a pair: samples, and how many there are in a second")
-        samples, rate = given
-        wav = audio.check_audio(samples, "the audio array", video.check_rate(rate, "the audio array"))
-        if clean != "off":
-            return Speech(clean_speech(wav, rate))
-        if rate != audio.RATE:
-            wav = librosa.resample(wav, orig_sr=rate, target_sr=audio.RATE)
-        return Speech(wav)
-    return Speech(clean_speech(given) if clean != "off" else audio.load_audio(given))
-
-
-def spoken(
-    given: Audio,
-    stages: Sequence[Stage],
-    *,
-    start: Any = None,
-    end: Any = None,
-    begins: Fraction = Fraction(0),
-    fps: Fraction = video.DEFAULT_FPS,
-    clean: str = "off",
-) -> Voice:
-    """A voice that says what lies between two times of ``given`` (None: its beginning, its end), from ``begins``
-    seconds of the output on. fps: what timecodes count; clean: what takes noise from it (``RunOptions.clean_speech``).
-    Raises InputError, OptionError."""
-    speech, name = load_speech(given, clean), _name(given)
-    first = Fraction(0) if start is None else parse_time(start, fps)
-    last = speech.seconds if end is None else parse_time(end, fps)
-    if (start, end) != (None, None):
-        if end is not None and last <= first:
-            raise OptionError(f"{name or 'the audio array'}: the end of the speech ({end}) is not after its start")
-        some = speech.wav[round(first * audio.RATE) : round(last * audio.RATE)]
-        if len(some) < audio.SHORTEST * audio.RATE:
-            raise InputError(
-                f"{name or 'the audio array'} is {float(speech.seconds):.2f} s long: there is no speech of "
-                f"{audio.SHORTEST} s between {float(first):.2f} s and {float(last):.2f} s"
-            )
-        speech = Speech(some)
-    return Voice(speech, tuple(stages), begins, name, first, end is not None)
-
-
-def no_face(name: str, why: str, hint: str) -> NoFaceError:
-    """The error of footage in which no mouth could be synthesized. why: the reasons with their counts; hint: how to
-    detect more."""
-    if why and not why.startswith(Reason.NOT_DETECTED.text):
-        return NoFaceError(f"no mouth was synthesized in {name}: {why}")
-    return NoFaceError(
-        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in profile? "
-        f"Try {hint}"
-    )

@@ -1,4 +1,4 @@
-"""Files by their names: which endings are footage or pictures, and where results are put without being in the way."""
+"""File names: which endings mean footage or pictures, which outputs are safe to write, and temporary names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
 LONGEST = 255  # bytes of a file's name, nearly everywhere
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _PART = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)\.part(\.[^.]*)?", re.DOTALL)
-_ours: set[str] = set()  # names that this process has given
+_ours: set[str] = set()  # temporary names in use by this process
 
 
 def check_target(path: Path) -> None:
@@ -46,8 +46,8 @@ def make_folder(folder: Path) -> None:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the first above it that there is: where ``make_folder`` would begin. Raises OutputError if that
-    is no folder."""
+    """The folder, or the nearest existing one above it, where ``make_folder`` begins. Raises OutputError if that is a
+    file."""
     for place in (folder, *folder.parents):
         if os.path.exists(place):
             if not os.path.isdir(place):
@@ -57,9 +57,10 @@ def existing(folder: Path) -> Path:
 
 
 def beside(path: Path) -> Path:
-    """A hidden name beside ``path`` for what is not complete yet, with its ending, and no longer than a name may be.
+    """A hidden name beside ``path`` for an incomplete file, with the same ending and within the length limit.
 
-    It says whose it is, so that what died before it was done (a process of this machine) is removed here first."""
+    The name contains the process id, so that files left behind by dead processes of this machine are removed here
+    first."""
     sweep(path.parent)
     end = f".{_HOST}-{os.getpid()}.part{path.suffix}"
     stem = os.fsencode(path.stem)[: LONGEST - 1 - len(os.fsencode(end))]
@@ -69,8 +70,8 @@ def beside(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes of this machine left in a folder when they died; not what is being written."""
-    if os.name != "posix":  # nothing else can ask after a process without touching it
+    """Remove temporary files that dead processes of this machine left in a folder; files being written stay."""
+    if os.name != "posix":  # elsewhere there is no way to check for a process without affecting it
         return
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
@@ -84,8 +85,8 @@ def sweep(folder: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether somebody else is still at it."""
-    if pid == os.getpid():  # a number that somebody had before us
+    """Whether another process with this id is running."""
+    if pid == os.getpid():  # left by an earlier process that had our id
         return False
     try:
         os.kill(pid, 0)

@@ -65,7 +65,7 @@ class Heartbeat:
 
 class Lines:
     """Counted frames in a log, through a Heartbeat: "render 1200 of 15000 frames, 17.8 frames/s, about 13 min left".
-    For a terminal there are bars. Close it."""
+    Terminals get ``terminal.Bar`` instead. Close it when done."""
 
     def __init__(self, label: str, *, every: float = EVERY, on_log: Callable[[str], None] = complain) -> None:
         self.label = label

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from .errors import OptionError
 
 NOT_KNOWN = 11  # exit code
-SHOWN = 8  # stretches, models and the like that are printed
+SHOWN = 8  # at most so many entries of a list (stretches, models) are printed
 
 
 def add_provenance(commands: Any) -> None:
@@ -20,9 +21,9 @@ def add_provenance(commands: Any) -> None:
         "provenance",
         help="show and verify the signed manifest of a file",
         epilog="exit codes: 0 intact and by a signer you trust or yourself; 11 anything else: untrusted, invalid, "
-        "tampered, stripped, none; 3 not a file that could have a manifest",
+        "tampered, stripped, none, no file found; 3 not a file that could have a manifest",
     )
-    one.add_argument("file", type=Path, help="video, picture, or folder of PNG pictures")
+    one.add_argument("file", type=Path, help="video, picture, or folder of PNG, EXR or DPX pictures")
     one.add_argument(
         "--trust",
         type=Path,
@@ -32,6 +33,12 @@ def add_provenance(commands: Any) -> None:
         help="root certificates that you trust; may be given several times",
     )
     one.add_argument("--json", action="store_true", help="everything that was found, as JSON")
+    one.add_argument(
+        "--find",
+        metavar="ID",
+        help="list the files below the folder FILE whose manifests name this invisible mark (`wav2lip-hq detect` reads "
+        "it from files that lost their manifest)",
+    )
 
 
 def add_identity(commands: Any) -> None:
@@ -55,6 +62,8 @@ def provenance(args: argparse.Namespace) -> int:
     from .provenance.reading import read
 
     anchors = [one for path in args.trust for one in certificates.anchors(read_file(path), str(path))]
+    if args.find is not None:
+        return _find(args, anchors)
     found = read(args.file, anchors)
     if args.json:
         print(json.dumps({**dataclasses.asdict(found), "meaning": found.meaning, "known": found.known}))
@@ -62,6 +71,19 @@ def provenance(args: argparse.Namespace) -> int:
         for line in _lines(found):
             print("".join(c if c.isprintable() else "?" for c in line))  # a file's own words steer no terminal
     return 0 if found.known else NOT_KNOWN
+
+
+def _find(args: argparse.Namespace, anchors: list[str]) -> int:
+    from .provenance.finding import find
+
+    every = find(args.find, args.file, anchors)
+    if args.json:
+        print(json.dumps([{**dataclasses.asdict(found), "meaning": found.meaning} for found in every]))
+    for line in [] if args.json else [_lines(found)[0] for found in every]:
+        print("".join(c if c.isprintable() else "?" for c in line))
+    if not every:
+        print(f"no manifest below {args.file} names the mark {args.find}", file=sys.stderr)
+    return 0 if every else NOT_KNOWN
 
 
 def identity(args: argparse.Namespace) -> int:
@@ -124,6 +146,8 @@ def _lines(found: Any) -> list[str]:
     said = found.synthesis
     if not isinstance(said, dict) or not said:
         return lines
+    if found.marks:
+        lines.append(f"  mark        {', '.join(found.marks)}")
     rows = _rows(said.get("synthesized"))
     if rows:
         spans = [f"face {r.get('face')} in frames {r.get('first')} to {r.get('last')}" for r in rows[:SHOWN]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from .errors import OptionError
 from .language import long_code
-from .options import check, described, option
+from .options import check, described, known, option
 
 EXTEND = ("loop", "pingpong", "hold", "stop", "stretch")
 CODECS = ("h264", "hevc", "prores_422hq", "prores_4444", "ffv1", "png", "exr", "dpx")
@@ -16,7 +17,7 @@ DELIVER = ("result", "patch", "matte", "offset")
 ENCODER_PRESETS = (
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )  # fmt: skip
-# What of a run is told to the reader of the footage
+# The fields that ``video.open_video`` takes
 READING = (
     *("fps", "deinterlace", "max_megapixels", "playlists", "timecode", "start", "end"),
     *("colorspace", "ocio", "exposure"),
@@ -53,7 +54,8 @@ class RunOptions:
     trim: bool = option(False, "End with the speech instead of keeping the rest of the footage untouched.")
     sync_offset: float | str = option(
         0.0,
-        'By how much later sound the mouth follows; "auto" measures it in a trial run of the first seconds.',
+        "How much earlier the mouth moves, to follow sound that is later; "
+        '"auto" measures it in a trial run of the first seconds.',
         unit="ms",
         low=-2000,
         high=2000,
@@ -154,7 +156,7 @@ class RunOptions:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """What ``video.open_video`` is told."""
+        """Keyword arguments for ``video.open_video``."""
         return {name: getattr(self, name) for name in READING}
 
     def __post_init__(self) -> None:
@@ -166,3 +168,11 @@ class RunOptions:
             raise OptionError(f'sync_offset is a time in ms, or "auto", not {self.sync_offset!r}')
         if self.watermark_id and not re.fullmatch("[0-9a-fA-F]{8}", self.watermark_id):
             raise OptionError(f"watermark_id is 8 hexadecimal digits, not {self.watermark_id[:50]!r}")
+
+
+def run_options(run: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
+    """Run options with changes by name. Raises OptionError."""
+    known(RunOptions, changes, "run")
+    if isinstance(changes.get("fps"), Fraction):
+        changes = {**changes, "fps": float(changes["fps"])}
+    return replace(run or RunOptions(), **changes)

@@ -34,7 +34,8 @@ class Worst:
 
 @dataclass
 class RunWatch:
-    """Collects. reader: of the footage, which is read a second time; expected: how many frames will be spoken."""
+    """Collects what the report shows. reader: of the footage, which is read a second time; expected: about how many
+    frames of speech the output will have."""
 
     reader: VideoReader
     expected: int

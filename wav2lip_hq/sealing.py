@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from .label import label_text
-from .provenance import Claim, Input, Seal, load_identity, read_consent
+from .provenance import Claim, Input, Moved, Seal, load_identity, read, read_consent
 from .provenance.identity import exists
 from .provenance.library import OTHERS, c2pa
 from .provenance.seal import sidecar_of
 from .run_options import RunOptions
 from .session import Session
+from .stages.watermark import Watermark
 from .survey import footage_hash
 from .types import Stretch
 
@@ -21,7 +22,7 @@ LEFT_OUT = "left out, as asked: the result says nowhere that it is synthetic (--
 
 
 def ready(options: RunOptions) -> None:
-    """See whether results can be signed, without making an identity. Raises InputError, OutputError, OptionError."""
+    """Check that results can be signed, without making an identity. Raises InputError, OutputError, OptionError."""
     read_consent(options.consent)
     label_text(options.label)
     if not options.without_provenance:
@@ -53,6 +54,19 @@ def prepared(session: Session, output: str | os.PathLike[str]) -> Seal | None:
     return Seal(identity, claim, target)
 
 
+def kept(source: Path, output: Path, later_ms: float) -> Seal | None:
+    """What will sign a copy of ``source`` with its sound moved, so that its manifest is not lost: it becomes the copy's
+    ingredient. None if it has none. Raises InputError, OutputError."""
+    found = read(source)
+    if not found.signer:
+        return None
+    seal = Seal(load_identity(), Moved(output.name, Input(source.name, source), (), later_ms=later_ms), output)
+    if found.where != "embedded":
+        stays = Path(found.where).name
+        seal.warnings.append(f"{source.name} is named as its parent without the manifest, which stays in {stays}")
+    return seal
+
+
 def completed(
     seal: Seal | None,
     session: Session,
@@ -60,9 +74,9 @@ def completed(
     stretches: Iterable[Stretch],
     digest: Callable[[Path], str] = footage_hash,
 ) -> None:
-    """Tell the seal what is known only at the end: hashes of what went in, weights, which frames changed.
+    """Give the seal what is known only at the end: hashes of the inputs, the weights, which frames changed.
 
-    digest: SHA-256 of a file or folder, which may remember it."""
+    digest: computes the SHA-256 of a file or folder, and may cache it."""
     if seal is None:
         return
     stages = [stage for voice in session.voices for stage in voice.stages]
@@ -73,6 +87,7 @@ def completed(
         models={name: session.runtime.model(name).sha256 for stage in stages for name in stage.models},
         frames=frames,
         changed=_changed(stretches),
+        marks=tuple(dict.fromkeys(f"{stage.number:08x}" for stage in stages if isinstance(stage, Watermark))),
     )
 
 

@@ -6,74 +6,38 @@ survey and the speech alone: not on chunk sizes, and not on where a rendered spa
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from . import audio, source
 from .engine import Stage, prefetch, run_stages, waited
-from .errors import InputError, OptionError
+from .errors import OptionError
 from .label import label_text, labeled, too_small
 from .run_options import RunOptions
 from .runtime import Runtime
-from .source import Frame, Speech
+from .source import Frame
 from .stages import Track, Watermark
 from .stages.matte import matte
+from .stream import GROWTH, Peekable, flat, given_by, growing, in_own_space, inside, noted, surveyed
 from .survey import Survey, SurveyedTrack, plan, survey_footage
-from .survey import load as load_survey
 from .survey.choice import choose
-from .survey.collector import ADDED, Collector, split_stages
+from .survey.collector import split_stages
+from .survey.files import load_person
+from .survey.shared import choice, everybody, speakers_followed
+from .survey.shared import described as described
 from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Array, Chunk, Faces, Reason
 from .video import VideoReader, stretched
-from .watermark import speech_id
+from .voice import Voice as Voice
 
-GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
-MARGIN = Fraction(
-    60
-)  # seconds of footage after the end of the speech that are surveyed, for more mouths to choose from
-
-
-@dataclass(frozen=True)
-class Voice:
-    """Speech of one person in the footage: when it begins, and the stages that render it, which also choose the
-    face."""
-
-    speech: Speech
-    stages: tuple[Stage, ...]
-    begins: Fraction = Fraction(0)
-    name: str = ""  # of its sound file, for messages
-    skipped: Fraction = Fraction(0)  # seconds of its sound before its in point
-    cut: bool = False  # whether its sound goes on after its out point
-
-    @property
-    def over(self) -> Fraction:
-        """Time in the output at which it ends, in seconds."""
-        return self.begins + self.speech.seconds
-
-    def marked(self, options: RunOptions) -> Voice:
-        """The voice with a last stage that marks its mouths, if that is wanted and no stage does so yet."""
-        if not options.watermark or any(isinstance(stage, Watermark) for stage in self.stages):
-            return self
-        number = int(options.watermark_id, 16) if options.watermark_id else speech_id(self.speech.wav)
-        return replace(self, stages=(*self.stages, Watermark(number)))
-
-    def mel_offset(self, runtime: Runtime) -> float:
-        """Offset of the frames' mel windows in ms: the one the generator was trained with plus the stage's option."""
-        offset = 0.0
-        for stage in self.stages:
-            ask = getattr(stage, "mel_offset_ms", None)
-            if ask is not None:
-                offset += float(ask(runtime)) + float(getattr(stage, "sync_offset", 0.0) or 0.0)
-        return offset
+MARGIN = Fraction(60)  # seconds of footage after the end of the speech that are surveyed: more mouths to choose from
 
 
 class Session:
@@ -161,13 +125,13 @@ class Session:
         if not all(looks):
             return ()
         stages = looks[0]
-        if any(_without_choice(other) != _without_choice(stages) for other in looks):
+        if any(everybody(other) != everybody(stages) for other in looks):
             raise OptionError(
                 "the voices need different surveys (detect, track and the other stages of the survey may differ in "
                 "track.faces and track.reference alone); dub them one after the other"
             )
         # One survey of all faces serves every voice, a plan, and finding who speaks.
-        if len({_choice(one) for one in looks}) > 1 or self.options.plan:
+        if len({choice(one) for one in looks}) > 1 or self.options.plan:
             stages = everybody(stages)
         return speakers_followed(stages)
 
@@ -200,7 +164,7 @@ class Session:
         allowed = survey
         if self.plan is not None:
             allowed = plan.apply(self.plan, survey, self.options.plan)
-            if len({_choice(split_stages(v.stages)[0]) for v in self.voices}) == 1:
+            if len({choice(split_stages(v.stages)[0]) for v in self.voices}) == 1:
                 return allowed  # the plan alone says who speaks; otherwise each voice has its face, and the plan when
         for stage in split_stages(voice.stages)[0]:
             if isinstance(stage, Track):
@@ -253,19 +217,19 @@ class Session:
             last = number == len(self.voices) - 1
             made = self._spoken(frames, number, voice, start, end)
             if not last:
-                frames = _flat(made)
+                frames = flat(made)
         if self.whole:
             made = self._finished(made)
         try:
             count = 0
             for chunk in made:
-                inside = _inside(chunk, start, end)
-                if inside is None:
+                part = inside(chunk, start, end)
+                if part is None:
                     continue
-                for pts in inside.pts:
+                for pts in part.pts:
                     self.tally.frame(pts)
-                yield self._labeled(replace(inside, start=count))
-                count += len(inside)
+                yield self._labeled(replace(part, start=count))
+                count += len(part)
         finally:
             made.close()
 
@@ -282,24 +246,16 @@ class Session:
     def _labeled(self, chunk: Chunk) -> Chunk:
         """The chunk with the label that people see, in the footage's own color space, too."""
         made = labeled(chunk, self._label)
-        look = self.reader.look
-        if made is chunk or chunk.own is None or look is None:
-            return made
-        both = zip(chunk.own, chunk.frames, made.frames, strict=True)
-        return replace(made, own=np.stack([look.back(*each) for each in both]))
+        return made if made is chunk else in_own_space(made, chunk.frames, self.reader.look)
 
     def _finished(self, made: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
         """The chunks after the stages that work on every frame."""
-        look, before = self.reader.look, deque[Array]()
-        noted, read = _noted(made, before), self._read_last
-        done = run_stages(self.whole, noted, self.runtime, keep=self.keep, clock=self.clock, given=read)
+        before = deque[Array]()
+        source, read = noted(made, before), self._read_last
+        done = run_stages(self.whole, source, self.runtime, keep=self.keep, clock=self.clock, given=read)
         try:
             for chunk in done:
-                shown = before.popleft()
-                if chunk.own is not None and look is not None:
-                    both = zip(chunk.own, shown, chunk.frames, strict=True)
-                    chunk = replace(chunk, own=np.stack([look.back(*each) for each in both]))
-                yield chunk
+                yield in_own_space(chunk, before.popleft(), self.reader.look)
         finally:
             done.close()
             made.close()
@@ -328,28 +284,28 @@ class Session:
     def _spoken(
         self, frames: Iterator[Frame], number: int, voice: Voice, start: Fraction, end: Fraction | None
     ) -> Generator[Chunk, None, None]:
-        """Chunks of all frames. Frames before and after the speech are passed by all render stages, here alone."""
+        """Chunks of all frames. Frames before and after the speech bypass the render stages, here and nowhere else."""
         count = 0
 
-        def noted(chunk: Chunk, idle: Reason | None) -> Chunk:
+        def counted(chunk: Chunk, idle: Reason | None) -> Chunk:
             nonlocal count
-            inside = _inside(chunk, start, end)
-            if inside is not None:
-                self.tally.note(number, count, inside, idle)
-                count += len(inside)
+            part = inside(chunk, start, end)
+            if part is not None:
+                self.tally.note(number, count, part, idle)
+                count += len(part)
             return chunk
 
-        waiting = _Peekable(frames)
+        waiting = Peekable(frames)
         for chunk in self._idle(waiting.until(voice.begins)):
-            yield noted(chunk, Reason.BEFORE)
+            yield counted(chunk, Reason.BEFORE)
         made = self._rendered(waiting.until(voice.over), number, voice)
         try:
             for chunk in made:
-                yield noted(chunk, None)
+                yield counted(chunk, None)
         finally:
             made.close()
         for chunk in self._idle(waiting.until(None)):
-            yield noted(chunk, Reason.AFTER)
+            yield counted(chunk, Reason.AFTER)
 
     def _idle(self, frames: Iterator[Frame]) -> Iterator[Chunk]:
         none = np.zeros(0, np.int64)
@@ -367,10 +323,7 @@ class Session:
             for chunk in made:
                 if self.matted:
                     chunk = replace(chunk, matte=matte(chunk, chunk.matte))
-                if chunk.own is not None and self.reader.look is not None:
-                    both = zip(chunk.own, before.popleft(), chunk.frames, strict=True)
-                    chunk = replace(chunk, own=np.stack([self.reader.look.back(*each) for each in both]))
-                yield chunk
+                yield chunk if self.reader.look is None else in_own_space(chunk, before.popleft(), self.reader.look)
         finally:
             made.close()
 
@@ -383,132 +336,14 @@ class Session:
         grows = survey is None and bool(looks)
         group = GROWTH if grows else None
         pixels = source.chunks(frames, voice.speech, offset, size, voice.begins, group, self.reader.look)
-        cut = pixels if self.reader.look is None else _noted(pixels, before)
+        cut = pixels if self.reader.look is None else noted(pixels, before)
         if survey is not None:
-            known = waited(prefetch(_surveyed(cut, survey), depth=2), self.clock)
-            return run_stages(makes, known, self.runtime, keep=keep, clock=self.clock, given=_given(looks))
+            known = waited(prefetch(surveyed(cut, survey), depth=2), self.clock)
+            return run_stages(makes, known, self.runtime, keep=keep, clock=self.clock, given=given_by(looks))
         pictures = waited(prefetch(cut, depth=2), self.clock)
         if not looks:
             return run_stages(makes, pictures, self.runtime, keep=keep, clock=self.clock)
-        given = _given(looks)
+        given = given_by(looks)
         found = run_stages(looks, pictures, self.runtime, keep=given, clock=self.clock)
-        growing = _growing(found, self.person)
-        return run_stages(makes, growing, self.runtime, keep=keep, clock=self.clock, given=given)
-
-
-def everybody(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The survey's stages, following all faces."""
-    return tuple(replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages)
-
-
-def speakers_followed(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The survey's stages; all faces are followed where the speaking one is to be found among them."""
-    return everybody(stages) if any(isinstance(s, Track) and s.faces == "speaker" for s in stages) else tuple(stages)
-
-
-def load_person(path: str) -> SurveyedTrack:
-    """Who is seen in a saved survey. Raises InputError that names it."""
-    try:
-        return load_survey(path).person
-    except InputError as error:
-        raise InputError(f"person {path}: {error}") from error
-
-
-class _Peekable:
-    """An iterator of frames that can be consumed up to a time and continued."""
-
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
-
-    def until(self, end: Fraction | None) -> Iterator[Frame]:
-        """Frames before ``end`` seconds (None: all that are left)."""
-        for item in self._frames:
-            if end is not None and item.time >= end:
-                self._frames = itertools.chain([item], self._frames)
-                return
-            yield item
-
-
-def _flat(chunks: Generator[Chunk, None, None]) -> Iterator[Frame]:
-    """The frames of chunks one by one, as the source of the next voice."""
-    try:
-        for chunk in chunks:
-            for i, pts in enumerate(chunk.pts):
-                shown = pts if chunk.source_pts is None else chunk.source_pts[i]
-                alpha = None if chunk.alpha is None else chunk.alpha[i]
-                yield Frame(pts, chunk.pixels[i], alpha, shown, None if chunk.matte is None else chunk.matte[i])
-    finally:
-        chunks.close()
-
-
-def _inside(chunk: Chunk, start: Fraction, end: Fraction | None) -> Chunk | None:
-    """The part of a chunk that is shown from ``start`` to ``end``; None if there is none."""
-    wanted = [i for i, pts in enumerate(chunk.pts) if pts >= start and (end is None or pts < end)]
-    if len(wanted) == len(chunk):
-        return chunk
-    return chunk.part(wanted[0], wanted[-1] + 1) if wanted else None
-
-
-def _noted(chunks: Iterator[Chunk], frames: deque[Array]) -> Iterator[Chunk]:
-    """The chunks; their frames are added to ``frames``."""
-    for chunk in chunks:
-        frames.append(chunk.frames)
-        yield chunk
-
-
-def _surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
-    """Chunks with the survey's faces and facts."""
-    for chunk in chunks:
-        assert chunk.source_pts is not None
-        faces, left = survey.at(chunk.source_pts)
-        assert faces.track is not None
-        yield replace(chunk, faces=faces, left=left, tracks=survey.facts(faces.track.tolist()))
-
-
-def _growing(chunks: Generator[Chunk, None, None], person: SurveyedTrack | None) -> Iterator[Chunk]:
-    """Chunks with the facts known at the end of their group of GROWTH frames, for footage that is read only once.
-
-    So they depend on the group a frame is in, not on the size of chunks.
-    """
-    collector = Collector()
-    held: deque[Chunk] = deque()
-
-    def told(chunk: Chunk) -> Chunk:
-        numbers = [] if chunk.faces is None or chunk.faces.track is None else chunk.faces.track.tolist()
-        known = {t: collector.tracks[t].known() for t in sorted(set(numbers)) if t in collector.tracks}
-        facts = {t: (k if person is None else k.joined(person)).facts() for t, k in known.items()}
-        return replace(chunk, tracks={t: f for t, f in facts.items() if f is not None})
-
-    try:
-        for chunk in chunks:
-            held.append(collector.add(chunk, rows=False))
-            if (chunk.start + len(chunk)) % GROWTH == 0:
-                while held and held[0].start // GROWTH < chunk.start // GROWTH:
-                    yield told(held.popleft())
-        while held:
-            yield told(held.popleft())
-    finally:
-        chunks.close()
-
-
-def _given(looks: Sequence[Stage]) -> tuple[str, ...]:
-    """Fields that the survey's stages fill."""
-    added = {name for stage in looks for name in stage.adds} & ADDED - {"boxes"}
-    return (*sorted(added), "faces.sharpness", "faces.light")
-
-
-def described(stages: Sequence[Stage]) -> dict[str, Any]:
-    """The stages' options by name, "track.faces", as plain values."""
-    return {f"{stage.name}.{name}": _plain(value) for stage in stages for name, value in vars(stage).items()}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def _choice(stages: Sequence[Stage]) -> tuple[str, ...]:
-    return tuple(f"{s.faces}:{s.reference}" for s in stages if isinstance(s, Track))
-
-
-def _without_choice(stages: Sequence[Stage]) -> list[Stage]:
-    return [replace(s, faces="all", reference="") if isinstance(s, Track) else s for s in stages]
+        so_far = growing(found, self.person)
+        return run_stages(makes, so_far, self.runtime, keep=keep, clock=self.clock, given=given)

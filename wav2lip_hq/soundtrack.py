@@ -13,9 +13,9 @@ import numpy as np
 from . import video
 from .errors import OptionError
 from .run_options import RunOptions
-from .session import Voice
 from .types import Array, VideoInfo
 from .video import Sound, VideoReader
+from .voice import Voice
 
 FADE = 0.005  # seconds of cross-fade, against clicks
 

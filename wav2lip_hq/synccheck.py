@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import video
+from . import sealing, video
 from .errors import InputError, NoFaceError, OptionError
 from .metrics.offset import CERTAIN
 from .pipeline import HQPipeline
@@ -21,8 +21,8 @@ from .survey.speakers import heard, seconds
 from .survey.spoken import Heard
 from .types import Array
 
-TOLERANCE = 60.0  # ms: about where sound that is early begins to be noticed (ITU-R BT.1359: 45 ms; late: 125 ms)
-APART = 60.0  # ms by which shots may differ beyond that and still have one offset
+TOLERANCE = 60.0  # ms: early sound is noticed from about here on (ITU-R BT.1359: 45 ms early, 125 ms late)
+APART = 60.0  # ms: shots whose offsets differ by no more than this beyond TOLERANCE share one offset
 VERDICTS = ("in sync", "picture late", "picture early", "not certain", "differs from shot to shot")
 
 
@@ -120,14 +120,27 @@ def _common(shots: list[Checked]) -> float | None:
     return round(certain[int(np.searchsorted(weights, weights[-1] / 2))][0], 1)
 
 
-def fix(found: SyncCheck, target: str | os.PathLike[str] | None = None) -> tuple[Path, list[str]]:
-    """Write a copy of a file whose sound is moved into sync, without encoding: (its path, streams that were lost).
+@dataclass(frozen=True)
+class Fixed:
+    """A corrected copy. lost: what of the file is not in it, a line each; provenance: who signed it, "" if nobody."""
 
-    target: default as ``video.shifted_name``. Raises InputError where one shift cannot do it, OutputError.
+    path: Path
+    lost: tuple[str, ...]
+    provenance: str
+
+
+def fix(found: SyncCheck, target: str | os.PathLike[str] | None = None, *, provenance: bool = True) -> Fixed:
+    """Write a copy of a file whose sound is moved into sync, without encoding.
+
+    target: default as ``video.shifted_name``; provenance: keep the file's signed manifest, if it has one, as that of an
+    ingredient of the copy, which is signed anew. Raises InputError where one shift cannot do it, OutputError.
     """
     if not found.fixable or found.offset_ms is None:
         raise InputError(f"{found.path} is not corrected: {found.verdict}")
     output = Path(target) if target is not None else video.shifted_name(found.path)
     make_folder(output.parent)
     by = Fraction(found.offset_ms).limit_denominator(1000) / 1000
-    return output, video.shift_sound(found.path, output, by)
+    seal = sealing.kept(found.path, output, found.offset_ms) if provenance else None
+    lost = video.shift_sound(found.path, output, by, sealing.finisher(seal, output))
+    said = [f"{what} could not be copied" for what in lost] + ([] if seal is None else seal.warnings)
+    return Fixed(output, tuple(said), "" if seal is None else sealing.said(seal))

@@ -25,6 +25,9 @@ def add_sync(commands: Any) -> None:
         "--fix", action="store_true", help="write NAME.fixed.* with the sound in sync; packets are copied, not encoded"
     )
     one.add_argument("--out", type=Path, metavar="FOLDER", help="where --fix writes (default: beside each file)")
+    one.add_argument(
+        "--without-provenance", action="store_true", help="--fix does not carry a file's signed manifest on"
+    )
     one.add_argument("--tolerance", type=float, metavar="MS", help="what counts as in sync (default 60)")
     one.add_argument("--preset", "-p", default="fast", help="whose detect and track find the faces (default: fast)")
     one.add_argument(
@@ -45,7 +48,7 @@ def sync(args: argparse.Namespace) -> int:
             check_target(path)
     from . import synccheck, synccheck_page
     from .pipeline import HQPipeline
-    from .run_cli import Bar
+    from .terminal import Bar
     from .video import shifted_name
 
     pipe = HQPipeline(args.preset, device=args.device)
@@ -71,12 +74,14 @@ def sync(args: argparse.Namespace) -> int:
         if not args.json:
             print("\n".join(synccheck_page.lines(one)))
         if args.fix and one.fixable:
-            target, lost = synccheck.fix(one, shifted_name(path, args.out))
-            written[str(path)] = str(target)
-            for what in lost:
-                print(f"warning: {target}: {what} could not be copied", file=sys.stderr)
+            fixed = synccheck.fix(one, shifted_name(path, args.out), provenance=not args.without_provenance)
+            written[str(path)] = str(fixed.path)
+            for what in fixed.lost:
+                print(f"warning: {fixed.path}: {what}", file=sys.stderr)
             if not args.json:
-                print(f"  sound moved by {one.offset_ms:+.0f} ms, nothing encoded: {target}")
+                print(f"  sound moved by {one.offset_ms:+.0f} ms, nothing encoded: {fixed.path}")
+                if fixed.provenance:
+                    print(f"  its manifest is kept within a new one, {fixed.provenance}")
         elif args.fix and not args.json:
             print(f"  nothing to move: {one.verdict}")
     if args.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from .errors import NoFaceError
 from .types import Chunk, Reason, Stretch
 
 _Key = tuple[int, int | None, Reason | None]  # voice, track, reason
@@ -96,3 +97,14 @@ def _union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             out.append((first, last))
     return out
+
+
+def no_face(name: str, why: str, hint: str) -> NoFaceError:
+    """The error of footage in which no mouth could be synthesized. why: the reasons with their counts; hint: how to
+    detect more."""
+    if why and not why.startswith(Reason.NOT_DETECTED.text):
+        return NoFaceError(f"no mouth was synthesized in {name}: {why}")
+    return NoFaceError(
+        f"no face was found anywhere in {name}; is there one at least 20 pixels wide, upright and not in profile? "
+        f"Try {hint}"
+    )

@@ -78,7 +78,7 @@ def timecode_frames(text: str, fps: Fraction) -> int:
 
 
 def standard_rate(fps: Fraction) -> Fraction:
-    """The rate that a measured or a rounded one (29.97, 19001/317) stands for: a whole number of frames a second or
+    """The standard rate nearest to a measured or rounded one (29.97, 19001/317): a whole number of frames a second or
     1000/1001 of it, within 0.02 %; else ``fps`` itself."""
     whole = Fraction(round(fps))
     rates = (whole, whole * 1000 / 1001)

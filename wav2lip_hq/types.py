@@ -79,7 +79,7 @@ class VideoInfo:
     still: bool = False  # one image that serves for any duration
     floating: bool = False  # half or single precision floats (EXR)
     colorspace: str = ""  # as OpenColorIO names it, where it is not shown as it is
-    mastering: str = ""  # HDR10's mastering display and light levels, as encoders are told, see ``video.hdr``
+    mastering: str = ""  # HDR10's mastering display and light levels in the encoders' syntax, see ``video.hdr``
     naming: Any = None  # ``video.sequences.Naming`` of a sequence of pictures
     timecode: str = ""  # of the first frame, "01:00:00:00", or with ";" before the frames for drop-frame; "" = none
     begins: Fraction = Fraction(0)  # seconds of the file at which the footage begins: its in point
@@ -211,7 +211,7 @@ class Chunk:
 
     @property
     def pixels(self) -> Array:
-        """(T, H, W, 3): what is to be written, in the footage's own color space."""
+        """(T, H, W, 3): the pixels to write, in the footage's own color space."""
         return self.frames if self.own is None else self.own
 
     def part(self, first: int, end: int) -> Chunk:
@@ -261,7 +261,7 @@ class Report:
     sync_offset: float = 0.0  # ms that were applied, whether given or measured
     loudness: float | None = None  # LUFS of what is heard, where it was measured
     stretches: tuple[Stretch, ...] = ()  # which frames were synthesized, and why the others were not
-    provenance: str = ""  # who signed the output, or that nobody did
+    provenance: str = ""  # who signed the output, or that it is not signed
     watermarks: tuple[str, ...] = ()  # what the invisible marks say, one a voice, as hexadecimal digits; () = none
 
     def explain(self, frame: int) -> str:

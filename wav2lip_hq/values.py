@@ -30,7 +30,7 @@ def as_type(value: Any, expected: Any, parse: bool) -> Any:
         return NOTHING
     found = next((f for b in branches if (f := _as_one(value, b, parse)) is not NOTHING), NOTHING)
     if found is NOTHING and parse and str in branches and isinstance(value, (int, float)) and value is not True:
-        return str(value) if value is not False else NOTHING  # a name made of digits in YAML
+        return str(value) if value is not False else NOTHING  # YAML reads a name made of digits as a number
     return found
 
 

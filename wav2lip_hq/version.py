@@ -1,3 +1,3 @@
-"""The version of the package, where everything may read it."""
+"""The version of the package, in a module without imports."""
 
 VERSION = "0.1.0"

@@ -3,7 +3,7 @@
     python docs/examples/reel.py REEL SPEECH_1 SPEECH_2 OUTPUT
 
 The job file can as well be written by hand, and run from the command line: wav2lip-hq batch run reel.yaml. Killed at
-any instant and started again, a batch goes on where it was.
+any instant and started again, a batch continues where it was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faces that are kept, with the consent of the people they belong to, to say texts again and again.
+"""Avatars: faces that are kept, with the consent of the people they belong to, to speak texts again and again.
 
 from wav2lip_hq.avatars import AvatarLibrary
 
@@ -6,7 +6,9 @@ library = AvatarLibrary()
 library.add("anna", "anna.mp4", consent="Anna Berg agreed to this in writing on 3 May 2026")
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .choices import MakeOptions
@@ -14,24 +16,9 @@ if TYPE_CHECKING:
     from .making import Made, make
 
 # Imported when first used, so that ``wav2lip-hq --help`` does not wait for the networks.
-_WHERE = {
-    **dict.fromkeys(("Avatar", "AvatarLibrary"), "library"),
-    "MakeOptions": "choices",
-    **dict.fromkeys(("Made", "make"), "making"),
-}
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"choices": ["MakeOptions"], "library": ["Avatar", "AvatarLibrary"], "making": ["Made", "make"]},
+)
 
 __all__ = ["Avatar", "AvatarLibrary", "Made", "MakeOptions", "make"]
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -1,4 +1,4 @@
-"""What ``avatar make`` may be told, for Python and the command line alike."""
+"""Options of ``avatar make``, for Python and the command line alike."""
 
 from __future__ import annotations
 

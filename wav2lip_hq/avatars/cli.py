@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .. import progress, run_cli
+from .. import arguments, progress, terminal
 from ..language import known_code
 from ..run_options import RunOptions
 from .choices import MakeOptions
@@ -29,7 +29,7 @@ def add_avatar(commands: Any) -> None:
     add.add_argument(
         "--personalize", metavar="WEIGHTS", default="", help="weights made by `personalize`: their name, or a file"
     )
-    run_cli.pipeline_arguments(add)
+    arguments.pipeline_arguments(add)
 
     listing = what.add_parser("list", help="all avatars; damaged ones, too")
     listing.add_argument("--json", action="store_true")
@@ -47,9 +47,9 @@ def add_avatar(commands: Any) -> None:
     make.add_argument("--script", type=Path, help="file of the text, to write or go on from (OUTPUT.script.txt)")
     make.add_argument("--speech", type=Path, help="speech that is there already: a recording, in place of a text")
     make.add_argument("--until", default="", help="stop after write or speak, and look at the files")
-    run_cli.option_arguments(make, MakeOptions)
-    run_cli.pipeline_arguments(make)
-    run_cli.option_arguments(make, RunOptions, MAKE_RUN)
+    arguments.option_arguments(make, MakeOptions)
+    arguments.pipeline_arguments(make)
+    arguments.option_arguments(make, RunOptions, MAKE_RUN)
 
     for command in (add, listing, show, remove, make):
         command.add_argument("--library", type=Path, help="folder of the avatars (default: the user's data folder)")
@@ -64,8 +64,8 @@ def avatar(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace, library: Any) -> int:
-    pipe = run_cli.pipeline(args)
-    bars = run_cli.Bars(args.quiet or args.json)
+    pipe = arguments.pipeline(args)
+    bars = terminal.Bars(args.quiet or args.json)
     try:
         made = library.add(
             args.name, args.face, consent=args.consent, weights=args.personalize, pipeline=pipe, on_progress=bars.survey
@@ -106,17 +106,17 @@ def _remove(args: argparse.Namespace, library: Any) -> int:
 
 
 def _make(args: argparse.Namespace, library: Any) -> int:
-    chosen = run_cli.chosen_options(args, MakeOptions)
+    chosen = arguments.chosen_options(args, MakeOptions)
     args.language = known_code(chosen.language)
     if args.extend is None:
         args.extend = "pingpong"  # people do not jump
-    run = run_cli.chosen_options(args, RunOptions)
+    run = arguments.chosen_options(args, RunOptions)
     from ..voices.cli import read_text
     from .making import make
 
     quiet = args.quiet or args.json
-    pipe = run_cli.pipeline(args)
-    bars = run_cli.Bars(quiet)
+    pipe = arguments.pipeline(args)
+    bars = terminal.Bars(quiet)
     try:
         done = make(
             args.name,
@@ -140,7 +140,7 @@ def _make(args: argparse.Namespace, library: Any) -> int:
         print(json.dumps(_facts(done)))
         return 0
     if done.report is not None:
-        run_cli.print_report(done.report, False)
+        terminal.print_report(done.report, False)
         length = max(float(done.report.duration), 1e-3)
         print("seconds: " + ", ".join(f"{k} {v:.2f} ({v / length:.3f} x)" for k, v in done.seconds.items()))
     kept = {"script": done.script, "speech": done.speech, "subtitles": ", ".join(map(str, done.subtitles))}

@@ -89,7 +89,7 @@ class AvatarLibrary:
     """Faces in a folder; each user of a server may have one.
 
     Args:
-        folder: Where it is, or will be; default: $WAV2LIP_HQ_AVATARS, else the user's data folder.
+        folder: The library's folder, made when needed; default: $WAV2LIP_HQ_AVATARS, else the user's data folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -118,7 +118,7 @@ class AvatarLibrary:
         Raises:
             OptionError: A name that cannot be, or is taken; no consent.
             InputError: A face or a note that cannot be read.
-            NoFaceError: Nobody is seen in it (with ``pipeline``).
+            NoFaceError: No face was found in it (with ``pipeline``).
             CheckpointError: No such weights.
             OutputError: The library cannot be written.
         """
@@ -147,7 +147,7 @@ class AvatarLibrary:
         return self.get(name)
 
     def list(self) -> Sequence[Avatar]:
-        """All avatars by name. Those that are damaged are there as well and say so (``problem``)."""
+        """All avatars by name, damaged ones included: their ``problem`` says what is wrong."""
         try:
             names = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         except FileNotFoundError:
@@ -325,8 +325,8 @@ def _surveyed(
     name: str,
 ) -> Survey | None:
     from .. import survey as surveys
-    from ..session import described, speakers_followed
     from ..survey.collector import split_stages
+    from ..survey.shared import described, speakers_followed
 
     stages = speakers_followed(split_stages(pipeline.stages)[0])
     if not stages:

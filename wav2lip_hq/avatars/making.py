@@ -25,6 +25,7 @@ from .choices import MakeOptions
 from .library import Avatar, AvatarLibrary
 
 STEPS = ("write", "speak")
+FITS = (0.8, 1.25)  # of the length wanted: a text that a voice says in less or more is written once more
 LARGEST = 1 << 20  # bytes of a text
 Progress = Callable[[int, int | None], None]
 
@@ -103,6 +104,9 @@ def make(
         if until == "write":
             return work.made(None)
         lines, sound = work.spoken(said)
+        if work.engines.get("writer") and not FITS[0] < work.length / chosen.seconds < FITS[1]:
+            on_step(f"write: {work.length:.1f} s of speech, not {chosen.seconds:g}; once more")
+            lines, sound = work.spoken(work.written_about(topic, chosen.seconds**2 / work.length))
     else:
         lines, sound = (), Path(speech)
     if until:
@@ -165,36 +169,42 @@ class _Work:
             markup.pieces(given)  # what cannot be said is known before anything is made
             return given
         self.written = True
-        asked = [" ".join(topic.split()), self.options.seconds, self.options.language, self.options.writer]
         if self.script.exists():
             known = _read(self.script)
-            if not topic or self._same(asked, known):
+            if not topic or self._same(topic, known):
                 self.say(f"script: {self.script} is there; going on from it")
                 return known
         elif not topic:
             raise InputError(f"there is no script {self.script}; write it, or give a topic")
+        return self.written_about(topic, self.options.seconds)
+
+    def written_about(self, topic: str, seconds: float) -> str:
+        """A text that the writer takes to be so long, in the script's file."""
         engine = engines.find("writer", self.options.writer, self.options.language)
         self.engines["writer"] = engines.label(engine)
-        self.say(f"write: {self.engines['writer']}, about {self.options.seconds:g} s about '{topic[:60]}'")
+        self.say(f"write: {self.engines['writer']}, {seconds:.0f} s about '{topic[:60]}'")
         began = time.perf_counter()
-        made = engine.write(topic, self.options.seconds, self.options.language)
-        self.seconds["write"] = time.perf_counter() - began
+        made = engine.write(topic, seconds, self.options.language)
+        self.seconds["write"] = self.seconds.get("write", 0.0) + time.perf_counter() - began
         if not isinstance(made, str) or not made.strip():
             raise EngineError(f"the writer {self.engines['writer']} wrote nothing about '{topic[:60]}'")
         made = made.strip()[:LARGEST] + "\n"
         write_text(self.script, made)
         make_folder(self.folder)
-        write_text(self.folder / "script.json", json.dumps([asked, _digest(made)]))
+        write_text(self.folder / "script.json", json.dumps([self._asked(topic), _digest(made)]))
         return made
 
-    def _same(self, asked: list[Any], known: str) -> bool:
+    def _asked(self, topic: str) -> list[Any]:
+        return [" ".join(topic.split()), self.options.seconds, self.options.language, self.options.writer]
+
+    def _same(self, topic: str, known: str) -> bool:
         """Whether the script there is the one of this topic, edited or not. Raises InputError where somebody edited
         one of another topic: it would be lost, or the wrong one spoken."""
         try:
             before, digest = json.loads((self.folder / "script.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):  # written by hand
             return True
-        if before == asked:
+        if before == self._asked(topic):
             return True
         if digest != _digest(known):
             raise InputError(
@@ -208,7 +218,8 @@ class _Work:
         said = saying.speech(text, self.options, self.folder)
         self.engines["speaker"] = said.speaker
         self.say(f"speak: {said.speaker}, {said.seconds:.1f} s")
-        self.seconds["speak"], self.length = said.speaking, said.seconds
+        self.seconds["speak"] = self.seconds.get("speak", 0.0) + said.speaking
+        self.length = said.seconds
         save(Spoken(said.wave, said.rate), self.sound)
         return said.lines, self.sound
 

@@ -1,7 +1,7 @@
 """Checkpoints: the registry of known ones, verified fetch, safe loading, atomic saving.
 
 Looked for in: the folders of $WAV2LIP_HQ_CHECKPOINTS, the user's cache, the project's ``checkpoints/`` folder, the
-weights packed into the wheel. ``load`` takes a name or a path; nothing here reaches for the network except ``fetch``.
+weights packed into the wheel. ``load`` takes a name or a path; only ``fetch`` uses the network.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from .catalog import (
     registry,
     where,
 )
-from .fetching import Check, agree, fetch, license_text, verify
+from .fetching import agree, fetch, license_text
 from .files import load_state, save, sha256, stated_arch
 from .importing import import_file
 from .loading import LoadedModel, describe, load, missing
+from .verifying import Check, verify
 
 __all__ = [
     "EMBEDDED",

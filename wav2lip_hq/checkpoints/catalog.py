@@ -67,7 +67,7 @@ class Entry:
     def __post_init__(self) -> None:
         for file in (self.name, self.file, *self.other_files):
             if not _NAME.fullmatch(file):  # it becomes a file in the cache, and must not leave it
-                raise CheckpointError(f"the registry names '{file[:100]}', which is no plain name of a file")
+                raise CheckpointError(f"the registry names '{file[:100]}', which is not a plain file name")
 
     @property
     def fetchable(self) -> bool:

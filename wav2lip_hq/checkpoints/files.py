@@ -1,4 +1,4 @@
-"""Checkpoint files: reading any layout this family of models is published in, writing safetensors atomically."""
+"""Checkpoint files: reading every layout in which such models are published, writing safetensors atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Names under which training code has put the weights, best first: averaged weights before the raw ones.
 WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "net_state_dict", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
-LARGEST = 1 << 14  # of the numbers that describe a network: channels, pixels, blocks
+LARGEST = 1 << 14  # upper limit of the numbers that describe a network: channels, pixels, blocks
 _HALF_LIMIT = 65504.0
 
 
@@ -47,7 +47,7 @@ def stated_arch(path: str | os.PathLike[str]) -> str:
 def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A checkpoint's tensors under plain keys, and its metadata.
 
-    Reads safetensors, PyTorch zip and pre-zip files and TorchScript archives, none of which gets to run code. Unwraps
+    Reads safetensors, PyTorch zip and pre-zip files and TorchScript archives; none of them can run code. Unwraps
     ``state_dict`` / ``params_ema`` / ... , drops optimizer state and the like, strips ``module.``. Weights ``save``d in
     8 bits come back as float32. ``upcast`` turns 16-bit floats into float32. Metadata: what a safetensors
     header holds, plus "container". Raises CheckpointError: no such file, damaged, no weights inside, or refused as
@@ -61,7 +61,7 @@ def load_state(path: str | os.PathLike[str], *, upcast: bool = True) -> tuple[di
 
     if _looks_like_safetensors(head):
         found, metadata = _load_safetensors(path)
-        if metadata.get("bits") == "8":  # said by ``save``; what others call a scale is theirs
+        if metadata.get("bits") == "8":  # written by ``save``; tensors named "scale" in other files mean something else
             from .packing import unpack
 
             found = unpack(path, found)
@@ -175,7 +175,7 @@ def _looks_like_safetensors(head: bytes) -> bool:
 
 
 def _reject_strangers(path: Path, head: bytes) -> None:
-    """Name the usual things people end up with in place of a checkpoint."""
+    """Raise CheckpointError for the files that people commonly have in place of a checkpoint."""
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise CheckpointError(f"{path}: this is a web page, not a checkpoint; the download link did not give the file")
@@ -188,7 +188,7 @@ def _reject_strangers(path: Path, head: bytes) -> None:
 
 
 def _reject_absurd(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Names and shapes say how large a network is to be built: none is as large as these."""
+    """Names and shapes determine how large a network is built; refuse those that no real network has."""
     for name, value in state.items():
         if any(int(digits[:9]) > LARGEST for digits in re.findall(r"\d+", name, re.ASCII)) or len(name) > 1000:
             raise CheckpointError(f"{path}: refused, no network has a tensor called '{name[:100]}'")

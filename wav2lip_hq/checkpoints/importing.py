@@ -1,4 +1,4 @@
-"""Importing checkpoint files the user already has: known ones under their names, others under names of one's own."""
+"""Importing checkpoint files the user already has: known ones under their registry names, others under new names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..errors import CheckpointError, OptionError, UnknownNetwork
 from ..models import ARCHS
 from ..options import suggestion
 from .catalog import EMBEDDED, EXTENSIONS, Entry, Registry, Variant, cache_dir, registry
-from .fetching import check_arch, first_use
 from .files import atomic, load_state, save, sha256
 from .loading import describe
+from .verifying import check_arch, first_use
 
 
 def import_file(

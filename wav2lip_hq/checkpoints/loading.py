@@ -115,7 +115,7 @@ def check_hash(entry: Entry, path: Path, digest: str) -> None:
     trusted = Notes().trusted(entry.name)
     if trusted and trusted == digest:
         return
-    # A variant without a hash could be any file; only where every variant has one is a stranger proven wrong.
+    # A variant without a hash could be any file; a mismatch proves something only where every variant has a hash.
     unknown = any(not v.sha256 for v in entry.variants)
     if unknown and not trusted:
         return
@@ -144,8 +144,8 @@ def _find(
 
 
 def _built(arch: Arch, options: dict[str, Any], state: dict[str, Tensor], path: Path) -> nn.Module:
-    """The network with random weights. A file's description may ask for one of any size: without memory (on the device
-    "meta") it is built first, to see whether the file's weights are that many."""
+    """The network with random weights. A file may describe a network of any size, so it is first built without memory
+    (on the "meta" device) and its number of weights compared with the file's."""
     import torch
 
     try:

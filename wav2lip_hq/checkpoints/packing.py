@@ -1,4 +1,4 @@
-"""Weights in 8 bits: half of what float16 takes on disk, float32 again when they are loaded.
+"""Weights quantized to 8 bits: half the size of float16 on disk, float32 again once loaded.
 
 A matrix or kernel "x.weight" is stored as int8 (-127 to 127) beside "x.weight.scale", float16: one step a channel. The
 scale keeps the tensor's axes, all of length 1 but one, so it says itself which channels share a step: those of the axis
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCALE = ".scale"
-# Elements; what is smaller stays as it is. The first and last layers, which work on pixels, are: of the embedded
-# generator 0.15 MB more, and its pictures err by 23 dB less.
+# Elements; smaller tensors are not quantized. That leaves out the first and last layers, which work on pixels: the
+# embedded generator is 0.15 MB larger for it, and the error of its pictures 23 dB lower.
 LEAST = 1 << 15
 _STEPS = 127
 
@@ -50,7 +50,7 @@ def unpack(path: object, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         if not scale.is_floating_point() or not _fits(value, scale):
             raise CheckpointError(
-                f"{path}: damaged, '{name}{SCALE}' ({_said(scale)}) is no scale of '{name}' ({_said(value)})"
+                f"{path}: damaged, '{name}{SCALE}' ({_said(scale)}) is not a scale of '{name}' ({_said(value)})"
             )
         if not bool((torch.isfinite(scale) & (scale > 0)).all()):
             raise CheckpointError(f"{path}: damaged, '{name}{SCALE}' holds steps that are not positive numbers")

@@ -153,7 +153,7 @@ def _zip_buffers(path: Path, needed: set[str]) -> dict[str, bytearray]:
 def _legacy_buffers(path: Path, needed: set[str]) -> dict[str, bytearray]:
     _, keys, kinds, start = _legacy(path)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise CheckpointError(f"{path}: damaged, its list of storages is no list")
+        raise CheckpointError(f"{path}: damaged, its list of storages is not a list")
     end = path.stat().st_size
     buffers = {}
     with open(path, "rb") as stream:

@@ -103,7 +103,7 @@ class _Function:
 
 
 class Bytes(io.BytesIO):
-    """The bytes of a file's pickles, which may be asked for STEPS times."""
+    """The bytes of a file's pickles, of which at most STEPS reads are allowed."""
 
     left = STEPS
 
@@ -164,7 +164,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 
 
 class _Instructions(dict[int, Callable[[Any], None]]):
-    """What the unpickler may be told to do."""
+    """The opcodes the unpickler accepts."""
 
     def __missing__(self, code: int) -> Any:
         raise pickle.UnpicklingError(f"it holds the instruction {code}, which PyTorch never writes")
@@ -184,7 +184,7 @@ class Reader(pickle._Unpickler):
     so that they collide. ``kinds``: element types by storage.
     """
 
-    # What the unpickler works with while it loads; type checkers are not told.
+    # Internals of the unpickler that its type stubs leave out.
     stack: list[Any]
     append: Callable[[Any], None]
     read: Callable[[int], bytes]
@@ -242,13 +242,13 @@ class Reader(pickle._Unpickler):
         elif not isinstance(target, Inert):
             raise pickle.UnpicklingError("a dictionary's entry without a dictionary")
 
-    # The instructions that would call, copy or change what a file names.
+    # Overrides of the opcodes that would call, copy or change what a file names.
 
     def _call(self) -> None:
         arguments = self.stack.pop()
         function = self.stack.pop()
         if not isinstance(function, _Function) or not isinstance(arguments, tuple) or len(arguments) > AXES:
-            raise pickle.UnpicklingError("it calls what is no function")
+            raise pickle.UnpicklingError("it calls something that is not a function")
         self.append(function.call(*arguments))
 
     def _build(self) -> None:

@@ -18,7 +18,7 @@ from ..types import Array
 from .look import MEASURES, SMALL, FaceSeen
 
 WINDOW = 25  # frames over which the measurements of a frame are averaged
-FEWEST = 20  # measured frames without which nothing is said
+FEWEST = 20  # frames: with fewer measured ones there is no verdict
 FILE = Path(__file__).with_name("judge.json")
 SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
 
@@ -48,7 +48,7 @@ class Judge:
     facts: dict[str, Any]
 
     def odds(self, measured: Array) -> Array:
-        """(N,) log odds of measurements (N, len(MEASURES)). What is NaN says nothing."""
+        """(N,) log odds of measurements (N, len(MEASURES)). NaN has no influence."""
         standard = np.clip((np.asarray(measured, np.float64) - self.means) / self.scales, -4, 4)
         return np.asarray(np.nan_to_num(standard) @ self.weights + self.bias)
 

@@ -20,7 +20,7 @@ from . import agreement
 from . import traces as measured
 
 MEASURES = (*measured.NAMES, *agreement.NAMES)
-SMALL = 40.0  # px: faces whose eyes and mouth are within so small a box cannot be judged
+SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this cannot be judged
 
 
 @dataclass
@@ -71,7 +71,7 @@ def look(
     found: dict[int, _Growing] = {}
     with video.open_video(name) as reader:
         if reader.info.still:
-            raise InputError(f"{name} is a still image: the mark beats in time, and speech moves; detect wants a video")
+            raise InputError(f"{name} is a still image: the mark beats in time, and speech moves; detect needs a video")
 
         def frames() -> Any:
             for time, image, alpha in reader:

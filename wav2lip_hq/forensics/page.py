@@ -24,7 +24,7 @@ WORDS = {"lip-synced": "yes", "real": "no"}
 
 
 def report(findings: Findings, target: Path) -> Path:
-    """Write the page, which needs nothing else, and return its path. Raises OutputError."""
+    """Write the self-contained page and return its path. Raises OutputError."""
     check_target(target)
     judge = installed()
     faces = "".join(_face(face, judge) for face in findings.faces)

@@ -1,4 +1,4 @@
-"""What is to be said of a file: its manifest, its mark, and how its picture looks."""
+"""The verdict on a file: from its manifest, its mark, and its picture and sound."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .jobfile import Job
     from .store import Row
 
-FAILED = 9  # exit code: some jobs failed, see runner
+FAILED = 9  # exit code: some jobs failed, as in ``standing``
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cutlist.add_arguments(commands)
     for name, text in (
         ("plan", "check everything and estimate the time; renders nothing"),
-        ("run", "render what is not done; killed and started again it goes on"),
+        ("run", "render what is not done; killed and started again, it continues"),
         ("status", "where each job stands"),
-        ("retry", "make failed and cancelled jobs pending again"),
+        ("retry", "make failed and canceled jobs pending again"),
         ("cancel", "stop jobs, running ones too"),
         ("report", "one HTML page with thumbnails, timings and warnings"),
     ):
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
         again = jobs.retry(args.jobfile, args.outputs)
         print(f"{counted(again, 'job')} pending again")
     elif args.what == "cancel":
-        print(f"{counted(jobs.cancel(args.jobfile, args.outputs), 'job')} cancelled")
+        print(f"{counted(jobs.cancel(args.jobfile, args.outputs), 'job')} canceled")
     else:
         print(jobs.report(args.jobfile, args.out))
     return 0
@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from .. import jobs
-    from .runner import standing
+    from .standing import standing
 
     listed = standing(jobs.Store(args.jobfile), jobs.read_jobs(args.jobfile))
     if args.json:
@@ -130,7 +130,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """One line per worker and an overall bar with the remaining time; lines now and then if stderr is no terminal."""
+    """One line per worker and an overall bar with the remaining time; occasional lines if stderr is not a terminal."""
 
     def __init__(self, workers: int, quiet: bool) -> None:
         from tqdm import tqdm
@@ -149,7 +149,7 @@ class _Bars:
         running = [r for r in mine if r.status == "running"]
         known = [r.total for r in mine if r.total]
         typical = sum(known) / len(known) if known else 0
-        ended = sum(r.status in ("done", "failed", "cancelled") for r in mine)
+        ended = sum(r.status in ("done", "failed", "canceled") for r in mine)
         total = round(sum(known) + typical * (len(jobs) - len(known))) or None
         frames = sum(r.frames for r in mine if r.status in ("done", "running"))
         if self.log is not None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, checkpoints, lookup
+from ..clip import who
 from ..errors import InputError
-from ..pipeline import HQPipeline, who
+from ..pipeline import HQPipeline
 from .jobfile import Job, Span
 from .store import Store
 
-RENDERING = 3  # increased when the same job would give another result
+RENDERING = 3  # version of the rendering: increased whenever the same job gives a different result
 
 # Fields that do not affect the pictures.
 _ASIDE = {"output", "origin", "metrics", "fault", "require_consent", "shot"}

@@ -111,11 +111,16 @@ def read_jobs(path: Path | str) -> list[Job]:
     for where, row in rows:
         try:
             for job in _expand(row, defaults, where, path.resolve().parent, len(jobs)):
-                other = taken.setdefault(os.path.realpath(job.output), job)
-                if other is job:
-                    jobs.append(job)
-                else:
+                real = os.path.realpath(job.output)
+                other = taken.setdefault(real, job)
+                around = next((taken[str(p)] for p in Path(real).parents if str(p) in taken), None)
+                if other is not job:
                     jobs.append(_faulty(where, f"{other.origin} writes the same file, {job.output}", job.face))
+                elif around is not None:
+                    said = f"{job.output} lies in the folder of pictures that {around.origin} writes"
+                    jobs.append(_faulty(where, said, job.face))
+                else:
+                    jobs.append(job)
         except Wav2LipHQError as error:
             jobs.append(_faulty(where, str(error)))
         except (OSError, ValueError) as error:  # a name that is not valid for a file
@@ -280,7 +285,7 @@ def _expand(row: Any, defaults: dict[str, Any], where: str, base: Path, index: i
 
 
 def _who(choice: str | int, base: Path) -> str:
-    """Which face is meant; a picture of it lies where the other inputs lie."""
+    """The choice of face; the path of a picture is relative to the job file, like other inputs."""
     return str(base / str(choice)) if Path(str(choice)).suffix.lower() in PICTURES else str(choice)
 
 
@@ -289,7 +294,7 @@ def _consent(given: str, base: Path) -> str:
     try:
         inside = base / given
         given = str(inside) if inside.is_file() else given
-    except (OSError, ValueError):  # a long sentence is no name
+    except (OSError, ValueError):  # a long sentence is not a file name
         pass
     read_consent(given)
     return given
@@ -313,5 +318,5 @@ def filled(text: str, names: dict[str, Any]) -> str:
                 made.append(format(names[name], width or ""))
     except ValueError as error:
         known = ", ".join(f"{{{name}}}" for name in names)
-        raise OptionError(f"'{text[:200]}' has a placeholder that is none of {known}") from error
+        raise OptionError(f"'{text[:200]}' has a placeholder that is not one of {known}") from error
     return "".join(made)

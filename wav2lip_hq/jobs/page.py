@@ -9,7 +9,7 @@ from typing import Any
 from .. import page
 from . import sidecar
 from .jobfile import Job, read_jobs
-from .runner import summary
+from .standing import summary
 from .store import Row, Store, key
 
 

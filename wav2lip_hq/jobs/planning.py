@@ -16,11 +16,12 @@ from .. import audio, delivery, sealing, source, video
 from ..engine import run_stages
 from ..errors import Wav2LipHQError
 from ..options import counted
-from ..pipeline import HQPipeline, load_speech, spoken
+from ..pipeline import HQPipeline
 from ..places import existing
 from ..runtime import Runtime
 from ..types import VideoInfo
 from ..video import VideoReader, stretch
+from ..voice import load_speech, spoken
 from . import identity, timeline
 from .jobfile import Job, read_jobs
 from .store import Store

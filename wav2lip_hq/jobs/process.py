@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import told
 
-FULL = 4  # exit code: there is no room to go on
+FULL = 4  # exit code: a disk is full
 
 
 def main(argv: list[str]) -> int:

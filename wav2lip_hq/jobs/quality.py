@@ -8,9 +8,10 @@ from .. import checkpoints
 from ..engine import run_stages
 from ..errors import InputError
 from ..metrics.lipsync import FPS, benchmark_crop, judge, lip_sync_error
-from ..pipeline import HQPipeline, spoken
+from ..pipeline import HQPipeline
 from ..source import chunks, schedule
 from ..video import open_video
+from ..voice import spoken
 from .jobfile import Job
 
 LONGEST = 10 * FPS

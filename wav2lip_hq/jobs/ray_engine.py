@@ -2,7 +2,7 @@
 
 Every node must see the job file, the inputs and the outputs under the same paths (a network share). A Ray task is one
 ``Worker``; what it works on is held by the same locks and stored in the same state, so a task or a node that dies loses
-at most the part being rendered: Ray starts the task again elsewhere, and it goes on."""
+at most the part being rendered: Ray starts the task again elsewhere, and it continues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import OptionError
 from .jobfile import Job, read_jobs
-from .runner import Summary, chosen, ended, finished, me, refresh
+from .runner import refresh
+from .standing import Summary, chosen, ended, finished, me
 from .store import Row, Store
 from .worker import Settings
 

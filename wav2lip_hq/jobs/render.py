@@ -20,15 +20,19 @@ from .. import survey as surveys
 from ..errors import InputError, OutputError
 from ..metrics.offset import OffsetMeter
 from ..mixing import Mix, finish
-from ..pipeline import HQPipeline, given_survey, no_face
+from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
 from ..provenance import Consent, read_consent
-from ..session import Session, Voice, described
+from ..session import Session
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
 from ..survey import Survey, footage_hash
+from ..survey.belonging import given_survey
+from ..survey.shared import described
+from ..tally import no_face
 from ..types import Reason, Stretch
 from ..video import VideoWriter
+from ..voice import Voice
 from . import timeline
 from .identity import pipelines, resolve
 from .jobfile import Job
@@ -38,12 +42,12 @@ SHEET_STEP = Fraction(3, 4)
 
 
 class Stopped(Exception):
-    """Somebody asked for the job to stop."""
+    """The user asked for the job to stop."""
 
 
 @dataclass
 class Part:
-    """What is known of a finished part; stored beside it."""
+    """Facts about a finished part; stored beside it."""
 
     number: int
     file: str
@@ -90,7 +94,7 @@ class Rendered:
     seconds: dict[str, float]
     warnings: list[str]
     duration: float
-    provenance: str = ""  # who signed the output, or that nobody did
+    provenance: str = ""  # who signed the output, or that it is not signed
     consent: Consent | None = None
     sheet: Path | None = None
     rest: dict[str, Any] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class Row:
 
 
 class DiskFull(OutputError):
-    """There is no room for results or for the state: nothing can go on, and nothing is lost."""
+    """There is no room for results or for the state. Nothing can continue, and nothing is lost."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -98,14 +98,14 @@ class Store:
                 db.close()
 
     def _unusable(self, error: sqlite3.Error) -> OutputError:
-        """SQLite's words as somebody can use them. Where there is no room for its journal it speaks of not being able
-        to open or write files."""
+        """SQLite's error in readable words. Without room for its journal it only reports that it cannot open or write
+        files."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return OutputError(f"{self.path} is damaged ({error}); move it away: finished outputs are made again")
         room = shutil.disk_usage(self.path.parent).free if self.path.parent.is_dir() else 1 << 20
         if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and room < 1 << 16):
-            return DiskFull(f"the disk of {self.path} is full; make room and run again: it goes on where it was")
+            return DiskFull(f"the disk of {self.path} is full; make room and run again: it continues where it was")
         return OutputError(f"{self.path} cannot be used ({error}); is its folder there and writable?")
 
     # ---- jobs
@@ -133,9 +133,9 @@ class Store:
             )
 
     def held(self, name: str) -> bool:
-        """Whether somebody is at a job now."""
+        """Whether a worker holds the job now."""
         path = self.work / "locks" / key(name)
-        if not path.exists():  # nobody has ever held it
+        if not path.exists():  # it has never been held
             return False
         try:
             with FileLock(path).acquire(blocking=False):

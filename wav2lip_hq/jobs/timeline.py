@@ -7,13 +7,12 @@ from fractions import Fraction
 
 from .. import audio
 from ..errors import InputError, OptionError
-from ..pipeline import spoken
 from ..run_options import RunOptions
-from ..session import Voice
 from ..source import Speech
 from ..timecode import parse_time, timecode_seconds
 from ..types import VideoInfo
 from ..video import VideoReader
+from ..voice import Voice, spoken
 from .jobfile import Job, Span
 
 

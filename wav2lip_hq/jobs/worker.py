@@ -95,7 +95,7 @@ class Worker:
                 if self.store.asked(f"stop:{self.settings.runner}"):
                     return done
                 row = self.store.get(job.name)
-                if row.status in ("failed", "cancelled") or row.due > time.time():
+                if row.status in ("failed", "canceled") or row.due > time.time():
                     wait = wait or (row.status == "pending" and row.due > time.time())
                     continue
                 if looked.get(job.name) == (job, row):
@@ -114,7 +114,7 @@ class Worker:
         return done
 
     def unfinished(self) -> bool:
-        """Whether there are jobs that are neither done nor given up. Somebody else is at them, who may die."""
+        """Whether there are jobs that are neither done nor given up: other workers hold them, and may die."""
         rows = self.store.all()
         mine = (job for job in read_jobs(self.jobfile) if not self.settings.names or job.name in self.settings.names)
         return any(rows.get(job.name, Row(job.name)).status in ("pending", "running") for job in mine)
@@ -140,7 +140,7 @@ class Worker:
                 raise OptionError(job.fault)
             if row.status == "done" and row.identity == made and self.intact(job, row):
                 return False
-            if row.status == "running":  # and held by nobody: the worker that was at it died
+            if row.status == "running":  # but held by nobody: its worker died
                 row = replace(row, crashes=row.crashes + 1)
                 self.store.put(job.name, crashes=row.crashes)
             if row.crashes >= CRASHES:
@@ -184,15 +184,15 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
             return True
         except Stopped:
-            cancelled = self.store.asked(f"cancel:{job.name}")
+            canceled = self.store.asked(f"cancel:{job.name}")
             self.store.forget(f"cancel:{job.name}")
-            self.store.put(job.name, status="cancelled" if cancelled else "pending", worker="", message="")
-            self.log("cancelled" if cancelled else "paused", job)
+            self.store.put(job.name, status="canceled" if canceled else "pending", worker="", message="")
+            self.log("canceled" if canceled else "paused", job)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if is_full(error):  # the others could not be written either
                 raise self._let_go(job, error) from error
             self._failed(job, error)
-        except BaseException:  # told to end
+        except BaseException:  # asked to end
             with contextlib.suppress(OutputError):
                 self.store.put(job.name, status="pending", worker="")
             raise
@@ -202,7 +202,7 @@ class Worker:
         return False
 
     def fresh(self, batch: int | None = None) -> None:
-        """Let go of the networks, and load them anew when they are next needed, for batches of this size."""
+        """Drop the networks; they are loaded again when next needed, for batches of this size."""
         self._pipelines.clear()
         self.runtime = Runtime(self.settings.device, self.settings.precision, batch)
 
@@ -214,7 +214,7 @@ class Worker:
             return False
 
     def folder(self, job: Job, made: str) -> Path:
-        """Where a job's parts are kept; those of the same output made from other inputs are of no use any more."""
+        """The folder of a job's parts; parts of the same output made from other inputs are removed."""
         mine = self.store.work / f"{key(job.name)}-{made[:16]}"
         for other in self.store.work.glob(f"{key(job.name)}-*"):
             if other != mine:
@@ -251,13 +251,13 @@ class Worker:
     # ---- failing
 
     def _let_go(self, job: Job, error: Exception) -> DiskFull:
-        """What to raise when there is no room to go on; the job waits for the next run."""
-        with contextlib.suppress(OutputError):  # the state of a worker that is gone is put right by the next run
+        """The error to raise when a disk is full; the job waits for the next run."""
+        with contextlib.suppress(OutputError):  # the next run corrects the state of a worker that is gone
             self.store.put(job.name, status="pending", kind="disk full", message=str(error), worker="")
         self.log("disk full", job, message=str(error))
         if isinstance(error, DiskFull):
             return error
-        return DiskFull(f"the disk is full ({error}); make room and run again: it goes on where it was")
+        return DiskFull(f"the disk is full ({error}); make room and run again: it continues where it was")
 
     def _failed(self, job: Job, error: Exception) -> None:
         row, kind = self.store.get(job.name), self.kind(error)
@@ -277,7 +277,7 @@ class Worker:
         self.log("failed", job, kind=kind, message=message)
 
     def kind(self, error: BaseException) -> str:
-        """What a failure is called; "passing" for those worth another try."""
+        """The name of a failure's kind; "passing" for those worth another attempt."""
         if is_full(error):
             return "disk full"
         if ran_out(error):
@@ -302,7 +302,7 @@ class Worker:
                     if file.read(1) != b"\n":
                         line = b"\n" + line  # after half a line, of a disk that was full
                 file.write(line)
-        except OSError as error:  # the log is no reason to lose the work, and a full disk is said once
+        except OSError as error:  # work is not lost for the sake of the log, and a full disk is reported once
             if is_full(error):
                 return
             print(f"wav2lip-hq: {self.settings.log} cannot be written: {error.strerror}", file=sys.stderr)

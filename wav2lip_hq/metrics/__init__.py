@@ -10,8 +10,9 @@ says what it takes, which direction is better and where it comes from. Names are
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .agreement import bootstrap, off_sync_accuracy, syncnet_score, tss
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
     from .motion import background_change, flicker, seam, sharpness
     from .perceptual import Lpips
 
-_WHERE = {
-    **dict.fromkeys(("bootstrap", "off_sync_accuracy", "syncnet_score", "tss"), "agreement"),
-    **dict.fromkeys(("identity_similarity", "landmark_distance", "onnx_embedding"), "face"),
-    **dict.fromkeys(("FrechetDistance", "fid"), "frechet"),
-    **dict.fromkeys(("Mean", "psnr", "ssim"), "image"),
-    **dict.fromkeys(("LipSyncError", "benchmark_box", "lip_sync_error"), "lipsync"),
-    **dict.fromkeys(("background_change", "flicker", "seam", "sharpness"), "motion"),
-    "Lpips": "perceptual",
-}
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "agreement": ["bootstrap", "off_sync_accuracy", "syncnet_score", "tss"],
+        "face": ["identity_similarity", "landmark_distance", "onnx_embedding"],
+        "frechet": ["FrechetDistance", "fid"],
+        "image": ["Mean", "psnr", "ssim"],
+        "lipsync": ["LipSyncError", "benchmark_box", "lip_sync_error"],
+        "motion": ["background_change", "flicker", "seam", "sharpness"],
+        "perceptual": ["Lpips"],
+    },
+)
 
 __all__ = [
     "FrechetDistance",
@@ -54,13 +58,3 @@ __all__ = [
     "syncnet_score",
     "tss",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return __all__

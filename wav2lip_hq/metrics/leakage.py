@@ -37,7 +37,7 @@ def correlation(a: Array, b: Array) -> float | None:
         return None
     if a.std() < STILL or b.std() < STILL:
         return 0.0
-    return float(np.clip(np.round(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std()), 9), -1, 1))
+    return float(np.clip(np.round(np.corrcoef(a, b)[0, 1], 9), -1, 1))
 
 
 def lagged(a: Array, b: Array, most: int = 1) -> tuple[float, int] | None:

@@ -1,4 +1,4 @@
-"""Certificates and keys: a chain of one's own, and what is wrong with others'."""
+"""Certificates and keys: making a self-signed chain, and checking given ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 
-YEARS = 10  # that a chain of one's own is valid
+YEARS = 10  # for which a self-signed chain is valid
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 
@@ -30,9 +30,9 @@ class Chain:
 
 
 def make(name: str, now: datetime.datetime | None = None) -> tuple[bytes, bytes]:
-    """(certificates, key) of a new chain: a root that vouches for one signer, and whose own key is thrown away.
+    """(certificates, key) of a new chain: a root that vouches for one signer and whose own key is discarded.
 
-    The names say that nobody has checked them. now: when it begins to be valid."""
+    The names state that they are not checked. now: when it begins to be valid."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -87,8 +87,8 @@ def make(name: str, now: datetime.datetime | None = None) -> tuple[bytes, bytes]
 def parse(certificates: bytes, key: bytes, names: tuple[str, str]) -> Chain:
     """A chain of PEM certificates, the signer's first, and its key. names: of the two files, for messages.
 
-    Raises InputError: unreadable, not in order, not for signing, a key of another certificate, encrypted. Not for one
-    that has expired: whoever signs asks for that.
+    Raises InputError: unreadable, not in order, not for signing, a key of another certificate, encrypted. Expiry is
+    checked by the signer, not here.
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature

@@ -15,6 +15,8 @@ LABEL = "wav2lip_hq.synthesis"  # of our own assertion, beside those that C2PA d
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MOST = 2000  # stretches of frames that are listed; a file must not swell with flickering detections
+BINDING = "c2pa.soft-binding"  # the assertion that ties an invisible mark to the manifest
+ALGORITHM = "wav2lip_hq.mark.1"  # what our mark is called there
 SOURCE, SPEECH = "source", "speech"  # what the actions call their ingredients
 
 
@@ -33,7 +35,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Claim:
-    """Everything that is said. changed: (face, first frame, last frame) of each stretch that was synthesized."""
+    """Everything that is said. changed: (face, first frame, last frame) of each stretch that was synthesized;
+    marks: what the invisible marks in them say, 8 hexadecimal digits each."""
 
     title: str
     source: Input
@@ -43,6 +46,7 @@ class Claim:
     frames: int = 0
     changed: Sequence[tuple[int, int, int]] = ()
     consent: Consent | None = None
+    marks: Sequence[str] = ()
     label: str = ""  # text of the visible notice
 
     def synthesis(self) -> dict[str, Any]:
@@ -80,11 +84,41 @@ class Claim:
         first: dict[str, Any] = {"action": "c2pa.opened", "parameters": {"ingredientIds": [SOURCE]}}
         if self.source.path is None:
             first = {"action": "c2pa.created", "digitalSourceType": COMPOSITE, "description": "frames from memory"}
+        marked = [{"action": "c2pa.watermarked.bound"}] if self.marks else []
+        bindings = [
+            {"label": BINDING, "data": {"alg": ALGORITHM, "blocks": [{"scope": {}, "value": mark}], "pad": ""}}
+            for mark in self.marks
+        ]
         return {
             "title": self.title,
             "claim_generator_info": [{"name": "wav2lip_hq", "version": VERSION}],
             "assertions": [
-                {"label": "c2pa.actions.v2", "data": {"actions": [first, edited]}},
+                {"label": "c2pa.actions.v2", "data": {"actions": [first, edited, *marked]}},
                 {"label": LABEL, "data": self.synthesis()},
+                *bindings,
             ],
+        }
+
+
+@dataclass(frozen=True)
+class Moved(Claim):
+    """A copy of a file whose sound was moved: the file is its parent, and nothing was synthesized.
+
+    later_ms: by how much later the sound is heard."""
+
+    later_ms: float = 0.0
+
+    def definition(self) -> dict[str, Any]:
+        """The manifest, as the library takes it."""
+        said = f"the sound was moved by {self.later_ms:+.0f} ms against the picture; neither was encoded anew"
+        edited = {
+            "action": "c2pa.edited",
+            "description": said,
+            "softwareAgent": {"name": "wav2lip_hq", "version": VERSION},
+        }
+        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [SOURCE]}}
+        return {
+            "title": self.title,
+            "claim_generator_info": [{"name": "wav2lip_hq", "version": VERSION}],
+            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}}],
         }

@@ -16,7 +16,7 @@ _NAME = re.compile(r"\S+\.[A-Za-z0-9]{1,5}|\S*[/\\]\S*")
 
 @dataclass(frozen=True)
 class Consent:
-    """text: as given, or of a short text file; "" for other files, of which name and SHA-256 are stored alone."""
+    """text: as given, or of a short text file; "" for other files, of which only name and SHA-256 are stored."""
 
     text: str
     name: str = ""
@@ -28,7 +28,7 @@ class Consent:
 
 
 def path_of(given: str) -> Path | None:
-    """The file that is meant, or None if ``given`` is the note itself. Raises InputError if it looks like a file's
+    """The file that ``given`` names, or None if it is the note itself. Raises InputError if it looks like a file's
     name and there is none."""
     if "\0" in given:
         raise OptionError("a note of consent holds no NUL")

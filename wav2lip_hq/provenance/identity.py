@@ -28,7 +28,7 @@ _LARGEST = 1 << 20  # bytes of a file with certificates
 @dataclass(frozen=True)
 class Identity:
     """Who signs. timestamp: URL of a timestamp server, "" for none; made: whether it was made just now; own: whether
-    it was made here, not given by somebody who checks names; warning: what is not as it should be."""
+    it was made here, not issued by an authority that checks names; warning: what is wrong with it."""
 
     folder: Path
     chain: Chain
@@ -81,7 +81,7 @@ def renew(name: str = NAME) -> Identity:
 
 
 def install(chain: Path, key: Path) -> Identity:
-    """Certificates of one's own, PEM, that of the signer first, and its key. Raises InputError: see
+    """Install the user's own certificates, PEM, the signer's first, and their key. Raises InputError: see
     ``certificates.parse``; also if they have expired, or cannot sign a C2PA manifest."""
     parsed = certificates.parse(read_file(chain), read_file(key), (str(chain), str(key)))
     try_out(_usable(Identity(folder(), parsed)), str(chain))
@@ -187,8 +187,8 @@ def _unwritable(place: Path, error: OSError) -> OutputError:
 
 
 def _put(place: Path, chain: bytes, key: bytes, settings: dict[str, Any]) -> bool:
-    """Write an identity into a folder that is not there yet, complete or not at all. False if somebody else was
-    faster: then theirs counts."""
+    """Write an identity into a folder that does not exist yet, complete or not at all. False if another process was
+    faster: then its identity counts."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))  # 0700

@@ -10,16 +10,16 @@ from typing import Any
 
 from ..errors import InputError
 from ..video import notice_of
-from .claim import LABEL
+from .claim import ALGORITHM, BINDING, LABEL
 from .identity import load_identity
 from .library import EMBEDS, OTHERS, c2pa, context, reason
-from .seal import sidecar_of
+from .seal import LIST, listing, sidecar_of
 
-# From the best to the worst; a folder of pictures is what its worst picture is.
+# From the best to the worst; a folder of pictures has the state of its worst picture.
 STATES = {
-    "trusted": "intact, signed by somebody you named as trusted",
+    "trusted": "intact, signed by a signer you named as trusted",
     "valid": "intact, signed by your own identity, which others do not know",
-    "untrusted": "intact, but nobody you trust vouches for the signer",
+    "untrusted": "intact, but no one you trust vouches for the signer",
     "invalid": "there is a manifest, but it does not hold",
     "stripped": "made with wav2lip_hq, as the file's metadata says, but its manifest was removed",
     "tampered": "changed after it was signed",
@@ -27,6 +27,9 @@ STATES = {
 }
 KNOWN = ("trusted", "valid")
 _ORDER = ("trusted", "valid", "untrusted", "none", "stripped", "invalid", "tampered")
+
+PICTURES = (".png", ".exr", ".dpx")
+SHOWN = 5  # pictures of a folder that are named
 
 _TAMPERED = ("mismatch", "assertion.missing", "hardBinding", "malformed")
 _WORDS = {
@@ -38,7 +41,7 @@ _WORDS = {
     "signingCredential.expired": "the certificate had expired",
     "claimSignature.outsideValidity": "it was signed outside the certificate's time",
     "signingCredential.invalid": "the certificate is not one for signing",
-    "signingCredential.untrusted": "the signer's certificate leads to nobody you trust",
+    "signingCredential.untrusted": "the signer's certificate leads to no one you trust",
     "signingCredential.ocsp.revoked": "the certificate was revoked",
 }
 
@@ -55,7 +58,8 @@ class Ingredient:
 @dataclass(frozen=True)
 class Found:
     """What a file says. state: a key of STATES; where: "embedded", a sidecar's path, or ""; time: a timestamp server's,
-    "" if none was asked; time_trusted: whether you trust that server; synthesis: what wav2lip_hq states, {} for files
+    "" if none was asked; time_trusted: whether you trust that server; marks: what the invisible
+    marks of wav2lip_hq in it say, 8 hexadecimal digits each; synthesis: what wav2lip_hq states, {} for files
     of others."""
 
     file: str
@@ -71,6 +75,7 @@ class Found:
     actions: tuple[str, ...] = ()
     source_type: str = ""
     ingredients: tuple[Ingredient, ...] = ()
+    marks: tuple[str, ...] = ()
     synthesis: dict[str, Any] = field(default_factory=dict)
     files: int = 1  # pictures, of a folder
 
@@ -86,12 +91,14 @@ class Found:
 
 
 def read(path: Path, anchors: Sequence[str] = ()) -> Found:
-    """Read and verify the manifest of a file, or of a folder's PNG pictures. anchors: root certificates, PEM, that are
+    """Read and verify the manifest of a file, or of a folder's pictures. anchors: root certificates, PEM, that are
     trusted. Nothing is fetched. Raises InputError: no such file, neither a manifest nor a picture in it, no library."""
+    if path.is_dir() and (path / LIST).is_file():
+        return _listed(path, anchors)
     if path.is_dir():
-        pictures = sorted(path.glob("*.png"))
+        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
         if not pictures:
-            raise InputError(f"{path} is a folder without PNG pictures")
+            raise InputError(f"{path} is a folder without PNG, EXR or DPX pictures")
         every = [read(picture, anchors) for picture in pictures]
         worst = max(every, key=lambda found: _ORDER.index(found.state))
         problems = worst.problems if worst.known else (f"{Path(worst.file).name}: {worst.meaning}", *worst.problems)
@@ -112,7 +119,28 @@ def read(path: Path, anchors: Sequence[str] = ()) -> Found:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     if found is not None:
         return found
-    return Found(str(path), "stripped" if notice_of(path) else "none")
+    return Found(str(path), "stripped" if _has_notice(path) else "none")
+
+
+def _listed(folder: Path, anchors: Sequence[str]) -> Found:
+    """A folder whose list of pictures is signed: the list has to hold, and the folder to have what it lists."""
+    found = read(folder / LIST, anchors)
+    try:
+        lines = (folder / LIST).read_text(encoding="utf-8").splitlines()
+        said = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        there = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+        now = {name: digest for digest, _, name in (line.partition("  ") for line in listing(there).splitlines())}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder} cannot be read ({error})") from error
+    problems = [f"{name} is missing" for name in said if name not in now]
+    problems += [f"{name} is not the one that was signed" for name in said if now.get(name, said[name]) != said[name]]
+    problems += [f"{name} was not there when it was signed" for name in now if name not in said]
+    if found.state == "none":  # the list alone says nothing
+        return replace(found, file=str(folder), state="stripped" if any(map(notice_of, there)) else "none")
+    if len(problems) > SHOWN:
+        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
+    state = "tampered" if problems else found.state
+    return replace(found, file=str(folder), state=state, files=len(now), problems=(*found.problems, *problems))
 
 
 def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -> Found | None:
@@ -140,9 +168,14 @@ def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -
 
 
 def _broken(path: Path, where: str, why: str) -> Found:
-    """A file that the library cannot read. Raises InputError if that is no video or picture at all."""
-    notice_of(path)
+    """A file that the library cannot read. Raises InputError if it is neither a video nor a picture."""
+    _has_notice(path)
     return Found(str(path), "invalid", where, (f"the manifest cannot be read: {why}",))
+
+
+def _has_notice(path: Path) -> bool:
+    """Whether our notice is in a file. Raises InputError if that is no video or picture, and no list of them."""
+    return path.name != LIST and notice_of(path)
 
 
 def _own() -> tuple[int, str] | None:
@@ -180,8 +213,19 @@ def _found(path: Path, where: str, whole: dict[str, Any], own: tuple[int, str] |
         actions=tuple(str(a.get("action", "")) for a in actions),
         source_type=types[-1] if types else "",
         ingredients=tuple(_ingredient(one) for one in manifest.get("ingredients", [])),
+        marks=_marks(manifest.get("assertions", [])),
         synthesis=asserted.get(LABEL, {}),
     )
+
+
+def _marks(assertions: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What our invisible marks say, by the assertions that tie them to the manifest."""
+    out = []
+    for one in assertions:
+        data = one.get("data")
+        if str(one.get("label", "")).startswith(BINDING) and isinstance(data, dict) and data.get("alg") == ALGORITHM:
+            out += [str(block.get("value", "")) for block in data.get("blocks", []) if isinstance(block, dict)]
+    return tuple(dict.fromkeys(out))
 
 
 def _state(failures: Sequence[str], succeeded: set[str], mine: bool) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import mimetypes
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,16 +24,29 @@ SPARE = 1 << 20  # bytes of room for a manifest
 _UNKNOWN = "application/octet-stream"
 
 
+# In a folder whose pictures can hold no manifest: their hashes, as ``sha256sum --check`` reads them.
+LIST = "pictures.sha256"
+
+
 def sidecar_of(path: Path) -> Path:
-    """Where the manifest of a file is whose container cannot hold one: the name that other readers look for, too."""
+    """The manifest's path for a file whose container cannot hold one: the name that other readers look for, too."""
     return path.with_suffix(".c2pa")
+
+
+def listing(pictures: Iterable[Path]) -> str:
+    """A line for each file: its SHA-256 and name."""
+    lines = []
+    for picture in pictures:
+        with picture.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {picture.name}\n")
+    return "".join(lines)
 
 
 @dataclass
 class Seal:
     """Signs one result. ``claim`` may be replaced by a fuller one until the file is complete.
 
-    where: "embedded" or the sidecar's path, once signed; warnings: what was not as it should be."""
+    where: "embedded" or the sidecar's path, once signed; warnings: problems that did not prevent signing."""
 
     identity: Identity
     claim: Claim
@@ -42,11 +57,9 @@ class Seal:
     _silent: bool = False  # the timestamp server does not answer
 
     def finish(self, temporary: Path) -> None:
-        """Sign ``temporary``, a file or a folder of PNG pictures that will be called ``output``. Raises OutputError."""
+        """Sign ``temporary``, a file or a folder of pictures that will be called ``output``. Raises OutputError."""
         if temporary.is_dir():
-            for picture in sorted(temporary.glob("*.png")):
-                self._embed(picture, ".png")
-            self.where = "embedded"
+            self._folder(temporary)
             return
         suffix = self.output.suffix.lower()
         if suffix in EMBEDS:
@@ -57,7 +70,24 @@ class Seal:
             except c2pa().C2paError as error:
                 self._roomy(temporary)
                 self.warnings.append(f"the manifest stands beside the file: {suffix} refuses it ({reason(error)})")
-        self._beside(temporary, EMBEDS.get(suffix) or OTHERS.get(suffix) or _UNKNOWN)
+        self._beside(temporary, EMBEDS.get(suffix) or OTHERS.get(suffix) or _UNKNOWN, sidecar_of(self.output))
+        self.where = str(sidecar_of(self.output))
+
+    def _folder(self, folder: Path) -> None:
+        """Sign each PNG picture; of others, which hold no manifest, a list of their hashes."""
+        pictures = sorted(p for p in folder.iterdir() if p.is_file())
+        if all(p.suffix == ".png" for p in pictures):
+            for picture in pictures:
+                self._embed(picture, ".png")
+            self.where = "embedded"
+            return
+        listed = folder / LIST
+        try:
+            listed.write_text(listing(pictures), encoding="utf-8")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._beside(listed, _UNKNOWN, sidecar_of(listed))
+        self.where = str(self.output / sidecar_of(listed).name)
 
     def _embed(self, path: Path, suffix: str) -> None:
         """Put a manifest into a file. Raises the library's error, and OutputError."""
@@ -76,9 +106,8 @@ class Seal:
         finally:
             signed.unlink(missing_ok=True)
 
-    def _beside(self, path: Path, kind: str) -> None:
-        """Write a manifest into a file of its own."""
-        target = sidecar_of(self.output)
+    def _beside(self, path: Path, kind: str, target: Path) -> None:
+        """Write a manifest into a file of its own, ``target``."""
         temporary = beside(target)
         try:
             manifest = self._sign(path, None, kind)
@@ -88,12 +117,11 @@ class Seal:
             raise self._failed(error) from error
         finally:
             temporary.unlink(missing_ok=True)
-        self.where = str(target)
 
     def _sign(self, path: Path, signed: Path | None, kind: str) -> bytes:
         """The manifest of a file; with ``signed`` it is written there, inside a copy of the file.
 
-        A timestamp server that does not answer is no reason to lose hours of work: then no time is stated."""
+        If the timestamp server does not answer, the result is signed without a time: hours of work are not lost."""
         library = c2pa()
         stamped = bool(self.identity.timestamp) and not self._silent
         try:

@@ -12,14 +12,15 @@ from .lipsync import LipSync
 from .movement import Movement
 from .parse import Parse
 from .restore import Restore
+from .restore_face import RestoreFace
 from .track import Track
 from .watermark import Watermark
 
 STAGES: dict[str, type[Stage]] = {
     s.name: s
     for s in (
-        *(Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, Watermark),
-        *(Movement, Frame),
+        *(Detect, Track, Landmarks, Admit, Align, Articulate, LipSync, Parse, Restore, Blend, RestoreFace),
+        *(Watermark, Movement, Frame),
     )
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "Movement",
     "Parse",
     "Restore",
+    "RestoreFace",
     "Stage",
     "Track",
     "Watermark",

@@ -22,7 +22,7 @@ OPENING = (0.02, 0.15)  # in eye distances, plus this share of the wanted openin
 POSE = (8.0, 8.0, 12.0)  # degrees of yaw, pitch, roll
 LIGHT = 0.25  # natural logarithm of brightness
 LEAP, DIFFERENCE = 1.2, 12.0  # cost of a jump in the footage; difference of its pictures (8-bit steps) that doubles it
-ALIKE = 2  # frames: mouths at most this far apart in the footage are no jump
+ALIKE = 2  # frames: going to a mouth at most this far away in the footage does not count as a jump
 MANY = 24  # the cheapest mouths per frame among which the path is searched
 
 

@@ -36,7 +36,7 @@ def drift(aligned: Array, made: Array, mask: Array) -> Array:
         cv2.resize(x, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (aligned, made)
     )
     weight = cv2.resize(mask, (COLORS, COLORS), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 * _not_mouth()
-    # A moved jaw is no difference of color: large differences get little weight.
+    # A moved jaw is not a difference of color: large differences get little weight.
     weight = weight / (1 + (apart(before, after) / 24) ** 2)
     total = cv2.GaussianBlur(weight, (0, 0), SPREAD) + 1e-3
     return weighted(cv2.GaussianBlur(weighted(before - after, weight), (0, 0), SPREAD), 1 / total)

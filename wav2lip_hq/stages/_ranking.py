@@ -9,7 +9,7 @@ import numpy as np
 from ..boxes import iou
 from ..types import Array
 
-HOLD = 1.0  # seconds a face that vanished keeps its rank: nobody else is to be dubbed for a moment
+HOLD = 1.0  # seconds for which a vanished face keeps its rank, so that no other face is dubbed for a moment
 SETTLE = 0.5  # seconds a new track must have been seen before it may overtake: it could be a false alarm
 TOGETHER = 0.25  # seconds: faces that appear within this time of each other may overtake at once
 SAME_PLACE = 0.3  # intersection over union from which on a new track continues a vanished one

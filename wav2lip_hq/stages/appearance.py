@@ -1,8 +1,8 @@
 """A simple embedding of a face's appearance, for picking one person among a few.
 
-It is no face recognition network: histograms of gradients and colors of the aligned face are enough to tell apart the
-people in one footage, not to identify anybody. For that, set Track's ``embedding`` to a recognition network: a callable
-from (N, 112, 112, 3) uint8 RGB crops aligned by ``crops`` to (N, D) vectors.
+It is not a face recognition network: histograms of gradients and colors of the aligned face are enough to distinguish
+the people in one clip, not to identify anybody. For that, set Track's ``embedding`` to a recognition network: a
+callable from (N, 112, 112, 3) uint8 RGB crops aligned by ``crops`` to (N, D) vectors.
 """
 
 from __future__ import annotations

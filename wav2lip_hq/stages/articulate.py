@@ -21,6 +21,8 @@ ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
 CLOSED = 0.02  # largest opening, in eye distances, at which lips touch: landmarks of closed lips are a little apart
 PRESSED = 0.01  # eye distances by which the landmarks of lips at rest are moved into each other
+# Landmarks of turned heads miss the lips by more: between these degrees of yaw, up to so much more is pressed.
+TURNING, PRESSED_TURNED = (20.0, 40.0), 0.025
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
@@ -41,7 +43,7 @@ class Articulate(Stage):
 
     name: ClassVar[str] = "articulate"
     reads: ClassVar[tuple[str, ...]] = ("phrase", "speech", "faces.frame", "faces.track", "faces.mesh")
-    optional: ClassVar[tuple[str, ...]] = ("tracks",)
+    optional: ClassVar[tuple[str, ...]] = ("tracks", "faces.pose")
     adds: ClassVar[tuple[str, ...]] = ("faces.target",)
     fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
@@ -51,6 +53,9 @@ class Articulate(Stage):
         "Amplitude of the movement: 0 keeps the mouth closed, 1 is the person's own range, more exaggerates.",
         low=0,
         high=2,
+    )
+    smile: float = option(
+        0.0, "Corners of the mouth up (1 is a clear smile) or down, in speech and in its pauses.", low=-0.5, high=1
     )
     silence: bool = option(True, "Close the mouth in pauses, whatever breath and room noise there is.")
 
@@ -77,9 +82,13 @@ class Articulate(Stage):
             body, spread = people[track]
             moved = articulation.reach(spread, space.spread, len(space.basis)) * said[frame]
             # Lips at rest are pressed together. A mouth that opens as far as that or further has the opening wanted.
-            rest = max(float(articulation.opening(body)), 0) + PRESSED
+            yaw = 0.0 if faces.pose is None else abs(float(faces.pose[n, 0]))
+            pressed = np.interp(yaw, TURNING, (PRESSED, PRESSED + PRESSED_TURNED))
+            rest = max(float(articulation.opening(body)), 0) + float(pressed)
             moved[0] -= np.clip(rest - moved[0], 0, rest)
             offset = np.tensordot(moved, space.basis, 1)
+            if self.smile:
+                offset = offset + articulation.smile(space.neutral, self.smile)
             target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
         return chunk.with_faces(target=target)
 

@@ -13,7 +13,7 @@ from ..engine import Stage
 from ..errors import OptionError, UnknownNetwork
 from ..options import described, option
 from ..types import Array, Chunk, Faces
-from .restore import Restorer, is_own, own_restorer
+from ._restorers import ENLARGING, Restorer, is_own, own_restorer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class Frame(Stage):
     reads: ClassVar[tuple[str, ...]] = ("frames",)
     optional: ClassVar[tuple[str, ...]] = ("faces.box",)
     adds: ClassVar[tuple[str, ...]] = ("frames",)
-    fits: ClassVar[tuple[str, ...]] = ("srvgg", "rrdbnet")
+    fits: ClassVar[tuple[str, ...]] = ENLARGING
 
     model: str | Restorer = option(
         "realesr_general_x4v3",

@@ -110,8 +110,9 @@ def field(mesh: Array, shape: tuple[int, ...]) -> Field:
     rest = np.clip((FAR - far) / (FAR - 1), 0, 1)
     rest = math.radians(1) * rest * rest * (3 - 2 * rest)
     turn = (rest * (NECK * size[2] - y))[..., None] * across + (rest * x)[..., None] * down
-    plain = [v.astype(np.float32) for v in (place, depth[..., None] * across, -depth[..., None] * down, turn)]
-    return Field((x1, y1, x2, y2), *plain, near=far < FAR)
+    yaw, pitch = depth[..., None] * across, -depth[..., None] * down
+    moves = [v.astype(np.float32) for v in (place, yaw, pitch, turn)]
+    return Field((x1, y1, x2, y2), moves[0], moves[1], moves[2], moves[3], far < FAR)
 
 
 def blinked(image: Array, ring: Array, closed: float) -> None:

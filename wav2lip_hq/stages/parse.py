@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
+from .. import mesh as points
 from ..engine import Stage
 from ..errors import StageError
 from ..models import imagenet
@@ -34,6 +35,7 @@ REGIONS = {
 # Flags of a pixel's class. AMBIGUOUS: background and cloth, which is also what parsers call hands and microphones.
 REGION, OCCLUDER, AMBIGUOUS, IS_HAIR = 1, 2, 4, 8
 LIPS_SIDE = CANVAS // 4  # of the lips' masks, px; that of blend's coarse pictures
+AROUND_POINT = 10  # px that go with a landmark, about half the distance to the next
 MASK_WINDOW = 2  # frames to either side over which the mask is averaged
 
 
@@ -172,7 +174,8 @@ class Parse(Stage):
                 continue
             shape = lower_face(mesh, target)
             if before is not None:
-                shape = shape & ~self._occluders(before[n], mesh)
+                covers = self._occluders(before[n], mesh)
+                shape = shape & ~(covers | _brought(covers, mesh, target))
             x, y, width, height = cv2.boundingRect(shape)
             area = slice(y, y + height), slice(x, x + width)
             out[n][area] = np.round(255 * feathered(shape, self.feather, area))
@@ -197,8 +200,9 @@ class Parse(Stage):
         """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S).
 
         mesh: (POINTS, 2) on the canvas, if known. It tells beards from hair that hangs into the face, and hands and
-        microphones (which a parser calls background or cloth) from what is behind the face. Without it, background and
-        cloth enclosed by the face count as occluders.
+        microphones (which a parser calls background or cloth) from what is below the chin. Beside the face, what the
+        parser calls background counts even where the landmarks say face: those of turned heads lie beyond the
+        silhouette. Without a mesh, background and cloth enclosed by the face count as occluders.
         """
         table = np.zeros(256, np.uint8)
         table[list(REGIONS[self.region])] |= REGION
@@ -212,11 +216,23 @@ class Parse(Stage):
             face = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
         else:
             face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
+            # Down to the lower lip nothing but the face itself moves; the chin moves over what is behind it.
+            face[: max(int(mesh[points.OUTER_LIPS, 1].max()), 0)] = 1
             face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
             hair &= 1 - beard
         ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
         covers = hair | (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
         return np.asarray(cv2.dilate(_scaled(covers, CANVAS), near))
+
+
+def _brought(covers: Array, mesh: Array, target: Array) -> Array:
+    """(512, 512) uint8 in {0, 1}: where the warp would show what covers the face, or is behind it, as skin: around the
+    targets of the landmarks that lie on it. mesh, target: (POINTS, 2) on the canvas."""
+    out = np.zeros_like(covers)
+    x, y = np.clip(np.round(mesh).astype(int), 0, CANVAS - 1).T
+    for point in np.round(target[covers[y, x] > 0]).astype(int).tolist():
+        cv2.circle(out, point, AROUND_POINT, 1, -1)
+    return out
 
 
 def _lips(before: Array, after: Array) -> Array:

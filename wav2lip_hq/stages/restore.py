@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .. import lookup
 from ..engine import Stage
-from ..errors import OptionError, StageError, UnknownNetwork
 from ..options import described, option
 from ..types import Array, Chunk
 from ._paste import TOP, paste
+from ._restorers import FITS, Restorer, is_own, opened
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from ..runtime import Runtime
 
-    from ..runtime import Model, Runtime
-
-Restorer = Callable[[Array], Array]
 # Only the part of the generator's output below TOP is used. Upscaling networks are given that part and, as context,
 # this share of its height above it: below TOP their output equals that for the whole picture within 138 dB (the
 # embedded restorer), 110 dB (realesr-animevideov3) and 74 dB (realesr-general-x4v3).
@@ -50,7 +44,7 @@ class Restore(Stage):
     )
     optional: ClassVar[tuple[str, ...]] = ("faces.restored",)  # an earlier Restore's, in a chain
     adds: ClassVar[tuple[str, ...]] = ("faces.restored",)
-    fits: ClassVar[tuple[str, ...]] = ("codeformer", "gfpgan_clean", "srvgg", "rrdbnet")
+    fits: ClassVar[tuple[str, ...]] = FITS
 
     model: str | Restorer = option(
         "embedded-restorer",
@@ -103,80 +97,10 @@ class Restore(Stage):
         return chunk.with_faces(restored=after)
 
     def _restorer(self, runtime: Runtime) -> tuple[Restorer, int]:
-        if self._own:
-            return own_restorer(self.model, runtime)
-        import torch
-
-        assert isinstance(self.model, str)
-
-        try:
-            model = runtime.model(self.model, self.fits)
-        except UnknownNetwork as error:
-            from ._foreign import open_foreign
-
-            return open_foreign(error, runtime)
-        call, low, high = self._call(model)
-        batch = None if model.scale > 1 and runtime.device.type == "cuda" else runtime.batch_size
-        # The large networks gain nothing from batches on a CPU, and need much memory for them.
-        batch = 1 if runtime.device.type == "cpu" and model.scale == 1 else batch
-
-        def run(pixels: Tensor) -> Tensor:
-            x = pixels.permute(0, 3, 1, 2).float() / 255 * (high - low) + low
-            out: Tensor = (call(x) - low).mul_(255 / (high - low))  # in place: large pictures
-            return out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-        def whole(images: Array) -> Array:
-            return np.asarray(runtime.map(run, images, batch=batch))
-
-        return (whole if model.scale == 1 else lambda images: _lower(whole, images, model.scale)), model.scale
-
-    def _call(self, model: Model) -> tuple[Callable[[Tensor], Any], float, float]:
-        """The network as a function of a batch of pictures, and the range of values it works in."""
-        arch = model.arch.name  # one of ``fits``
-        if arch == "codeformer":
-            return (lambda x: _first(model(x, w=self.fidelity, adain=True))), -1.0, 1.0
-        if arch == "gfpgan_clean":
-            return (lambda x: _first(model(x))), -1.0, 1.0
-        return model, 0.0, 1.0
-
-
-def is_own(model: str | Restorer) -> bool:
-    """Whether a restorer is the user's own code."""
-    return not isinstance(model, str) or (lookup.is_reference(model) and not os.path.exists(model))
-
-
-def own_restorer(model: str | Restorer, runtime: Runtime) -> tuple[Restorer, int]:
-    """(restorer, scale) of a callable, or of one at "package.module:name". Raises OptionError if it is none."""
-    title = f"restore.model '{model}'" if isinstance(model, str) else "restore.model"
-    found: Any = lookup.find(model) if isinstance(model, str) else model
-    if isinstance(found, type):
-        kind = found
-        found = runtime.once(f"restorer:{kind.__module__}:{kind.__qualname__}", lambda: _made(kind, title))
-    scale = getattr(found, "scale", 1)
-    if not callable(found) or isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
-        raise OptionError(
-            f"{title} is no restorer: it has to be callable, pictures (N, S, S, 3) uint8 in, (N, S * scale, S * scale, "
-            "3) uint8 out, and its 'scale' (1 if it has none) a whole number"
-        )
-
-    def checked(images: Array) -> Array:
-        made = np.asarray(found(images))
-        wanted = (len(images), images.shape[1] * scale, images.shape[2] * scale, 3)
-        if made.shape != wanted or made.dtype != np.uint8:
-            raise StageError(
-                f"{title} gave {made.shape} {made.dtype} for {images.shape} uint8 pictures; with scale {scale} it has "
-                f"to be {wanted} uint8"
-            )
-        return made
-
-    return checked, scale
-
-
-def _made(kind: type, title: str) -> Any:
-    try:
-        return kind()
-    except Exception as error:
-        raise OptionError(f"{title} cannot be made without arguments ({type(error).__name__}: {error})") from error
+        run, scale, local = opened(self.model, runtime, self.fidelity)
+        if scale == 1 or not local:
+            return run, scale
+        return (lambda images: _lower(run, images, scale)), scale
 
 
 def _lower(restorer: Restorer, images: Array, scale: int) -> Array:
@@ -186,7 +110,3 @@ def _lower(restorer: Restorer, images: Array, scale: int) -> Array:
     out = np.zeros((count, size * scale, size * scale, 3), np.uint8)
     out[:, top * scale :] = restorer(images[:, top:])
     return out
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, (tuple, list)) else value

@@ -29,7 +29,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
-# Times the largest face's area that another needs to replace it; less is noise of boxes, or somebody leaning forward.
+# Times the largest face's area that another needs to replace it; less is noise of boxes, or a person leaning forward.
 AREA_MARGIN = 1.25
 SIDES = ("left-to-right", "right-to-left")
 MIN_TRACKED_SIDE = 8.0  # px: smaller detections are dropped without a track

@@ -1,4 +1,4 @@
-"""Watermark: say invisibly, in the synthesized mouths themselves, that they are synthetic."""
+"""Watermark: mark the synthesized mouths invisibly as synthetic."""
 
 from __future__ import annotations
 

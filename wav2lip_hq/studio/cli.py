@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import Any
 
-from .. import run_cli
+from .. import arguments
 from ..errors import InputError, OptionError
 from .choices import StudioOptions
 
@@ -21,7 +21,7 @@ NEEDED = ("starlette", "uvicorn")
 def add_studio(commands: Any) -> None:
     """The command ``studio``."""
     one = commands.add_parser("studio", help="a web page on this machine: upload or record, dub, compare, download")
-    run_cli.option_arguments(one, StudioOptions)
+    arguments.option_arguments(one, StudioOptions)
     one.add_argument(
         "--share-with",
         nargs="+",
@@ -37,7 +37,7 @@ def add_studio(commands: Any) -> None:
 
 def studio(args: argparse.Namespace) -> int:
     """Run the command."""
-    chosen = run_cli.chosen_options(args, StudioOptions)
+    chosen = arguments.chosen_options(args, StudioOptions)
     if args.accounts or args.password or args.remove_account:
         return _accounts(args, chosen)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from ..errors import InputError, OptionError, Wav2LipHQError
 from ..places import beside
 
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "canceled")
 
 
 class StudioError(Wav2LipHQError, RuntimeError):
@@ -130,7 +130,7 @@ class Client:
         return dict(self._json("GET", f"/api/dubs/{_id(dub)}"))
 
     def wait(self, dub: Any, on_progress: Callable[[dict[str, Any]], None] = lambda state: None) -> dict[str, Any]:
-        """Wait until a video is done. Raises StudioError with the reason if it failed or was cancelled."""
+        """Wait until a video is done. Raises StudioError with the reason if it failed or was canceled."""
         while True:
             state = self.status(dub)
             on_progress(state)
@@ -145,7 +145,7 @@ class Client:
         return dict(self._json("POST", f"/api/dubs/{_id(dub)}/cancel", {}))
 
     def retry(self, dub: Any) -> dict[str, Any]:
-        """Try one that failed or was cancelled again."""
+        """Try one that failed or was canceled again."""
         return dict(self._json("POST", f"/api/dubs/{_id(dub)}/retry", {}))
 
     def report(self, dub: Any) -> dict[str, Any]:

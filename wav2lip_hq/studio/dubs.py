@@ -16,8 +16,9 @@ from typing import Any
 from ..errors import InputError, OptionError
 from ..jobs.jobfile import Job, read_jobs
 from ..jobs.page import report
-from ..jobs.runner import cancel, retry, standing
+from ..jobs.runner import cancel, retry
 from ..jobs.sidecar import path_of
+from ..jobs.standing import standing
 from ..jobs.store import Row, Store, key
 from ..page import escape
 from ..places import write_text
@@ -29,7 +30,7 @@ from .database import Database
 from .faces import Faces
 from .files import Absent, Files, TooLarge
 
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "canceled")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class Dubs:
         return self.get(owner, number)
 
     def retry(self, owner: str, number: Any) -> dict[str, Any]:
-        """Try one that failed or was cancelled once more: finished parts are kept. Raises Absent."""
+        """Try one that failed or was canceled once more: finished parts are kept. Raises Absent."""
         retry(self.jobfile(owner), [str(self._output(self._one(owner, number)))])
         self.changed.set()
         return self.get(owner, number)
@@ -175,7 +176,7 @@ class Dubs:
             db.execute("DELETE FROM job WHERE id = ? AND owner = ?", (dub.id, owner))
         output = self._output(dub)
         store = Store(self.jobfile(owner))
-        store.put(str(output), status="cancelled")
+        store.put(str(output), status="canceled")
         self._write(owner)
         for path in (output, path_of(output), store.work / "sheets" / f"{key(str(output))}.png"):
             path.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def look(path: str, poster: str, wav: str, seconds: float) -> dict[str, Any]:
 
 
 def _has_picture(file: Path) -> bool:
-    from ..video.sound import open_input
+    from ..video.opening import open_input
 
     with open_input(file) as container:
         return any(not s.disposition & 0x400 for s in container.streams.video)  # a cover is no footage
@@ -64,7 +64,7 @@ def _has_picture(file: Path) -> bool:
 
 def _length(file: Path) -> float:
     """Seconds until the end of the last packet: headers may say anything."""
-    from ..video.sound import open_input
+    from ..video.opening import open_input
 
     last = Fraction(0)
     first: Fraction | None = None

@@ -1,7 +1,7 @@
-"""The survey: what is known of the whole footage before any of its frames is rendered.
+"""The survey: facts about the whole footage, collected before any frame is rendered.
 
 ``collector`` makes one, ``table`` is what is known, ``facts`` what is kept of each face, ``files`` saves and loads,
-``choice`` picks the faces that are meant, ``sheet`` shows them.
+``choice`` selects faces, ``sheet`` shows them.
 """
 
 from .collector import Collector, survey_footage

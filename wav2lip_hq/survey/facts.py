@@ -1,4 +1,4 @@
-"""What is kept of one face while its footage passes: mouths it shows, frames with a closed mouth, views of it."""
+"""What is kept of one face while the footage is read: mouths it shows, frames with a closed mouth, views of it."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class FaceFacts:
             return SurveyedTrack(views=tuple(self.views))
         closed, wide = (float(v) for v in np.percentile(self.openings, (CLOSED, WIDE)))
         calm = sorted(self._calm, key=lambda item: item[0])[: min(max(1, self._seen // 10), CALM)]
-        # The most closed ones of all directions first; what is hardly more open than the closed level will do.
+        # The most closed ones of all head directions first; those hardly more open than the closed level suffice.
         order = sorted((k for group in self.closed.values() for k in group), key=lambda k: (k.opening, k.number))
         usable = [k for k in order if k.opening <= closed + 0.25 * (wide - closed) + 0.01] or order[:1]
         return SurveyedTrack(

@@ -24,7 +24,8 @@ from .table import Survey
 
 FORMAT, VERSION = "wav2lip_hq survey", 1
 LARGEST = 4 << 30  # bytes unpacked: a day of footage
-SMALL, PACKED = 64 << 20, 50  # what is unpacked of any survey, and how many times smaller one may be packed
+# Against zip bombs: a survey unpacks to at most SMALL bytes plus PACKED times the size of its file.
+SMALL, PACKED = 64 << 20, 50
 _FIGURES = ("closed", "wide", "spread")
 
 
@@ -123,12 +124,12 @@ def load(path: str | os.PathLike[str]) -> Survey:
         with zipfile.ZipFile(source) as zipped:
             unpacked = sum(item.file_size for item in zipped.infolist())
             if unpacked > min(LARGEST, SMALL + PACKED * os.path.getsize(source)):
-                raise InputError(f"{source} would unpack to {unpacked >> 20} MiB; that is no survey")
+                raise InputError(f"{source} would unpack to {unpacked >> 20} MiB; that is not a survey")
         with np.load(source, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(bytes(arrays["header"]))
         if header["format"] != FORMAT:
-            raise InputError(f"{source} is no survey")
+            raise InputError(f"{source} is not a survey")
         if header["version"] > VERSION:
             raise InputError(f"{source} was made by a newer wav2lip_hq (survey version {header['version']})")
         return _built(header, arrays)
@@ -136,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> Survey:
         raise
     except Exception as error:  # a damaged archive raises nearly anything
         why = " ".join(str(error).split())[:200]
-        raise InputError(f"{source} is no survey, or it is damaged ({why}); make it again") from error
+        raise InputError(f"{source} is not a survey, or it is damaged ({why}); make it again") from error
 
 
 def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
@@ -197,3 +198,11 @@ def _shown(name: str, arrays: dict[str, Array]) -> tuple[Shown, ...]:
         Shown(int(number), picture, points, pose, float(light), float(opening))
         for picture, number, points, pose, light, opening in zip(_split(name, arrays), *columns, strict=True)
     )
+
+
+def load_person(path: str) -> SurveyedTrack:
+    """The person in a saved survey. Raises InputError that names it."""
+    try:
+        return load(path).person
+    except InputError as error:
+        raise InputError(f"person {path}: {error}") from error

@@ -69,8 +69,8 @@ class Plan(BaseModel):
 
 
 def planned(survey: Survey, footage: str) -> Plan:
-    """The plan that a survey of all faces suggests: who speaks, where that was measured, else nobody's choice yet: the
-    face seen longest."""
+    """The plan that a survey of all faces suggests: the face that speaks where that was measured, else the face seen
+    longest."""
     there, spoken = shots(survey), survey.speakers
     if spoken is None:
         spoken = tuple(
@@ -141,16 +141,16 @@ def write(plan: Plan, path: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan. Raises InputError (no such file, no YAML) and OptionError (what it says cannot be)."""
+    """Read a plan. Raises InputError (no such file, not YAML) and OptionError (a plan that contradicts itself)."""
     name = os.fspath(path)
     try:
         found = documents.read(name)
     except OSError as error:
         raise InputError(f"the shot plan {name} cannot be read ({error.strerror or error})") from error
     except ValueError as error:
-        raise InputError(f"{name} is no shot plan: {error}") from error
+        raise InputError(f"{name} is not a shot plan: {error}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{name} is no shot plan; make one with 'wav2lip-hq survey FACE --plan {name}'")
+        raise InputError(f"{name} is not a shot plan; make one with 'wav2lip-hq survey FACE --plan {name}'")
     try:
         plan = Plan.model_validate(found)
     except ValidationError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..types import Array, Mouths, References, TrackFacts
 
-ELSEWHERE = 1 << 40  # taken from the numbers of frames of other footage: none of them runs on into this one
+ELSEWHERE = 1 << 40  # subtracted from frame numbers of other footage, so that none is adjacent to one of this footage
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 

@@ -21,7 +21,7 @@ from .shots import Shot, shots
 from .spoken import Heard, Spoken
 from .table import Survey
 
-LONGEST = 20 * FPS  # most pictures of a mouth that are compared in a shot; beyond, nothing gets clearer
+LONGEST = 20 * FPS  # most pictures of a mouth that are compared in a shot; more does not improve the result
 NEAR = 3  # frames from 0 that are looked at where the footage's offset is not known: most footage is in sync
 AWAY = 2.0  # standard deviations by which a fit at another offset than the footage's must be better to count as much
 CLEAR = 6.5  # standard deviations from which a mouth's own best shift tells something about the whole footage's offset
@@ -36,7 +36,7 @@ def check_sound(info: VideoInfo) -> None:
     """Raise OptionError if footage has no sound to find its speaker by: to be called before hours of work."""
     if not info.has_audio:
         raise OptionError(
-            f"{info.path or 'this footage'} has no sound to tell by who speaks (track.faces = speaker); choose with "
+            f"{info.path or 'this footage'} has no sound to find the speaker by (track.faces = speaker); choose with "
             "left-to-right, at=X,Y, a reference picture or a shot plan"
         )
 
@@ -80,13 +80,15 @@ def listen(
     *,
     only: Callable[[Shot], bool] = lambda shot: True,
     on_progress: Callable[[int, int | None], None] | None = None,
+    found: Sequence[Shot] | None = None,
 ) -> tuple[Spoken, ...]:
     """Who speaks in each shot of surveyed footage. ``survey`` has to hold all faces (``track.faces = all``).
 
     frames: (time, image, alpha) of the footage from its first frame on. only: which shots are measured; in others the
-    face seen longest is named, with a confidence of 0 if there are several.
+    face seen longest is named, with a confidence of 0 if there are several. found: other stretches than shots, in order
+    of their beginning; where they overlap, frames count for the earlier one.
     """
-    found = shots(survey)
+    found = shots(survey) if found is None else found
     fitted: list[dict[int, Fit | None]] = []
     pictures = _numbered(frames, survey, on_progress)
     for shot in found:

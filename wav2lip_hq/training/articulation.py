@@ -28,11 +28,11 @@ from ..runtime import Runtime
 from ..types import Array
 from . import meshes, mouthspace, soundvary, talking
 from .embed import LICENSE
-from .loop import Batch, Optimize, Task
 from .mouthspace import Person, Space
 from .options.articulation import ArticulationOptions
 from .prepare import held_out
 from .recipe import Recipe
+from .task import Batch, Optimize, Task
 
 COLUMNS = audio.MEL_RATE / talking.FPS  # mel columns a frame
 SURE = 0.5  # least confidence of a mesh to be trained on

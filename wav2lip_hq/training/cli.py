@@ -82,7 +82,7 @@ def settings(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign:
-            raise OptionError(f"--set wants KEY=VALUE, got '{pair}'")
+            raise OptionError(f"--set takes KEY=VALUE, not '{pair}'")
         out[key.strip()] = value.strip()
     return out
 

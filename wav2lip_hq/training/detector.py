@@ -29,11 +29,11 @@ from ..types import Array
 from . import facepack
 from .data_images import sheet
 from .facepack import Picture
-from .loop import Batch, Optimize, Task
 from .matching import match
 from .options.pictures import DetectorOptions
 from .recipe import Recipe
 from .scenes import Painter
+from .task import Batch, Optimize, Task
 
 LICENSE = "research only: taught on CelebAMask-HQ / CelebA-HQ (non-commercial) and footage for research"
 

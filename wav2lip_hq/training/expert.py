@@ -23,10 +23,10 @@ from torch import Tensor
 from .. import checkpoints, models
 from ..types import Array
 from . import talking
-from .loop import Batch, Optimize, Task
 from .options.talking import ExpertOptions, SyncOptions
 from .recipe import Recipe
 from .talking import Clip, Look
+from .task import Batch, Optimize, Task
 
 
 def spread(rng: np.random.Generator, last: int, count: int, gap: int) -> Array:

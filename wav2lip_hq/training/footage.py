@@ -1,9 +1,9 @@
 """Finding footage: which files belong to a data set, and who is in them.
 
-Layouts are told apart by what the folders look like:
+The layout follows from the names of the folders:
 - GRID: ``s1/bbaf2n.mpg`` (the folder is the speaker);
 - LRS2 / LRS3: ``main/5535415699068794046/00001.mp4``, ``trainval/VIDEO/50001.mp4`` (the video is the identity: speakers
-  are not named, and nobody is in two videos as far as the data sets promise);
+  are not named, and according to the data sets nobody appears in two videos);
 - LRW: ``ABOUT/train/ABOUT_00001.mp4`` (no identities: every clip is its own);
 - a list file: one ``path [identity]`` a line, relative to the list;
 - anything else: clips in a folder; a sub-folder names an identity, a file at the top is its own.

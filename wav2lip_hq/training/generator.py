@@ -31,10 +31,10 @@ from .. import checkpoints, models
 from ..types import Array
 from . import talking
 from .critic import PatchCritic, feature_matching, hinge
-from .loop import Batch, Optimize, Task
 from .options.talking import DrawingOptions, GeneratorOptions
 from .recipe import Recipe
 from .talking import Clip, Look
+from .task import Batch, Optimize, Task
 
 MEL_OFFSET_FRAMES = -1  # start of a frame's mel window, in frames relative to the frame
 MEL_OFFSET_MS = 1000.0 * MEL_OFFSET_FRAMES / talking.FPS

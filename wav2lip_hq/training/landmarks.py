@@ -19,10 +19,10 @@ from ..types import Array
 from . import meshpack
 from .data_images import sheet
 from .headpose import head_pose, mean_face
-from .loop import Batch, Optimize, Task
 from .meshviews import View, cover, placed, view, weather
 from .options.landmarks import LandmarksOptions
 from .recipe import Recipe
+from .task import Batch, Optimize, Task
 
 LICENSE = (
     "research only: taught on footage and photographs released for research, by MediaPipe's face mesh (Apache-2.0)"

@@ -16,9 +16,9 @@ from torch import Tensor
 from .. import checkpoints, models
 from . import talking
 from .generator import GeneratorTask
-from .loop import Batch, Optimize
 from .options.talking import LipGanOptions
 from .talking import Clip, Look
+from .task import Batch, Optimize
 
 FAR = 5  # frames: windows this far apart have no frame in common
 

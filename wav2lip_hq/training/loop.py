@@ -14,101 +14,22 @@ import csv
 import math
 import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError, OptionError
-from ..options import make
 from ..progress import Heartbeat, duration, say
-from ..types import Array
-from .options.common import TaskOptions
-from .recipe import Recipe as Recipe
-
-Batch = dict[str, Array]
-# optimize(name, loss): backward; after the last accumulated batch also clip, step and update the moving average.
-Optimize = Callable[[str, Tensor], None]
-
-
-class Task(ABC):
-    """A thing to train. ``modules[product]`` is what gets exported.
-
-    ``Options`` is the dataclass of its options; ``options`` is one made from what the recipe gives, checked and ready.
-    """
-
-    Options: ClassVar[type[TaskOptions]] = TaskOptions
-    options: TaskOptions
-    product: str = "model"
-    monitor: str = "loss"  # the validation figure that decides which weights are best
-    higher_is_better: bool = False
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.options = recipe, make(self.Options, recipe.options)
-        self.options.ready()
-        torch.manual_seed(recipe.seed)  # the initial weights follow from the recipe, too
-        self.modules: dict[str, nn.Module] = {}
-        self.betas: tuple[float, float] = (0.9, 0.999)
-        self.lr_scale: dict[str, float] = {}  # per trained module, times recipe.lr
-        self.state: dict[str, float] = {}  # numbers to resume with (say, whether the sync loss is on)
-        self.live: dict[str, Any] = {}  # the modules as the loop wrapped them (several GPUs), for ``step`` to call
-
-    @property
-    def trained(self) -> tuple[str, ...]:
-        """Names of the modules that get an optimizer; the others are frozen."""
-        return (self.product,)
-
-    @abstractmethod
-    def batch(self, rng: np.random.Generator) -> Batch:
-        """A training batch, numpy arrays, determined by ``rng`` alone."""
-
-    @abstractmethod
-    def step(self, batch: dict[str, Tensor], optimize: Optimize) -> dict[str, float | Tensor]:
-        """Compute losses, call ``optimize(name, loss)`` once for each trained module, return figures to log."""
-
-    @abstractmethod
-    def validate(self, device: torch.device) -> dict[str, float]:
-        """Figures on held-out data; contains ``monitor``. Modules are in eval mode with averaged weights."""
-
-    def samples(self, device: torch.device) -> Array | None:
-        """A picture (H, W, 3) uint8 RGB of present results, or None."""
-        return None
-
-    @abstractmethod
-    def export(self, path: Path, figures: dict[str, float]) -> None:
-        """Write the product as a safetensors checkpoint in its official layout, with its card."""
-
-
-def moving_average(module: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of a module's weights and buffers, starting with their present values.
-
-    The first updates use a smaller decay, so that the average is not dominated by the random start.
-    """
-
-    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        return torch.lerp(old, new.to(old.dtype), 1 - now) if old.is_floating_point() else new
-
-    averaged = AveragedModel(module, avg_fn=average, use_buffers=True)
-    averaged.update_parameters(module)  # the first update copies
-    return averaged
-
-
-def learning_rate(recipe: Recipe, step: int, factor: float = 1.0) -> float:
-    """Learning rate at a step. factor: of the plateau schedule."""
-    lr = recipe.lr * factor
-    if recipe.schedule == "cosine":
-        lr *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, recipe.steps))))
-    if recipe.warmup:
-        lr *= min(1.0, (step + 1) / recipe.warmup)
-    return lr
+from .recipe import Recipe
+from .schedule import learning_rate, moving_average
+from .task import Batch, Task
 
 
 def _prefetch(task: Task, seed: int, rank: int, first: int, last: int, workers: int) -> Iterator[tuple[int, Batch]]:
@@ -139,7 +60,7 @@ def _saved(folder: Path, device: Any = "cpu", mmap: bool = False) -> dict[str, A
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
     except Exception as error:  # torch raises many types
-        raise InputError(f"{path} cannot be read ({error}); delete it to start anew") from error
+        raise InputError(f"{path} cannot be read ({error}); delete it to start over") from error
     return saved
 
 
@@ -150,8 +71,8 @@ def finished(folder: Path, recipe: Recipe, on_log: Callable[[str], None] = say) 
         return None
     at = f"step {saved['step']} of {recipe.steps}" if saved["step"] == recipe.steps else f"step {saved['step']}"
     on_log(
-        f"{recipe.task}: already at {at} in {folder}; to go on give more steps "
-        "(--set steps=N), to begin anew another folder (--out FOLDER)"
+        f"{recipe.task}: already at {at} in {folder}; to continue, give more steps "
+        "(--set steps=N); to start over, another folder (--out FOLDER)"
     )
     path = folder / "log.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
@@ -287,7 +208,7 @@ class Trainer:
 
         with Heartbeat(where, on_log) as pulse:
             if first:
-                pulse.log(f"{recipe.task}: goes on at step {first} of {recipe.steps} in {self.folder}")
+                pulse.log(f"{recipe.task}: continues at step {first} of {recipe.steps} in {self.folder}")
             return self._run(started, minutes, pulse.log)
 
     def _run(self, started: float, minutes: float | None, on_log: Callable[[str], None]) -> dict[str, float]:

@@ -92,7 +92,7 @@ def load(path: Path) -> tuple[Array, Array, Array]:
         with np.load(path, allow_pickle=False) as data:
             return data["mesh"], data["sure"], data["wav"]
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no label file ({error}); delete it to have it made again") from error
+        raise InputError(f"{path} is not a label file ({error}); delete it to have it made again") from error
 
 
 __all__ = ["AROUND", "label", "load"]

@@ -52,7 +52,7 @@ def load(folder: Path) -> Pack:
             labels = {k: data[k] for k in ("mesh", "five", "identity", "clip", "held")}
         crops = np.load(folder / "crops.npy", mmap_mode="r")
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{folder} is no pack of labeled faces ({error}); delete it to have it made again") from error
+        raise InputError(f"{folder} is not a pack of labeled faces ({error}); delete it to have it made") from error
     return Pack(crops=crops[: len(labels["mesh"])], **labels)
 
 

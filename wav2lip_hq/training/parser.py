@@ -24,9 +24,9 @@ from ..types import Array
 from . import labels
 from .data_images import sheet, spoil, tone
 from .labels import CLASSES, IGNORE, Pair
-from .loop import Batch, Optimize, Task
 from .options.pictures import ParserOptions
 from .recipe import Recipe
+from .task import Batch, Optimize, Task
 
 MEAN, STD = (np.array(v, np.float32) * 255 for v in (imagenet.MEAN, imagenet.STD))
 MOUTH = [CLASSES.index(n) for n in ("mouth", "u_lip", "l_lip")]

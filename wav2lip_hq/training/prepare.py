@@ -125,7 +125,7 @@ def prepare_file(item: Footage, target: Path, options: Options, runtime: Runtime
 
 
 def _refuse(part: _Track, wav: Array, options: Options) -> str | None:
-    """Why a track is no training clip, or None."""
+    """Why a track cannot be a training clip, or None."""
     assert part.first is not None
     if len(part.crops) < options.shortest * FPS:
         return f"face visible for under {options.shortest:g} s"

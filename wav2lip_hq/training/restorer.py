@@ -30,9 +30,9 @@ from ..types import Array
 from . import facepack
 from .data_images import find_images, read_rgb, sheet
 from .degrade import degrade, enlarge
-from .loop import Batch, Optimize, Task
 from .options.pictures import MIX, RestorerOptions
 from .recipe import Recipe
+from .task import Batch, Optimize, Task
 
 SCALE = 4
 FACE = 384  # side of a face crop at full size; the generator's 96 px times four

@@ -74,7 +74,7 @@ def lateness(clip: Clip, expert: Any) -> tuple[int, float]:
 def resync(folder: Path | str, model: str = "embedded-expert") -> Resynced:
     """Measure all clips of a prepared folder and write ``shifts.json`` there.
 
-    Raises InputError when the folder holds no prepared clips, CheckpointError when ``model`` is no lip-sync expert.
+    Raises InputError when the folder holds no prepared clips, CheckpointError when ``model`` is not a lip-sync expert.
     """
     folder = Path(folder)
     expert = checkpoints.load(model, "lipsync_expert").module

@@ -24,7 +24,7 @@ from .options.talking import ExpertOptions, GeneratorOptions, JudgeOptions, LipG
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .loop import Task
+    from .task import Task
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@
 under a temporary name and renames when complete. Timestamps are exact fractions of a second from end to end.
 """
 
+from .codecs import CODECS, available, check_output, lost
 from .footage import open_video
 from .join import clock_start, join_videos
 from .look import Look, spaces
 from .notice import NOTICE, notice_of
-from .reader import DEFAULT_FPS, VideoReader, load_image
+from .reader import DEFAULT_FPS, VideoReader
 from .shift import shift_sound, shifted_name
 from .sound import Sound, audio_tracks, check_rate, decode_audio, probe_sound
+from .stills import load_image, write_png
 from .stretch import stretched
-from .writer import CODECS, VideoWriter, available, check_output, lost, write_png
+from .writer import VideoWriter
 
 __all__ = [
     "CODECS",

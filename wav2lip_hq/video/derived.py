@@ -11,8 +11,8 @@ from .reader import Frame, VideoReader
 
 
 class DerivedReader(VideoReader):
-    """Frames made of ``whole``'s: its damage counts here, it is closed along, and what it shows is shown in the same
-    way (its ``look``)."""
+    """Frames made from those of ``whole``, with its ``look``. Damaged packets of ``whole`` count here too, and closing
+    one closes the other."""
 
     def __init__(
         self,

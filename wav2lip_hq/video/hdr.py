@@ -12,9 +12,9 @@ _LIGHT = struct.Struct("=2I")
 
 
 def mastering(frame: Any) -> str:
-    """What a decoded frame says, in the words that x265 and x264 are told: "G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)", a
-    space and "maxcll,maxfall"; "-" for a part that it does not say, "" if it says neither. Chromaticities are in
-    0.00002, luminances in 0.0001 nits."""
+    """A decoded frame's metadata in the syntax of x265 and x264: "G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)", a space and
+    "maxcll,maxfall"; "-" for a missing part, "" if both are missing. Chromaticities are in units of 0.00002,
+    luminances in units of 0.0001 nits."""
     display = light = "-"
     for item in frame.side_data:
         data = bytes(item)

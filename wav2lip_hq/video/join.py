@@ -14,10 +14,12 @@ import av
 
 from .. import places
 from ..errors import OutputError
+from .codecs import CODECS, check_output, container_options, keep_timecode
 from .notice import NOTICE
+from .opening import open_input
 from .sequences import naming, number
-from .sound import Sound, Tracks, open_input
-from .writer import CODECS, check_output, container_options, keep_timecode
+from .sound import Sound
+from .tracks import Tracks
 
 
 def clock_start(output: Path, first: Fraction) -> Fraction:
@@ -80,7 +82,7 @@ def _remove(path: Path) -> None:
 
 
 def _kind(folder: Path) -> str:
-    """Of which kind a folder's pictures are."""
+    """The file name ending of a folder's pictures."""
     found = {p.suffix[1:] for p in folder.iterdir()} & {name for name, codec in CODECS.items() if codec.sequence}
     return min(found, default="png")
 
@@ -122,7 +124,7 @@ def _files(
                     given = source.streams.video[0]
                     if stream is None:
                         keep_timecode(container, suffix, timecode, Fraction(given.average_rate or 25))
-                        stream = _stream(container, given)
+                        stream = stream_like(container, given)
                         if sounds:
                             track = Tracks(container, suffix, sounds, until)
                     base = Fraction(given.time_base)
@@ -148,12 +150,14 @@ def _files(
     return count
 
 
-def _stream(container: Any, given: Any) -> Any:
+def stream_like(container: Any, given: Any) -> Any:
     """An output stream for packets of ``given``. What is stated by the file and not by the codec's own headers is not
-    in PyAV's template: the aspect ratio of ProRes (lost), the frame rate (H.264's clock, 30000 Hz say, was taken)."""
+    in PyAV's template: which ProRes it is, its aspect ratio, the frame rate (in its place stands H.264's clock)."""
     stream = container.add_stream_from_template(given)
     stream.time_base = given.time_base
     context = stream.codec_context
+    if context.name == "prores":  # the tag alone says which ProRes it is, and with it how deep it is decoded
+        context.codec_tag = given.codec_context.codec_tag
     if given.sample_aspect_ratio:
         context.sample_aspect_ratio = given.sample_aspect_ratio
     if given.average_rate:
@@ -168,7 +172,7 @@ def _times(packets: Sequence[Any], suffix: str) -> list[int]:
 
 
 def _behind(parts: Sequence[tuple[Path, Fraction]], suffix: str) -> Fraction:
-    """Seconds by which decoding must lead showing, for frames that are stored before frames shown earlier."""
+    """Seconds by which decoding must run ahead of presentation, for frames stored before frames shown earlier."""
     most = Fraction(0)
     for path, _ in parts:
         with open_input(path) as source:

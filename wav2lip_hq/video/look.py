@@ -53,7 +53,7 @@ class Look:
     def back(self, pixels: Array, before: Array, after: Array) -> Array:
         """The footage's ``pixels`` with what changed between two networks' pictures of it; all (H, W, 3). Where nothing
         changed, the same values."""
-        if before.shape != after.shape:  # enlarged: nothing is as it was
+        if before.shape != after.shape:  # enlarged: every pixel is new
             return as_type(self.own(after), pixels.dtype)
         changed = (before != after).any(-1)
         rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
@@ -173,7 +173,7 @@ def _config(name: str) -> Any:
     try:
         return ocio.Config.CreateFromFile(name)
     except ocio.Exception as error:
-        raise InputError(f"{name} is no OpenColorIO config that can be read ({_short(error)})") from error
+        raise InputError(f"{name} is not an OpenColorIO config that can be read ({_short(error)})") from error
 
 
 def spaces(config: str = "") -> list[tuple[str, str, list[str]]]:

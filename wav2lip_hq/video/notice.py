@@ -1,4 +1,4 @@
-"""The notice in a file's metadata that its lip movement was synthesized: for people, and easily removed."""
+"""The notice in a file's metadata that its lip movement was synthesized: readable by people, and easy to remove."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import av
 
 from ..errors import InputError
-from .sound import open_input
+from .opening import open_input
 
 NOTICE = "Lip movement in this video was synthesized with wav2lip_hq."
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 4096  # bytes of a PNG in which the notice stands
+_FILM = (b"v/1\x01", b"SDPX", b"XPDS")  # EXR and DPX
+_HEAD = 1 << 16  # bytes at the start of a picture that contain the notice
 
 
 def commented(png: bytes) -> bytes:
@@ -27,7 +28,7 @@ def notice_of(path: Path) -> bool:
     """Whether a video or picture carries the notice. Raises InputError if it is neither."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if head.startswith(_PNG):
+    if head.startswith((_PNG, *_FILM)):
         return NOTICE.encode() in head
     with open_input(path) as container:
         if not container.streams.video:

@@ -1,7 +1,8 @@
-"""Pictures of the film world, EXR and DPX, read and written with OpenImageIO, in their own precision."""
+"""EXR and DPX pictures, read and written with OpenImageIO in their own precision."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from .look import EXTRA, as_float
 
 SUFFIXES = (".exr", ".dpx")
 _TYPES = {"float16": "half", "float32": "float"}  # as OpenImageIO calls them
+DPX_NAME = (36, 100)  # bytes of a DPX header in which its file is named: where, and how many
 _LOSSLESS = ("zip", "zips", "rle", "none", "piz")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's file says before its pixels."""
+    """The facts that a picture's file states in its header."""
 
     width: int
     height: int
@@ -81,7 +83,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise OptionError(f"{path.suffix} pictures need OpenImageIO: {EXTRA}") from error
     source = oiio.ImageInput.open(str(path))
     if source is None:
-        raise InputError(f"{path} is no picture that can be read ({_short(oiio.geterror())})")
+        raise InputError(f"{path} is not a picture that can be read ({_short(oiio.geterror())})")
     try:
         yield source
     finally:
@@ -201,6 +203,10 @@ def save_picture(
     error = target.geterror()
     if not (target.close() and done):
         raise OutputError(f"{path} cannot be written ({_short(error or target.geterror())})")
+    if not exr:  # the header names the file, and the library puts its whole, temporary path there
+        with path.open("r+b") as file:
+            file.seek(DPX_NAME[0])
+            file.write(os.fsencode(path.name)[: DPX_NAME[1] - 1].ljust(DPX_NAME[1], b"\0"))
 
 
 def _exr(pixels: Array) -> Array:

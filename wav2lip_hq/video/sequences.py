@@ -1,4 +1,4 @@
-"""Sequences of pictures: which files belong to one, in which order, and how those of a result are called."""
+"""Sequences of pictures: which files belong to one, in which order, and how those of a result are named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"%0?(\d*)d")
 
 @dataclass(frozen=True)
 class Naming:
-    """How the files of a sequence are called: shot.1001.exr has the stem "shot.", 4 digits and begins at 1001."""
+    """How the files of a sequence are named: shot.1001.exr has the stem "shot.", 4 digits and begins at 1001."""
 
     stem: str = ""
     digits: int = 6
@@ -64,7 +64,7 @@ def of_folder(folder: Path, suffixes: Many[str], film: Many[str]) -> list[Path]:
 
 
 def naming(paths: Many[Path]) -> Naming | None:
-    """How a sequence is called; None if its names are not one stem with numbers. Raises InputError for a gap."""
+    """How a sequence is named; None if its names are not one stem with numbers. Raises InputError for a gap."""
     matches = [_NUMBERED.fullmatch(p.name) for p in paths]
     found = [m for m in matches if m is not None]
     if not found or len(found) != len(paths) or len({(m[1], m[3]) for m in found}) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,25 +12,32 @@ import av
 
 from ..errors import InputError, OutputError
 from ..places import beside, check_target
-from .sound import open_input, short_reason
+from .join import stream_like
+from .opening import open_input, short_reason
 
 # Containers whose streams have times of their own, in which sound can begin late; AVI and MXF only count.
 TIMED = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 
 
 def shifted_name(source: Path, folder: Path | None = None) -> Path:
-    """What a corrected copy is called: NAME.fixed.mp4, beside the file or in ``folder``; Matroska where the file's own
+    """The name of a corrected copy: NAME.fixed.mp4, beside the file or in ``folder``; Matroska where the file's own
     container has no times for its sound."""
     suffix = source.suffix if source.suffix.lower() in TIMED else ".mkv"
     return (folder or source.parent) / f"{source.stem}.fixed{suffix}"
 
 
-def shift_sound(source: str | os.PathLike[str], target: str | os.PathLike[str], by: Fraction) -> list[str]:
+def shift_sound(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    by: Fraction,
+    finish: Callable[[Path], None] | None = None,
+) -> list[str]:
     """Copy a file with its sound ``by`` seconds later (negative: earlier), without encoding anything.
 
     MP4 and MOV keep sound from before the picture's beginning as a track that starts inside (an edit list); in Matroska
-    the picture begins later instead. Written under a temporary name. Returns the streams that could not be copied
-    (timecode and data of some cameras). Raises InputError, OutputError.
+    the picture begins later instead. Written under a temporary name; finish: called on the complete file before it gets
+    its own. Returns the streams that could not be copied (timecode and data of some cameras). Raises InputError,
+    OutputError.
     """
     output = Path(target)
     check_target(output)
@@ -44,6 +52,8 @@ def shift_sound(source: str | os.PathLike[str], target: str | os.PathLike[str], 
                 raise InputError(f"{os.fspath(source)} needs picture and sound for one to be moved against the other")
             with av.open(f"file:{temporary}", "w") as made:
                 lost = _copy(given, made, by)
+        if finish is not None:
+            finish(temporary)
         os.replace(temporary, output)
     except (av.FFmpegError, ValueError, OSError) as error:
         if isinstance(error, (InputError, OutputError)):
@@ -62,17 +72,13 @@ def _copy(given: Any, made: Any, by: Fraction) -> list[str]:
     lost = []
     for stream in given.streams:
         try:
-            copy = made.add_stream_from_template(stream)
+            picture = stream.type == "video"
+            copy = stream_like(made, stream) if picture else made.add_stream_from_template(stream)
         except (ValueError, TypeError, av.FFmpegError):
             lost.append(f"{stream.type} stream {stream.index}")
             continue
         copy.time_base = stream.time_base
         copy.metadata.update(stream.metadata)
-        if stream.type == "video":  # stated by the file, not by the codec's headers: see ``join``
-            if stream.sample_aspect_ratio:
-                copy.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio
-            if stream.average_rate:
-                copy.codec_context.framerate = stream.average_rate
         pairs[stream.index] = copy
     for packet in given.demux(*[given.streams[n] for n in pairs]):
         if not packet.size:

@@ -15,11 +15,11 @@ from ..types import Array
 from .derived import DerivedReader
 from .reader import Frame, VideoReader
 
-MOST = 4  # times its length: beyond that it is slow motion, and nothing that a flow finds
+MOST = 4  # times its length: beyond that, optical flow no longer finds the movement
 WIDEST = 960  # px: larger frames are compared at half or a quarter of their size; flow of more detail costs minutes
 LEAST = 32  # px: OpenCV's DIS flow crashes on smaller pictures
-CUT = 12.0  # mean difference in 8-bit steps that is left after moving one frame onto the other, from which it is a cut
-DOUBT = 1.5  # px by which the flows of both directions may differ before a place counts as covered in one of the frames
+CUT = 12.0  # 8-bit steps: mean difference that remains after warping one frame onto the other, from which it is a cut
+DOUBT = 1.5  # px: where forward and backward flow differ by more, the place counts as occluded in one of the frames
 
 
 class StretchedReader(DerivedReader):

@@ -10,7 +10,7 @@ def main() -> None:
 
     voices = {}
     out = sys.stdout.buffer
-    sys.stdout = sys.stderr  # what libraries print is no answer
+    sys.stdout = sys.stderr  # what libraries print must not mix with the answers
     for line in sys.stdin.buffer:
         try:
             asked = json.loads(line)

@@ -1,4 +1,4 @@
-"""When somebody speaks: by Silero's network where it is installed (extra ``voice``), else by loudness."""
+"""When there is speech: by Silero's network where it is installed (extra ``voice``), else by loudness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..types import Array
 
 ON, OFF = 0.5, 0.35  # the network's probability at which speech begins and ends
 PAUSE = 0.35  # seconds: a shorter pause does not end a line
-SHORTEST = 0.12  # seconds: shorter sounds are no speech
+SHORTEST = 0.12  # seconds: shorter sounds are not counted as speech
 PAD = 0.1  # seconds added on either side: consonants begin softly
 
 

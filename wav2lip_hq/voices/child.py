@@ -1,4 +1,4 @@
-"""Speech synthesizers in processes of their own: what crashes there fails here with one line.
+"""Speech synthesizers in processes of their own: a crash there is a one-line error here.
 
 The programs ``_espeak.py`` and ``_piper.py`` take a JSON line for each request on stdin. They answer with a JSON line
 (``rate``, ``samples``, ``words``, or ``error``) and after it the samples, 16 bits each. Both engines are under the GPL,

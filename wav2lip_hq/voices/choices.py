@@ -1,4 +1,4 @@
-"""What ``say`` and ``dub`` may be told, for Python and the command line alike."""
+"""Options of ``say`` and ``dub``, for Python and the command line alike."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ class DubOptions:
     to: str = option("", "The language to dub into, as es or pt-BR.")
     source: str = option("en", "The language spoken in the footage; on the command line also --from.")
     listener: str = option("auto", "What writes down what is said.")
+    speakers: str = option(
+        "one",
+        "Who says the lines that were heard: one person, or seen, whose mouth fits the sound (several people in one "
+        "shot).",
+        choices=("one", "seen"),
+    )
     translator: str = option("auto", "What translates it.")
     glossary: str = option("", "A YAML file of lines and phrases whose translation you decide; its lines come first.")
     speaker: str = option("auto", "What speaks the translation.")
@@ -57,9 +63,11 @@ class DubOptions:
     overlong: str = option(
         "cut",
         "What happens to a line that is too long at the fastest rate: cut ends it after the last word that fits and "
-        "says so; refuse stops, so that you can shorten it in the script.",
-        choices=("cut", "refuse"),
+        "says so; refuse stops, so that you can shorten it in the script; slow makes all of the footage last "
+        "longer, by optical flow, and cuts what does not fit then.",
+        choices=("cut", "refuse", "slow"),
     )
+    slowest: float = option(1.3, "How many times longer than itself slowed footage may last.", above=1, high=3)
     original: str = option(
         "remove",
         "What becomes of the footage's own sound where somebody is dubbed: remove, duck (18 dB quieter), or keep.",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import progress, run_cli
+from .. import arguments, progress, terminal
 from ..errors import InputError, OptionError
 from ..language import known_code
 from ..run_options import RunOptions
@@ -28,9 +28,9 @@ def add_say(commands: Any) -> None:
     one.add_argument("face", help="video, picture, folder of pictures or pattern")
     one.add_argument("text", help="what to say: text, SSML, @FILE, or - for stdin; [pause 0.5s] is a pause")
     one.add_argument("output")
-    run_cli.option_arguments(one, SayOptions)
-    run_cli.pipeline_arguments(one)
-    run_cli.option_arguments(one, RunOptions, SAY_RUN)
+    arguments.option_arguments(one, SayOptions)
+    arguments.pipeline_arguments(one)
+    arguments.option_arguments(one, RunOptions, SAY_RUN)
 
 
 def add_dub(commands: Any) -> None:
@@ -38,14 +38,14 @@ def add_dub(commands: Any) -> None:
     one = commands.add_parser("dub", help="footage in another language: transcribe, translate, speak, lip-sync")
     one.add_argument("face", metavar="VIDEO")
     one.add_argument("output")
-    one.add_argument("--script", type=Path, help="what is said, to write or go on from (default: OUTPUT.script.yaml)")
+    one.add_argument("--script", type=Path, help="what is said, to write or continue (default: OUTPUT.script.yaml)")
     one.add_argument("--until", default="", help="stop after listen, translate, speak or mix, and look at the files")
     one.add_argument(
         "--batch", type=Path, metavar="JOBS.YAML", help="do not render, but put that into a job file, for `batch run`"
     )
-    run_cli.option_arguments(one, DubOptions, also={"source": "--from"})
-    run_cli.pipeline_arguments(one)
-    run_cli.option_arguments(one, RunOptions, DUB_RUN)
+    arguments.option_arguments(one, DubOptions, also={"source": "--from"})
+    arguments.pipeline_arguments(one)
+    arguments.option_arguments(one, RunOptions, DUB_RUN)
 
 
 def add_voices(commands: Any) -> None:
@@ -58,14 +58,14 @@ def add_voices(commands: Any) -> None:
 
 def say(args: argparse.Namespace) -> int:
     """``wav2lip-hq say``."""
-    chosen = run_cli.chosen_options(args, SayOptions)
+    chosen = arguments.chosen_options(args, SayOptions)
     args.language = known_code(chosen.language)
-    run = run_cli.chosen_options(args, RunOptions)
+    run = arguments.chosen_options(args, RunOptions)
     text = read_text(args.text)
     from .saying import say as make
 
-    pipe = run_cli.pipeline(args)
-    bars = run_cli.Bars(args.quiet or args.json)
+    pipe = arguments.pipeline(args)
+    bars = terminal.Bars(args.quiet or args.json)
     try:
         done = make(
             args.face,
@@ -86,7 +86,7 @@ def say(args: argparse.Namespace) -> int:
         print(json.dumps({**report, "speaker": done.speaker, "lines": lines, **more}))
         return 0
     print(f"spoken by {done.speaker}: {done.seconds:.1f} s in {done.speaking:.1f} s")
-    run_cli.print_report(done.report, False)
+    terminal.print_report(done.report, False)
     if done.subtitles:
         print(f"subtitles: {', '.join(map(str, done.subtitles))}")
     return 0
@@ -94,18 +94,18 @@ def say(args: argparse.Namespace) -> int:
 
 def dub(args: argparse.Namespace) -> int:
     """``wav2lip-hq dub``."""
-    chosen = run_cli.chosen_options(args, DubOptions)
+    chosen = arguments.chosen_options(args, DubOptions)
     if not chosen.to:
         raise OptionError("say which language to dub into: --to es")
     args.language = known_code(chosen.to)
-    run = run_cli.chosen_options(args, RunOptions)
+    run = arguments.chosen_options(args, RunOptions)
     if args.batch is not None and (args.until or args.edits):
         raise OptionError("--batch renders later: without --until, and with stages as a preset (YAML) has them")
     from .dubbing import dub as make
 
     quiet = args.quiet or args.json
-    pipe = run_cli.pipeline(args)
-    bars = run_cli.Bars(quiet)
+    pipe = arguments.pipeline(args)
+    bars = terminal.Bars(quiet)
     try:
         done = make(
             args.face,

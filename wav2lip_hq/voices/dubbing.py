@@ -5,46 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import audio, video
 from ..errors import EngineError, InputError, OptionError
 from ..pipeline import HQPipeline
-from ..places import make_folder
 from ..run_options import RunOptions
 from ..survey import footage_hash
-from . import engines, mix, script, subtitles
+from . import engines, mixdown, people, script, subtitles
 from .choices import DubOptions
-from .fit import Fitted, fit
+from .dubbed import Dubbed
+from .fit import Fitted, fit, slowdown
 from .glossary import Glossary
-from .lipsync import Passage, Synced, passage, stretches, sync
-from .narrate import Voicebox, save
+from .lipsync import Passage, Synced, sync
+from .narrate import Voicebox
 from .script import Line, Role, Script
 from .speech import Segment, Spoken, base
 from .translating import translated
 
 STEPS = ("listen", "translate", "speak", "mix")
-
-
-@dataclass(frozen=True)
-class Dubbed:
-    """What ``dub`` did. lines: as spoken, with the times they have in the output. seconds: of each step, so far as it
-    was not done before. warnings: what could not be done as the script has it, and those of the lip-sync. passages,
-    run: what is lip-synced to what sound, and how, for a batch (``lipsync.add_job``)."""
-
-    output: Path | None
-    script: Path
-    lines: tuple[Fitted, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    engines: dict[str, str] = field(default_factory=dict)
-    footage_seconds: float = 0.0
-    synced: Synced | None = None
-    subtitles: tuple[Path, ...] = ()
-    warnings: tuple[str, ...] = ()
-    passages: tuple[Passage, ...] = ()
-    run: RunOptions = field(default_factory=RunOptions)
 
 
 def dub(
@@ -65,7 +46,7 @@ def dub(
         face: A video file with sound.
         output: The dubbed video. Beside it: OUTPUT.script.yaml, OUTPUT.dub with what was made so far, subtitles.
         options: Languages, engines, how lines are fitted.
-        script_path: The script to write, or to go on from if it is there (default: OUTPUT.script.yaml).
+        script_path: The script to write, or to continue from if it exists (default: OUTPUT.script.yaml).
         until: Stop after "listen", "translate", "speak" or "mix".
         run: How the result is written; ``survey``, ``compare``, ``extend`` and ``trim`` have no meaning here.
         pipeline: How the mouth is made; the preset ``default`` if none is given.
@@ -77,13 +58,14 @@ def dub(
 
     Raises:
         OptionError: No language to dub into, an option that does not exist.
-        EngineError: No engine for a language, or one failed; what was finished is kept, and the same call goes on.
+        EngineError: No engine for a language, or one failed; what was finished is kept, and the same call continues.
         InputError: Footage without speech, a script that cannot be used; and what ``HQPipeline.run`` raises.
     """
     work = _Work(Path(face), Path(output), options or DubOptions(), run or RunOptions(), script_path, until)
     work.say = on_step
     work.check()
-    text = work.translated(work.listened())
+    pipeline = pipeline or HQPipeline()
+    text = work.translated(work.listened(pipeline))
     if until in STEPS[:2]:
         return work.result(None)
     lines = work.spoken(text)
@@ -92,7 +74,7 @@ def dub(
     found = work.mixed(text, lines)
     if until:
         return work.result(None, lines, found)
-    return work.result(work.rendered(found, pipeline or HQPipeline(), on_progress), lines, found)
+    return work.result(work.rendered(found, pipeline, on_progress), lines, found)
 
 
 class _Work:
@@ -108,7 +90,7 @@ class _Work:
         self.seconds: dict[str, float] = {}
         self.engines: dict[str, str] = {}
         self.warnings: list[str] = []
-        self.length = 0.0
+        self.length, self.slower = 0.0, 1.0  # seconds of the footage, and how many times longer it is shown
         self.heard = self.folder / "mix.wav"
         self.shown: list[Path] = []
         self.known: Script | None = None
@@ -135,7 +117,7 @@ class _Work:
         with video.open_video(str(self.face), **self.run.reading) as reader:
             info = reader.info
             if info.still or info.duration is None or not self.face.is_file():
-                raise InputError(f"{self.face} is no video of known length; use `say` to make a picture speak")
+                raise InputError(f"{self.face} is not a video of known length; use `say` to make a picture speak")
             self.length = float(info.duration)
         self.footage = footage_hash(self.face)
         self.known = script.read(self.path) if self.path.exists() else None
@@ -184,10 +166,10 @@ class _Work:
 
     # ---- steps
 
-    def listened(self) -> Script:
+    def listened(self, pipeline: HQPipeline) -> Script:
         """The script: the one that is there, or what the listener hears."""
         if self.known is not None:
-            self.say(f"script: {self.path} is there, {len(self.known.lines)} lines; going on from it")
+            self.say(f"script: {self.path} is there, {len(self.known.lines)} lines; continuing from it")
             return replace(self.known, to=self.options.to, source=self.source)
         began = time.perf_counter()
         self.engines["listener"] = engines.label(self.listener)
@@ -204,7 +186,12 @@ class _Work:
         ]
         if not lines:
             raise InputError(f"no speech was recognized in {self.face}; write {self.path} yourself (docs/dub.md)")
-        made = Script(self.source, self.options.to, tuple(lines), {n.speaker: Role() for n in lines}, self.footage)
+        roles = {n.speaker: Role() for n in lines}
+        if self.options.speakers == "seen":
+            self.say("who speaks: survey of all faces")
+            lines, roles, unsure = people.assigned(self.face, lines, pipeline, self.run.reading)
+            self.warnings += unsure
+        made = Script(self.source, self.options.to, tuple(lines), roles, self.footage)
         made.save(self.path, self.face.name)
         self.seconds["listen"] = time.perf_counter() - began
         return made
@@ -222,7 +209,7 @@ class _Work:
         return done
 
     def spoken(self, text: Script) -> list[tuple[Line, Fitted]]:
-        """Each line that is to be said, in its time."""
+        """Each line, spoken and fitted into its time."""
         began = time.perf_counter()
         chosen = self.options
         box = Voicebox(self.speaker, chosen.to, self.folder / "lines")
@@ -233,49 +220,52 @@ class _Work:
         cast, unlike = text.cast(self.speaker.voices(chosen.to), chosen.voice)
         self.warnings += unlike
         self.say(f"speak: {box.label}, {len(lines)} lines, " + ", ".join(f"{k}: {v}" for k, v in cast.items()))
-        made: list[tuple[Line, Fitted]] = []
+        said: list[Spoken] = []
         for number, line in enumerate(lines, 1):
-            assert line.translation is not None
-            follows = [other.start for other in lines[number:] if other.speaker == line.speaker]
             try:
-                found = box.speak(line.translation, cast[line.speaker])
+                said.append(box.speak(line.translation or "", cast[line.speaker]))
             except EngineError as error:
                 raise EngineError(
                     f"line {number} of {len(lines)}, at {line.start:.2f} s: {error}; {number - 1} lines are kept: the "
-                    "same command goes on there"
+                    "same command continues there"
                 ) from error
-            limit = min([self.length, *follows[:1]])
-            fitted = fit(found, line.translation, line.start, min(line.end, limit), limit, chosen.fastest, chosen.spill)
-            if fitted.cut:
-                told = f"line {number}, at {line.start:.2f} s, is too long: '{fitted.cut}' was left out"
+        made = self.fitted(lines, said)
+        self.seconds["speak"] = time.perf_counter() - began
+        return made
+
+    def fitted(self, lines: list[Line], said: list[Spoken]) -> list[tuple[Line, Fitted]]:
+        """Lines with what is heard of them, in the time that the footage lasts."""
+        chosen = self.options
+        limits = [min([self.length, *(o.start for o in lines[n:] if o.speaker == line.speaker)][:2])
+                  for n, line in enumerate(lines, 1)]  # fmt: skip
+        if chosen.overlong == "slow":
+            wanted = (
+                slowdown(one.seconds, line.start, min(line.end, limit), limit, chosen.fastest, chosen.spill)
+                for one, line, limit in zip(said, lines, limits, strict=True)
+            )
+            self.slower = min(chosen.slowest, max(wanted))
+            if self.slower > 1:
+                self.say(f"slow: the footage lasts {self.slower:.2f} times as long, {self.length * self.slower:.2f} s")
+        made: list[tuple[Line, Fitted]] = []
+        for number, (line, one, limit) in enumerate(zip(lines, said, limits, strict=True), 1):
+            line, limit, text = line.later(self.slower), limit * self.slower, line.translation or ""
+            done = fit(one, text, line.start, min(line.end, limit), limit, chosen.fastest, chosen.spill)
+            if done.cut:
+                told = f"line {number}, at {line.start:.2f} s, is too long: '{done.cut}' was left out"
                 if chosen.overlong == "refuse":
                     raise InputError(f"{self.path}: {told.replace('was left out', 'does not fit')}; shorten it")
                 self.warnings.append(f"{told}; shorten it in {self.path}")
-            made.append((line, fitted))
-        self.seconds["speak"] = time.perf_counter() - began
+            made.append((line, done))
         return made
 
     def mixed(self, text: Script, lines: list[tuple[Line, Fitted]]) -> list[Passage]:
         """The sound, in files: what is heard, and what drives each passage."""
         began = time.perf_counter()
-        spans = [(line.start, line.end) for line, _ in lines]
-        loudness = mix.level(str(self.face), spans)
         original = "nothing" if self.run.bed else self.options.original  # music and effects go in its place
-        whole = mix.bed(str(self.face), spans, original, self.length)
-        found: list[Passage] = []
-        for name in text.names:
-            own = [(line, fitted) for line, fitted in lines if line.speaker == name]
-            for start, end in stretches([(n.start, max(n.end, fitted.end)) for n, fitted in own], self.length):
-                wav = mix.voices([f for _, f in own if start <= f.start < end], start, end, loudness)
-                at = round(start * mix.RATE)
-                whole[at : at + len(wav)] += wav[: len(whole) - at, None]
-                found.append(passage(start, end, wav, text.role(name).face, self.folder))
-        make_folder(self.folder)
-        peak = float(abs(whole).max(initial=0.0))
-        save(Spoken(whole / max(1.0, peak), mix.RATE), self.heard)
+        found = mixdown.mixed(self.face, text, lines, self.length, self.slower, original, self.folder, self.heard)
         cues = [fitted.segment(line.translation or "", line.speaker) for line, fitted in lines]
         self.shown = subtitles.write(cues, self.output, self.options.subtitles, self.options.to)
-        original_lines = [line.segment for line in text.lines]
+        original_lines = [line.later(self.slower).segment for line in text.lines]
         self.shown += subtitles.write(original_lines, self.output, self.options.subtitles, text.source)
         self.seconds["mix"] = time.perf_counter() - began
         return found
@@ -283,14 +273,16 @@ class _Work:
     @property
     def settings(self) -> RunOptions:
         """The options of the run, with the mix that is heard."""
-        return replace(self.run, sound=str(self.heard)) if self.run.sound == "dub" else self.run
+        run = replace(self.run, extend="stretch") if self.slower > 1 else self.run
+        return replace(run, sound=str(self.heard)) if run.sound == "dub" else run
 
     def rendered(
         self, found: list[Passage], pipeline: HQPipeline, on_progress: Callable[[int, int | None], None]
     ) -> Synced:
         """The picture."""
         began = time.perf_counter()
-        self.say(f"lip-sync: {len(found)} passages, {sum(p.end - p.start for p in found):.1f} s of {self.length:.1f} s")
+        spoken = sum(p.end - p.start for p in found)
+        self.say(f"lip-sync: {len(found)} passages, {spoken:.1f} s of {self.length * self.slower:.1f} s")
         done = sync(self.face, self.output, found, self.settings, pipeline, self.folder, on_progress)
         self.seconds["lip-sync"] = time.perf_counter() - began
         self.warnings += done.warnings
@@ -306,7 +298,7 @@ class _Work:
             tuple(fitted for _, fitted in lines),
             {name: round(value, 3) for name, value in self.seconds.items()},
             self.engines,
-            self.length,
+            self.length * self.slower,
             synced,
             tuple(self.shown),
             tuple(self.warnings),

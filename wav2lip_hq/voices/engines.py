@@ -78,7 +78,7 @@ def make(kind: str, name: str) -> Any:
         raise OptionError(f"the {kind} '{name}' fails when it is made: {error}") from error
     if not isinstance(engine, KINDS[kind]):
         wanted = ", ".join(n for n in vars(KINDS[kind]) if not n.startswith("_"))
-        raise OptionError(f"'{name}' is no {kind}: it needs {wanted} (see wav2lip_hq.voices.{kind.capitalize()})")
+        raise OptionError(f"'{name}' is not a {kind}: it needs {wanted} (see wav2lip_hq.voices.{kind.capitalize()})")
     return engine
 
 

@@ -1,4 +1,4 @@
-"""A spoken line into the time it has: sped up within limits, run on into the pause, or cut at a word, and said so."""
+"""Fitting a spoken line into its time: sped up within limits, run on into the pause, or cut at a word and reported."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ def fit(spoken: Spoken, text: str, start: float, end: float, limit: float, faste
     fade = min(len(wav), round(FADE * quick.rate))
     wav[len(wav) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return Fitted(Spoken(wav, quick.rate, tuple(words) if quick.words else ()), start, speed, left)
+
+
+def slowdown(seconds: float, start: float, end: float, limit: float, fastest: float, spill: float) -> float:
+    """How many times longer footage has to last for a line of so many ``seconds`` to fit as ``fit`` fits it; 1 if it
+    fits as it is."""
+    least = seconds / fastest
+    return max(1.0, (least - spill) / (end - start), (least + GAP) / max(limit - start, 0.05))
 
 
 def faster(spoken: Spoken, speed: float) -> Spoken:

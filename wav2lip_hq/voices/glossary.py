@@ -76,12 +76,12 @@ def read(path: str) -> dict[tuple[str, str], dict[tuple[str, ...], str]]:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"the glossary {path} cannot be read: {why}") from error
     if not isinstance(whole, dict):
-        raise InputError(f"the glossary {path} is no list of pairs like 'en>es:'")
+        raise InputError(f"the glossary {path} is not a list of pairs like 'en>es:'")
     found = {}
     for pair, entries in whole.items():
         parts = str(pair).split(">")
         if len(parts) != 2 or not isinstance(entries, dict):
-            raise InputError(f"the glossary {path}: '{str(pair)[:60]}' is no pair like 'en>es:' with lines below it")
+            raise InputError(f"the glossary {path}: '{str(pair)[:60]}' is not a pair like 'en>es:' with lines below it")
         words = {_words(str(k)): str(v).strip() for k, v in entries.items() if isinstance(v, (str, int, float))}
         found[base(parts[0].strip()), base(parts[1].strip())] = {k: v for k, v in words.items() if k}
     return found

@@ -60,7 +60,7 @@ class Server:
             host = parts.hostname or ""
             _ = parts.port
         except ValueError:
-            return f"{variable(self.kind, 'URL')} is no address: {self.url}"
+            return f"{variable(self.kind, 'URL')} is not an address: {self.url}"
         if parts.scheme not in ("http", "https") or not host:
             return f"{variable(self.kind, 'URL')} begins with http:// or https://, not {self.url[:60]}"
         if parts.username or parts.password:
@@ -140,7 +140,7 @@ class Server:
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise EngineError(f"the {self.kind} at {self.url} answered with something that is no JSON") from error
+            raise EngineError(f"the {self.kind} at {self.url} answered with something that is not JSON") from error
 
     def _hidden(self, text: str) -> str:
         """Without the key, should the server repeat it."""

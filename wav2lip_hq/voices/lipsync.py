@@ -21,7 +21,7 @@ from ..jobs.render import render
 from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
 from ..run_options import RunOptions
-from ..session import described
+from ..survey.shared import described
 from ..types import Array
 from .mix import RATE
 from .narrate import save
@@ -89,7 +89,11 @@ def sync(
 ) -> Synced:
     """Render the passages into ``output``; folder: where parts, surveys and state are kept meanwhile. What is already
     there, made of the same, is left. Raises what ``jobs`` raises."""
-    spans = tuple(Span(p.sound, p.start, p.end, p.who) for p in sorted(found, key=lambda p: p.start))
+    whole = run.extend == "stretch"  # slowed footage has no spans of its own time
+    spans = tuple(
+        Span(p.sound, who=p.who) if whole else Span(p.sound, p.start, p.end, p.who)
+        for p in sorted(found, key=lambda p: p.start)
+    )
     job = Job(str(face), output.absolute(), spans, run=replace(run, compare=False), origin=str(output))
     make_folder(folder)
     store = Store(folder / "job")
@@ -133,12 +137,19 @@ def add_job(
         row["preset"] = preset
     if settings:
         row["set"] = list(settings)
+    if run.extend == "stretch":
+        if len(found) > 1:
+            raise OptionError(
+                "a job file holds one speaker of slowed footage (overlong = slow); dub it without --batch"
+            )
+        row |= {"audio": literal(str(found[0].sound.absolute())), **({"who": found[0].who} if found[0].who else {})}
     row["segments"] = [
         {
             **{"in": round(p.start, 6), "out": round(p.end, 6), "audio": literal(str(p.sound.absolute()))},
             **({"who": p.who} if p.who else {}),
         }
         for p in sorted(found, key=lambda p: p.start)
+        if run.extend != "stretch"
     ]
     others = [r for r in whole.get("jobs") or [] if not isinstance(r, dict) or r.get("output") != row["output"]]
     text = yaml.safe_dump({**whole, "jobs": [*others, row]}, allow_unicode=True, sort_keys=False, width=10_000)

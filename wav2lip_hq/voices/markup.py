@@ -79,7 +79,7 @@ def _ssml(text: str) -> list[Piece]:
             held.append(attributes["alias"])
             hidden += 1
         elif name == "sub":
-            raise InputError("SSML: <sub> has an attribute alias, what is to be said")
+            raise InputError("SSML: <sub> needs the attribute alias, the text to speak")
         elif name in ("p", "s"):
             spoken(0.0)
 

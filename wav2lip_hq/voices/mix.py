@@ -1,4 +1,4 @@
-"""What is heard in a dub: the footage's own sound where nobody is dubbed, and the new voices."""
+"""The sound of a dub: the footage's own where nobody is dubbed, and the new voices."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from .. import mixing, video
 from ..errors import InputError
 from ..types import Array
-from .fit import Fitted
+from .fit import Fitted, faster
 from .narrate import resampled
+from .speech import Spoken
 
 RATE = 48000
 EDGE = 0.12  # seconds around a line that are taken for speech: it begins and fades softly
@@ -19,14 +20,15 @@ DUCKED = 10 ** (-18 / 20)
 LOUDEST, QUIETEST = 10 ** (12 / 20), 10 ** (-12 / 20)  # how far new voices are brought to the level of the old
 
 
-def bed(path: str, spans: Sequence[tuple[float, float]], original: str, seconds: float) -> Array:
+def bed(path: str, spans: Sequence[tuple[float, float]], original: str, seconds: float, slower: float = 1.0) -> Array:
     """(n, 2) float32 at 48 kHz: the footage's sound with the speech in ``spans`` (seconds) removed, ducked or kept, or
-    "nothing" of it, for a music-and-effects track that ``mixing`` puts in its place."""
+    "nothing" of it, for a music-and-effects track that ``mixing`` puts in its place. slower: how many times longer it
+    lasts than in the footage, at its own pitch; spans and seconds are those of the result."""
     count = round(seconds * RATE)
     if original == "nothing":
         return np.zeros((count, 2), np.float32)
     try:
-        track = mixing.stereo(path)[:count]
+        track = slowed(mixing.stereo(path), slower)[:count]
     except InputError:  # footage without sound
         track = np.zeros((0, 2), np.float32)
     track = np.concatenate([track, np.zeros((count - len(track), 2), np.float32)])
@@ -43,6 +45,14 @@ def bed(path: str, spans: Sequence[tuple[float, float]], original: str, seconds:
         shape[b - a - edge :] = np.linspace(low, 1, edge, dtype=np.float32)
         np.minimum(gain[a:b], shape, out=gain[a:b])
     return np.asarray(track * gain[:, None], np.float32)
+
+
+def slowed(track: Array, slower: float) -> Array:
+    """Sound (n, 2) at 48 kHz that lasts so many times longer at the same pitch. Raises EngineError."""
+    if slower == 1 or not len(track):
+        return track
+    sides = [faster(Spoken(np.ascontiguousarray(side), RATE), 1 / slower).wav for side in track.T]
+    return np.stack(sides, 1)
 
 
 def level(path: str, spans: Sequence[tuple[float, float]]) -> float | None:

@@ -1,4 +1,4 @@
-"""Long texts, sentence by sentence: what was spoken is kept, so that a voice that fails in the middle goes on there."""
+"""Long texts, sentence by sentence: what was spoken is kept, so that after a failure the rest continues there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .markup import Piece
 from .speech import Segment, Spoken, Word
 
 SHORTEST, LONGEST = 30, 400  # characters of what is spoken at a time
-QUIET = 0.003  # of full scale: what is below it at either end is no speech
+QUIET = 0.003  # of full scale: quieter samples at either end are not counted as speech
 KEPT = 0.03  # seconds kept around speech
 _END = re.compile(r"(?<=[.!?…。！？])[\"'»”)]*\s+|(?<=[。！？])")
 
@@ -74,7 +74,7 @@ def narrate(
             one = box.speak(text, voice)
         except EngineError as error:
             where = f"sentence {number + 1} of {len(parts)}"
-            kept = f"{number} before it are kept: the same command goes on there"
+            kept = f"{number} before it are kept: the same command continues there"
             raise EngineError(f"{where}: {error}; {kept}") from error
         rate = rate or one.rate
         one = resampled(one, rate)
@@ -154,7 +154,7 @@ def _load(path: Path) -> Spoken | None:
 
 
 def _checked(found: Any, label: str, text: str) -> Spoken:
-    """What an engine gave, which may be anybody's. Raises EngineError."""
+    """An engine's output, checked: engines may be third-party code. Raises EngineError."""
     shown = text if len(text) < 60 else f"{text[:57]}..."
     try:
         wav, rate, *more = found

@@ -26,7 +26,7 @@ LONGEST = 20_000  # characters of one line's translation
 
 
 class _Http(Engine):
-    """What the four have in common."""
+    """What the four engines have in common."""
 
     name = "http"
     license = "the service's"
@@ -45,7 +45,7 @@ class _Http(Engine):
         return self.server.fault
 
     def version(self) -> str:
-        """Address and model: another server speaks otherwise."""
+        """Address and model: another server gives other results."""
         return f"{self.server.url} {self.server.model}" if self.server else ""
 
     @property
@@ -93,7 +93,7 @@ class HttpSpeaker(_Http):
         try:
             return decoded(data)
         except (InputError, ValueError) as error:
-            raise EngineError(f"the speaker at {server.url} answered with something that is no sound") from error
+            raise EngineError(f"the speaker at {server.url} answered with something that is not sound") from error
 
 
 class HttpListener(_Http):

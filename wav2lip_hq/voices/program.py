@@ -1,4 +1,4 @@
-"""Programs of the system that some engines are: run without a shell, for a limited time, their error in one line."""
+"""System programs behind some engines: run without a shell, for a limited time, their error in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATIENCE = 300.0  # seconds
 
 
 def run(command: Sequence[str], name: str, text: str = "", patience: float = PATIENCE) -> str:
-    """What a program says when it is given ``text``. Raises EngineError: it is not there, fails, or takes too long."""
+    """A program's output for the input ``text``. Raises EngineError: it is missing, fails, or takes too long."""
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, no shell
             list(command), input=text.encode(), capture_output=True, timeout=patience, check=False

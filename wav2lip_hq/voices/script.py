@@ -25,9 +25,9 @@ from ..places import write_text
 from .speech import Segment
 
 MOST = 20_000  # lines
-FIRST = "A"  # the speaker, as long as nobody says that there are several
+FIRST = "A"  # the speaker, unless the script names several
 HEAD = """# What is said in {video}, and its translation.
-# Correct what you like, then run the same command again: it goes on from here. Lines without a translation are
+# Correct what you like, then run the same command again: it continues from here. Lines without a translation are
 # translated, those with one are spoken as they are: remove the translation of a line whose text you change. Where you
 # remove a line, or its translation is '', the footage keeps its own sound and mouth.
 # speakers: a voice (`wav2lip-hq voices ENGINE`) and a face (left, right, a number, a picture of the person) each.
@@ -57,6 +57,10 @@ class Line:
         """In the language of the footage."""
         return Segment(self.start, self.end, self.text, self.speaker)
 
+    def later(self, slower: float) -> Line:
+        """In footage that lasts so many times longer."""
+        return replace(self, start=self.start * slower, end=self.end * slower)
+
 
 @dataclass(frozen=True)
 class Script:
@@ -70,7 +74,7 @@ class Script:
 
     @property
     def names(self) -> list[str]:
-        """Everybody who says something, in order of appearance."""
+        """All speakers, in order of appearance."""
         return list(dict.fromkeys(line.speaker for line in self.lines))
 
     def role(self, name: str) -> Role:
@@ -78,8 +82,8 @@ class Script:
         return self.speakers.get(name, Role())
 
     def cast(self, offered: Sequence[str], default: str) -> tuple[dict[str, str], list[str]]:
-        """A voice for each speaker, and warnings. Who has none here and no default gets one of those offered that
-        nobody else has, while there are any."""
+        """A voice for each speaker, and warnings. A speaker without a voice here, and without a default, gets one of
+        those offered that is still free, as long as there are any."""
         given = {name: self.role(name).voice or default for name in self.names}
         free = [voice for voice in offered if voice not in given.values()]
         warnings = []
@@ -118,7 +122,7 @@ def read(path: Path) -> Script:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"the script {path} cannot be read: {why}") from error
     if not isinstance(whole, dict) or not isinstance(whole.get("lines"), list):
-        raise InputError(f"{path} is no script: it has no list of 'lines'")
+        raise InputError(f"{path} is not a script: it has no list of 'lines'")
     _known(path, "", whole, ("from", "to", "footage", "speakers", "lines"))
     if len(whole["lines"]) > MOST:
         raise InputError(f"{path} has {len(whole['lines'])} lines, {MOST} are the most; dub the footage in parts")
@@ -134,7 +138,7 @@ def read(path: Path) -> Script:
 def _line(path: Path, number: int, row: Any) -> Line:
     where = f"{path}: line {number}"
     if not isinstance(row, dict):
-        raise InputError(f"{where} is no list of fields like 'start: 1.5'")
+        raise InputError(f"{where} is not a list of fields like 'start: 1.5'")
     _known(path, f" line {number}:", row, ("start", "end", "speaker", "text", "translation"))
     times = []
     for name in ("start", "end"):

@@ -1,4 +1,4 @@
-"""What engines take and give: words with times, spoken sound, segments; and the four kinds of engines as protocols."""
+"""Inputs and outputs of engines (words with times, spoken sound, segments), and the four kinds as protocols."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Engine:
     """What every engine says of itself. Engines derive from this, or have the same attributes and methods.
 
     name: by which it is chosen. about: what it is, in one sentence. license: of program and model. install: how to get
-    it. automatic: whether it may be chosen without being named; what sends anything anywhere may not.
+    it. automatic: whether it may be chosen without being named; engines that send data elsewhere may not.
     own_voices: whether a voice may be a file of the user's, in a language that the engine cannot know of.
     """
 
@@ -107,7 +107,7 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """A topic to a text that is to be said."""
+    """A topic to a text to speak."""
 
     def write(self, topic: str, seconds: float, language: str) -> str:
         """A text about ``topic`` that takes about ``seconds`` to say. Raises EngineError."""
@@ -120,8 +120,7 @@ def base(language: str) -> str:
 
 
 def knows(languages: Sequence[str], language: str) -> bool:
-    """Whether an engine of these languages can do ``language``: "en-US" is done by who knows "en", and the other way
-    around."""
+    """Whether an engine with these languages covers ``language``: "en" covers "en-US", and the other way around."""
     wanted = language.replace("_", "-").lower()
     return any(one == "*" or one.lower() == wanted or base(one) == base(wanted) for one in languages)
 

@@ -55,7 +55,7 @@ class Sphinx(Engine):
         for start, end in activity.spans(wav, RATE):
             words = _words(decoder, wav[round(start * RATE) : round(end * RATE)], start)
             parts = [_line(part) for part in _divided(words)]
-            if parts:  # sound that was taken for no word belongs to the line, too
+            if parts:  # sound that was not recognized as a word belongs to the line, too
                 parts[0] = replace(parts[0], start=round(min(parts[0].start, start + activity.PAD), 3))
                 parts[-1] = replace(parts[-1], end=round(max(parts[-1].end, end - activity.PAD), 3))
             lines += parts

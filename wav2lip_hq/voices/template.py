@@ -1,4 +1,4 @@
-"""A writer that needs nothing: sentences into which the topic is put, as many as fit the time."""
+"""A writer without a model: template sentences with the topic inserted, as many as fit the time."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def translated(text: Script, engine: Any, glossary: Glossary | None, keep: Calla
 
 
 def _decided(text: Script, number: int, glossary: Glossary | None) -> str | None:
-    """A translation that needs no engine: of nothing, into the same language, or as the glossary has it."""
+    """A translation that needs no engine: an empty line, the same language, or a line of the glossary."""
     line = text.lines[number]
     if not line.text or base(text.source) == base(text.to):
         return line.text

@@ -13,18 +13,9 @@ CELL = 9.0  # px of the aligned 512 px face
 LEFT, TOP = 98.0, 270.0  # edges of the grid there
 MARGIN = 2  # cells around the grid that the reader samples, to look for it nearby
 FINE = 4  # samples a cell, each way
-BEAT = 2.3  # Hz: slower than speech, faster than heads turn, and no multiple of an encoder's rhythm
-# The error of predicting a cell from its neighbors, weighed against the mark's own strength (fitted to eight clips).
-_KERNEL = np.array(
-    [
-        [-0.02, 0.03, 0.04, 0.03, -0.02],
-        [0.03, 0.03, -0.36, 0.03, 0.03],
-        [0.04, -0.36, 1.00, -0.36, 0.04],
-        [0.03, 0.03, -0.36, 0.03, 0.03],
-        [-0.02, 0.03, 0.04, 0.03, -0.02],
-    ],
-    np.float32,
-)
+BEAT = 2.3  # Hz: slower than speech, faster than heads turn, not a multiple of the rhythm of encoders
+# A cell against its four neighbors: signs are independent, faces are smooth, and encoders take finer detail first.
+_KERNEL = np.array([[0, -0.25, 0], [-0.25, 1, -0.25], [0, -0.25, 0]], np.float32)
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 _FOOT = mesh.at(1, 2, 97, 98, 326, 327)  # tip and foot of the nose
 _OUTLINE = [*range(mesh.JAW.start + 2, mesh.JAW.stop - 2), *mesh.at(205, 5, 425)]  # of the lower face, to the nose
@@ -75,7 +66,7 @@ def cells(fine: Array, dx: float = 0, dy: float = 0, scale: float = 1.0) -> Arra
 
 
 def sharpened(values: Array) -> Array:
-    """Cells without what can be told of them from their neighbors."""
+    """Cells without the mean of their neighbors."""
     return np.asarray(cv2.filter2D(values, -1, _KERNEL, borderType=cv2.BORDER_REFLECT))
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..types import Array
 from .grid import BEAT, FINE, MARGIN, cells, sampled, sharpened, within
-from .signs import BITS, COLUMNS, KEY, LETTERS, ROWS, VALUES, places, words
+from .signs import BITS, COLUMNS, KEY, LETTERS, ROWS, places, words
 
 FALSE_ALARM = 1e-4  # how often an unmarked face may be called marked
-SHIFTS, SCALES = (-3, 0, 3), (0.98, 1.02)  # samples and shares by which the grid is looked for elsewhere
+ASIDE = (-0.9, -0.6, 0.6, 0.9)  # Hz beside the beat, where nothing is written: how much moves there by itself
+PLACES = [(dx, dy, 1.0) for dy in (-3, 0, 3) for dx in (-3, 0, 3)] + [(0, 0, 0.98), (0, 0, 1.02)]  # samples, scale
 ANGLES = 16  # phases of the beat that are tried
-CLIP = 2.0
+FLOOR, CLIP = 0.3, 1.5  # of the median unrest; of the root mean square of cells
 SHORTEST = 10  # frames
 FEWEST = 60  # cells
 
@@ -43,9 +44,11 @@ class Marks:
 
     def __init__(self) -> None:
         shape = (ROWS + 2 * MARGIN) * FINE, (COLUMNS + 2 * MARGIN) * FINE
-        self._sums = np.zeros((4, *shape))
-        self._gram = np.zeros((4, 4))
+        count = 2 + 2 * (1 + len(ASIDE))
+        self._sums = np.zeros((count, shape[0] * shape[1]), np.float32)
+        self._gram = np.zeros((count, count))
         self._shown = np.zeros((ROWS, COLUMNS))
+        self._shape = shape
         self._first: float | None = None
         self.frames = 0
 
@@ -57,55 +60,75 @@ class Marks:
         fine = sampled(frame, map_)
         fine = (fine - fine.mean()) / max(float(fine.std()), 1.0)  # contrast and light do not matter
         self._first = time if self._first is None else self._first
-        turn = 2 * math.pi * BEAT * time
-        basis = np.array([math.cos(turn), math.sin(turn), 1.0, time - self._first])
-        self._sums += basis[:, None, None] * fine
+        turns = 2 * math.pi * time * (BEAT + np.array([0.0, *ASIDE]))
+        basis = np.concatenate([[1.0, time - self._first], np.stack([np.cos(turns), np.sin(turns)], 1).ravel()])
+        self._sums += np.outer(basis.astype(np.float32), fine)
         self._gram += np.outer(basis, basis)
         self._shown += within(points, map_)
         self.frames += 1
 
-    def beating(self) -> Array:
-        """(h, w) complex64: how each sample beats, apart from what it is on average and from a steady change."""
-        rest = self._gram + 1e-6 * self.frames * np.eye(4)
-        found = np.linalg.solve(rest, self._sums.reshape(4, -1))[:2].reshape(2, *self._sums.shape[1:])
-        return np.asarray(found[0] + 1j * found[1], np.complex64)
+    def _beating(self, number: int) -> Array:
+        """(2, h, w) float32: how each sample beats (cosine and sine) at one of the frequencies, the beat's own first,
+        apart from what it is on average and from a steady change."""
+        which = [0, 1, 2 + 2 * number, 3 + 2 * number]
+        gram = self._gram[np.ix_(which, which)] + 1e-6 * self.frames * np.eye(4)
+        found = np.linalg.solve(gram, self._sums[which])[2:]
+        return np.asarray(found, np.float32).reshape(2, *self._shape)
+
+    def views(self) -> tuple[Array, Array]:
+        """((ROWS, COLUMNS) bool, the cells that were seen; (len(PLACES), seen) complex64: what beats in them, with the
+        grid laid a little elsewhere each time). A view's squares add up to 1. None are seen of too short a look.
+
+        Cells count by how much they beat beside how much they move by themselves.
+        """
+        here = self._shown >= self.frames / 2
+        if self.frames < SHORTEST or here.sum() < FEWEST:
+            return np.zeros_like(here), np.zeros((len(PLACES), 0), np.complex64)
+        fields = [self._beating(n) for n in range(1 + len(ASIDE))]
+        out = []
+        for place in PLACES:
+            beats, *beside = [sharpened(cells(f[0], *place)) + 1j * sharpened(cells(f[1], *place)) for f in fields]
+            unrest = np.mean([np.abs(b) ** 2 for b in beside], 0)
+            unrest = cv2.blur(unrest, (3, 3), borderType=cv2.BORDER_REFLECT)[here]
+            values = beats[here] / (unrest + FLOOR * np.median(unrest) + 1e-12)
+            size = np.abs(values)
+            values *= np.minimum(1, CLIP * np.sqrt((size**2).mean()) / np.maximum(size, 1e-12))
+            out.append(values / (np.linalg.norm(values) + 1e-12))
+        return here, np.asarray(out, np.complex64)
 
     def reading(self, key: str = KEY, others: int = 1) -> Reading:
         """What the collected faces carry. others: how many faces are read in all: each could be a false alarm.
 
         Whatever a face looks like, the sum of its cells times signs that have nothing to do with it exceeds x standard
-        deviations with a probability of at most exp(-x^2 / 2) (Hoeffding's inequality). That holds for each number that
-        a mark could say, each phase of the beat and each place where it is looked for; how many there are multiplies
-        it.
+        deviations with at most 3.18 times the probability that a normal variable does (Bentkus and Dzindzalieta, A
+        tight Gaussian bound for weighted sums of Rademacher random variables, Bernoulli 2015). That holds for each
+        number that a mark could say, each phase of the beat and each place where it is looked for; how many there are
+        multiplies it.
         """
-        here = self._shown >= self.frames / 2
-        if self.frames < SHORTEST or here.sum() < FEWEST:
+        here, seen = self.views()
+        if not seen.size:
             return Reading(0.0, 1.0, 0, np.zeros(LETTERS), self.frames)
-        beating = self.beating()
-        tried = [(dx, dy, 1.0) for dy in SHIFTS for dx in SHIFTS] + [(0, 0, s) for s in SCALES]
-        letters = [here & (places() == k) for k in range(LETTERS)]
-        known = [words(key)[:, at].conj() for at in letters]
-        turns = np.exp(-2j * np.pi * np.arange(ANGLES) / ANGLES).astype(np.complex64)
-        best, likely = -math.inf, np.zeros((LETTERS, VALUES))
-        for place in tried:
-            values = _evened(cells(beating.real.copy(), *place), cells(beating.imag.copy(), *place), here)
-            size = math.sqrt(float((np.abs(values[here]) ** 2).sum())) + 1e-12
-            like = np.stack([signs @ values[at] for signs, at in zip(known, letters, strict=True)]) / size
-            turned = (turns[:, None, None] * like).real  # (ANGLES, LETTERS, VALUES)
-            scores = turned.max(2).sum(1)
-            if scores.max() > best:
-                best, likely = float(scores.max()), turned[int(scores.argmax())]
-        order = np.argsort(likely, 1)
+        likely = likelihoods(seen, words(key)[:, here], here)
+        scores = likely.max(-1).sum(-1)
+        best = likely[np.unravel_index(int(scores.argmax()), scores.shape)]
+        order = np.argsort(best, 1)
         number = sum(int(value) << 8 * k for k, value in enumerate(order[:, -1]))
-        sure = np.take_along_axis(likely, order[:, -1:], 1) - np.take_along_axis(likely, order[:, -2:-1], 1)
-        trials = BITS * math.log(2) + math.log(ANGLES * len(tried) * others)
-        chance = math.exp(min(0.0, trials - best**2 / 2))
-        return Reading(best, chance, number, math.sqrt(LETTERS) * sure[:, 0], self.frames)
+        sure = np.take_along_axis(best, order[:, -1:], 1) - np.take_along_axis(best, order[:, -2:-1], 1)
+        score = float(scores.max())
+        return Reading(score, chance(score, others), number, math.sqrt(LETTERS) * sure[:, 0], self.frames)
 
 
-def _evened(real: Array, imaginary: Array, here: Array) -> Array:
-    """(ROWS, COLUMNS) complex64: cells sharpened, on rough ground (lips, hair) with less weight, none with too much."""
-    values = sharpened(real) + 1j * sharpened(imaginary)
-    around = np.sqrt(cv2.blur(np.abs(values) ** 2, (3, 3), borderType=cv2.BORDER_REFLECT))
-    values = values / (around + 0.3 * float(np.median(around[here])) + 1e-9)
-    return np.asarray(values * np.minimum(1, CLIP / np.maximum(np.abs(values), 1e-9)), np.complex64)
+def likelihoods(views: Array, signs: Array, here: Array) -> Array:
+    """(views, ANGLES, LETTERS, VALUES) float32: each letter's share of the score if it had each of its values.
+
+    views: (N, seen) complex64; signs: (VALUES, seen) complex64; here: (ROWS, COLUMNS) bool, the cells seen."""
+    letter = places()[here]
+    like = np.stack([views[:, letter == k] @ signs[:, letter == k].conj().T for k in range(LETTERS)], 1)
+    turns = np.exp(-2j * np.pi * np.arange(ANGLES) / ANGLES).astype(np.complex64)
+    return np.asarray((turns[None, :, None, None] * like[:, None]).real)
+
+
+def chance(score: float, others: int = 1) -> float:
+    """Upper bound of the probability that one of ``others`` unmarked faces scores so high, see ``Marks.reading``."""
+    tail = 3.18 * 0.5 * math.erfc(score / math.sqrt(2))
+    return min(1.0, tail * 2.0**BITS * ANGLES * len(PLACES) * others)

@@ -2,7 +2,8 @@
 
 A cell has two signs, of the cosine and of the sine of the beat: a complex number. A mark is four letters of eight
 bits; each letter has a quarter of the cells, scattered evenly, and each of its 256 values has signs of its own there.
-Told apart as a whole, letters survive where single bits would not, and together they also say that there is a mark.
+Because letters are recognized as a whole, they survive where single bits would not; together they also show that there
+is a mark.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from ..types import Array
 ROWS, COLUMNS = 24, 36  # cells
 BITS = 32
 LETTERS, VALUES = 4, 256
-KEY = "wav2lip_hq 1"  # whoever knows it can read the mark: that is its purpose
+KEY = "wav2lip_hq 1"  # public on purpose: anyone can read the mark
 
 
 @lru_cache(maxsize=1)
 def places() -> Array:
     """(ROWS, COLUMNS) int64: the letter that each cell belongs to."""
     rows, columns = np.indices((ROWS, COLUMNS))
-    return np.asarray((columns + 2 * rows) % LETTERS)  # what hides a part of the mouth takes a little of each
+    return np.asarray((columns + 2 * rows) % LETTERS)  # an occluder takes a few cells of each letter
 
 
 @lru_cache(maxsize=64)
 def words(key: str = KEY) -> Array:
     """(VALUES, ROWS, COLUMNS) complex64 of +-1 +-1j: the signs of each value of a letter.
 
-    The same everywhere and for ever, so they come from SHAKE-256 and from no generator that a library may change.
+    They must never change, so they come from SHAKE-256 and not from a generator that a library may change.
     """
     count = VALUES * ROWS * COLUMNS
     bits = np.unpackbits(np.frombuffer(hashlib.shake_256(key.encode()).digest(2 * count // 8), np.uint8))
@@ -47,7 +48,7 @@ def meant(number: int, key: str = KEY) -> Array:
 
 
 def speech_id(wav: Array) -> int:
-    """What a mark says unless told otherwise: BITS bits of the SHA-256 of the driving speech (n,) float32 at 16 kHz, as
-    16-bit samples."""
+    """The default payload of a mark: BITS bits of the SHA-256 of the driving speech (n,) float32 at 16 kHz, as 16-bit
+    samples."""
     samples = np.round(np.clip(wav, -1, 1) * 32767).astype("<i2")
     return int.from_bytes(hashlib.sha256(samples.tobytes()).digest()[: BITS // 8], "big")

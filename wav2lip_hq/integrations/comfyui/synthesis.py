@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from wav2lip_hq.errors import InputError
-from wav2lip_hq.pipeline import HQPipeline, no_face
+from wav2lip_hq.pipeline import HQPipeline
+from wav2lip_hq.tally import no_face
 from wav2lip_hq.types import Array, Chunk
 
 if TYPE_CHECKING:

@@ -86,6 +86,6 @@ def _defaults(given: list[str]) -> dict[str, Any]:
     for text in given:
         name, sign, value = text.partition("=")
         if not sign or name not in FIELDS:
-            raise OptionError(f"--default wants FIELD=VALUE, as in preset=fast, not '{text}'{suggestion(name, FIELDS)}")
+            raise OptionError(f"--default takes FIELD=VALUE, as in preset=fast, not '{text}'{suggestion(name, FIELDS)}")
         found[name] = documents.parse(value)
     return found

@@ -1,7 +1,7 @@
 """CMX 3600 edit decision lists: what OpenTimelineIO's adapter leaves out, before and after it.
 
-It takes no notice of FCM (drop-frame or not) and of reverse motion, refuses the whole list for one bad event, and
-writes record times from zero and every 29.97 as drop-frame."""
+The adapter ignores FCM (drop-frame or not) and reverse motion, refuses the whole list for one bad event, and writes
+record times from zero and every 29.97 as drop-frame."""
 
 from __future__ import annotations
 

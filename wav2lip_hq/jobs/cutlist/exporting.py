@@ -14,7 +14,7 @@ from ...errors import InputError, OptionError, Wav2LipHQError
 from ...options import counted
 from ...timecode import is_timecode, standard_rate, timecode_frames
 from ..jobfile import Job, read_jobs
-from ..runner import standing
+from ..standing import standing
 from ..store import Store
 from . import files, shots
 from .files import Cut, library
@@ -115,7 +115,7 @@ def _result(job: Job, shot: Shot, rate: Fraction) -> _Result:
         info = reader.info
     start = job.run.start
     if not isinstance(start, str) or not is_timecode(start):
-        raise InputError(f"the job's 'start' is no timecode any more ({start})")
+        raise InputError(f"the job's 'start' is not a timecode any more ({start})")
     handle = shot.start - timecode_frames(start, rate)
     first = timecode_frames(info.timecode, standard_rate(info.fps)) if info.timecode else 0
     length = info.frames or 0
@@ -190,7 +190,7 @@ def _rated(item: Any, rate: Fraction, counts: Fraction) -> Any:
 
 
 def _with_media(item: Any) -> Any:
-    """A clip whose media has a name and a range, without which FCPXML cannot tell of it."""
+    """A clip whose media has a name and a range, without which FCPXML cannot hold it."""
     otio = library()
     if isinstance(item, otio.schema.Clip):
         media = item.media_reference

@@ -1,8 +1,8 @@
 """FCPXML: what OpenTimelineIO's adapter leaves out, before and after it.
 
-It counts whole frames a second, rounding down (29.97 becomes 29), takes no notice of retimes, multicam clips and the
-sequence's first timecode, and stops at a clip without media. So it is given a file that counts the sequence's frames in
-whole numbers, and what it writes is brought back."""
+The adapter counts whole frames a second, rounding down (29.97 becomes 29), ignores retimes, multicam clips and the
+sequence's first timecode, and fails at a clip without media. So it is given a file that counts the sequence's frames in
+whole numbers, and what it writes is converted back."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def library() -> Any:
 
 
 def check_ending(path: Path) -> str:
-    """The file's ending, in small letters. Raises OptionError for one that is no timeline's."""
+    """The file's ending, in lower case. Raises OptionError for one that is not a timeline's."""
     suffix = path.suffix.lower()
     if suffix not in ENDINGS:
         raise OptionError(f"{path}: a timeline is a file that ends in {', '.join(ENDINGS)}")
@@ -105,14 +105,14 @@ def _check_depth(text: str, path: Path) -> None:
         if match[0] in "[{":
             depth += 1
             if depth > DEEPEST:
-                raise InputError(f"{path} is nested more than {DEEPEST} levels deep; it is damaged, or no timeline")
+                raise InputError(f"{path} is nested more than {DEEPEST} levels deep; it is damaged, or not a timeline")
         elif match[0] in "]}":
             depth -= 1
 
 
 def _check_alive(text: str, path: Path) -> None:
-    """The library crashes, and Python with it, where a damaged file leaves out what it expects: another process is to
-    read it first. Raises InputError."""
+    """Read the file in another process first: the library crashes, and Python with it, where a damaged file lacks what
+    it expects. Raises InputError."""
     try:
         tried = subprocess.run(
             [sys.executable, "-c", _TRIAL], input=text.encode(), capture_output=True, timeout=PATIENCE, check=False

@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass
 class Imported:
-    """What became of an edit. problems: shots that cannot be dubbed, and why; notes: what else was left as it is."""
+    """The result of an import. problems: shots that cannot be dubbed, and why; notes: what else was left as it is."""
 
     path: Path
     shots: int = 0
@@ -208,7 +208,7 @@ def _first(shot: Shot, info: VideoInfo, found: Path, cut: Cut) -> int:
 
 
 class _Speech:
-    """What is said under each shot."""
+    """The speech under each shot."""
 
     def __init__(self, cut: Cut, every: list[Shot], wanted: Wanted, media: Media) -> None:
         self.cut, self.wanted, self.media = cut, wanted, media
@@ -249,7 +249,7 @@ class _Speech:
                 continue  # what is heard in a transition alone belongs to the shot beside it
             first, last = max(a, clip.record), min(b, clip.record + clip.length)
             if first < over:
-                raise InputError("two sounds lie over each other under it; say which track is the dub (--dub-track)")
+                raise InputError("two sounds overlap under it; say which track is the dub (--dub-track)")
             over = last
             path = self.media.find(clip, self.cut.path.parent, (*SOUNDS, *MOVIES))
             start = clip.start + (first - clip.record) / self.cut.rate

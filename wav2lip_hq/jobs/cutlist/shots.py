@@ -96,7 +96,7 @@ def _shot(item: Any, number: int, record: int, head: int, tail: int, rate: Fract
     if counted != rate:
         refused = refused or f"it counts {float(counted):.5g} frames a second, the timeline {float(rate):.5g}"
     if isinstance(item.media_reference, otio.schema.GeneratorReference):
-        refused = f"it is no footage ({item.media_reference.generator_kind})"
+        refused = f"it is not footage ({item.media_reference.generator_kind})"
     if isinstance(item.media_reference, otio.schema.ImageSequenceReference):
         refused = refused or "it is a sequence of pictures; give it as a file of its own"
     start, length = frames(span.start_time, rate), frames(span.duration, rate)
@@ -131,7 +131,7 @@ def _path(url: str) -> str:
 
 
 def reel(clip: Any) -> str:
-    """What the edit calls a clip's footage."""
+    """The edit's name for a clip's footage."""
     said = clip.metadata.get("cmx_3600", {})
     reel = said.get("reel", "") if hasattr(said, "get") else ""
     return str(reel) or str(getattr(clip.media_reference, "name", "") or "")
@@ -169,7 +169,7 @@ def _exact(time: Any) -> Fraction:
 
 
 def local(path: str, base: Path) -> Path | None:
-    """The file that an edit names, if it is there; relative names are meant from the edit's own folder."""
+    """The file that an edit names, if it exists; relative names are relative to the edit's own folder."""
     try:
         return found if path and (found := base / path).is_file() else None
     except (OSError, ValueError):

@@ -3,8 +3,8 @@
 import { $, get, length, make, post, remove, show, size } from './api.js';
 import { player } from './player.js';
 
-const STATES = { pending: 'waiting', running: 'being made', done: 'done', failed: 'failed', cancelled: 'cancelled' };
-export const ended = (dub) => ['done', 'failed', 'cancelled'].includes(dub.status);
+const STATES = { pending: 'waiting', running: 'being made', done: 'done', failed: 'failed', canceled: 'canceled' };
+export const ended = (dub) => ['done', 'failed', 'canceled'].includes(dub.status);
 
 export function progress(dub) {
   const bar = make('progress', { max: 1 });
@@ -21,7 +21,7 @@ export function actions(dub, act) {
   const parts = [];
   if (dub.status === 'done') parts.push(make('a', { className: 'button', href: `/api/dubs/${dub.id}/result`, download: '' }, `Download (${size(dub.size || 0)})`));
   if (!ended(dub)) parts.push(button('Cancel', 'cancel'));
-  if (dub.status === 'failed' || dub.status === 'cancelled') parts.push(button('Try again', 'retry'));
+  if (dub.status === 'failed' || dub.status === 'canceled') parts.push(button('Try again', 'retry'));
   return parts;
 }
 
