@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def test_a_dub_with_the_client(tmp_path, short):
         out = client.download(dub, tmp_path / "out.mp4")
         facts = client.report(dub)
         assert facts["faces"]["synthesized"] == 25 and facts["consent"]["text"] == "GRID corpus, CC BY 4.0"
-        assert str(tmp_path) not in str(facts)
+        assert str(tmp_path) not in str(facts) and "identity" in facts["provenance"]
+        assert "/" not in facts["provenance"]
         text = running.ask("GET", "/api/report")[1].decode()
         assert str(tmp_path) not in text and "face.mpg" in text
         with video.open_video(out) as reader:
@@ -207,6 +209,49 @@ def test_a_dub_clicked_through(tmp_path, short):
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             shot(page, f"8-phone-{where}", whole=True)
+
+
+def test_text_two_faces_and_avatars(tmp_path):
+    from two_people import two
+
+    with studio(tmp_path / "studio") as running, browser() as made:
+        page, wrong = opened(made, running, 1280, 900)
+        page.set_input_files("#face-file", two(tmp_path / "two.mp4", "l"))
+        page.wait_for_selector("#faces .pick img")
+        assert page.locator("#faces .pick img").count() == 2
+        page.locator("#faces .pick:has(img)").nth(1).click()
+        page.click("[data-tab=text]")
+        page.click("#topic-box summary")
+        page.fill("#topic", "how bread is made")
+        page.fill("#topic-seconds", "4")
+        page.click("#topic-write")
+        until(page, "document.getElementById('text').value.length > 20")
+        shot(page, "a-text")
+        page.fill("#text", "Good morning!")
+        if page.is_enabled("#text-speak"):
+            page.click("#text-speak")
+            page.wait_for_selector("#speech-chosen b:has-text('Good morning')")
+            page.fill("#consent", "Anna and Ben")
+            page.click("#go")
+            page.wait_for_selector("#stage-work:visible")
+            row = json.loads(running.studio.dubs.jobfile("local").read_text())
+            plan = (running.studio.database.home("local") / row["plan"]).read_text()
+            assert row["survey"].endswith("survey.npz") and "speaks: 1" in plan
+        shot(page, "b-two-faces")
+        page.click("nav a[href='#avatars']")
+        page.fill("#avatar-name", "duo")
+        page.fill("#avatar-consent", "Anna and Ben agreed")
+        page.click("#avatar-form button")
+        page.wait_for_selector("#avatar-list article")
+        shot(page, "c-avatars")
+        page.click("#avatar-list button:has-text('Use')")
+        page.wait_for_selector("#make:visible")
+        page.wait_for_selector("#face-chosen b:has-text('duo.mp4')")
+        assert page.input_value("#consent") == "Anna and Ben agreed"
+        page.click("nav a[href='#avatars']")
+        page.click("#avatar-list button:has-text('Remove')")
+        page.wait_for_selector("#avatar-list p:has-text('No face is kept yet.')")
+        assert wrong == []
 
 
 def test_logging_in_and_out(tmp_path):

@@ -22,6 +22,7 @@ from ..jobs.standing import standing
 from ..jobs.store import Row, Store, key
 from ..page import escape
 from ..places import write_text
+from ..provenance import identity
 from ..provenance.consent import LONGEST
 from . import offers
 from .choices import StudioOptions
@@ -140,8 +141,9 @@ class Dubs:
         except OSError as error:
             raise Absent("there is no report of this yet") from error
         found = json.loads(self._told(dub, text, lambda name: json.dumps(name)[1:-1]))
-        assert isinstance(found, dict)
-        return found
+        for private in ("host", "worker"):
+            found.get("made", {}).pop(private, None)
+        return dict(found)
 
     def report(self, owner: str) -> str:
         """One HTML page of everything an account has made. Raises Absent."""
@@ -275,7 +277,7 @@ class Dubs:
             safe = written(name)
             for shown in (str(home / path), path, Path(path).name):
                 text = text.replace(shown, safe)
-        return text.replace(f"{home}{os.sep}", "")
+        return text.replace(f"{home}{os.sep}", "").replace(f", in {identity.folder()}", "")
 
 
 def _inside(home: Path, path: Path) -> str:

@@ -51,7 +51,9 @@ export async function report(dub, box) {
 }
 
 function card(dub, act, open) {
-  const picture = dub.sheet ? make('img', { src: `/api/dubs/${dub.id}/sheet`, alt: 'frames before, and the same after', loading: 'lazy' }) : make('div', { className: 'blank' });
+  const picture = dub.sheet ? make('img', { src: `/api/dubs/${dub.id}/sheet`, alt: 'frames before, and the same after', loading: 'lazy' })
+    : make('img', { src: `/api/files/${dub.face}/poster`, alt: '', loading: 'lazy' });
+  picture.addEventListener('error', () => picture.replaceWith(make('div', { className: 'blank' })));
   const status = make('p', {}, make('span', { className: 'status' }, STATES[dub.status]),
     make('small', {}, ` ${[new Date(dub.made * 1000).toLocaleString(), dub.preset, dub.frames ? `${dub.frames} frames` : '', dub.seconds ? length(dub.seconds) : ''].filter(Boolean).join(', ')}`));
   const parts = [make('h3', {}, dub.title), status];
