@@ -68,7 +68,8 @@ def text(plan: Plan, survey: Survey, reader: VideoReader, name: str) -> str:
     title = f"Shot plan of {plan.footage}"
     body = [
         f'<body data-name="{page.escape(name)}"><h1>{page.escape(title)}</h1>',
-        f"<p>{counted(len(plan.shots), 'shot')}, {counted(len(plan.faces), 'face')} in {page.clock(float(survey.times[-1]))}; "
+        f"<p>{counted(len(plan.shots), 'shot')}, {counted(len(plan.faces), 'face')} in "
+        f"{page.clock(float(survey.times[-1]))}; "
         f"{f'<span class=unsure>{unsure} shots are not certain</span>' if unsure else 'all shots are certain'}. "
         f"{page.made()}</p>",
         '<p class="save"><button id="save">Save plan</button> <span id="state">Tick who speaks in each shot, save, then'
