@@ -227,13 +227,13 @@ def test_paths_lead_nowhere_else(alone, path):
 
 
 def test_too_large_is_one_line_and_leaves_nothing(alone):
-    before = set((alone.studio.database.home("local") / "files").iterdir())
+    before = set(alone.studio.files.folder("local").iterdir())
     status, found, _ = alone.ask("POST", "/api/files?name=big.mp4", b"0" * 1_000_001)
     assert status == 413 and found["error"] == "big.mp4 is too large: files may have 1 MB"
     pieces = (b"0" * 100_000 for _ in range(20))  # without a length beforehand
     status, found, _ = alone.ask("POST", "/api/files?name=big.mp4", pieces)
     assert status == 413 and "files may have 1 MB" in found["error"]
-    assert set((alone.studio.database.home("local") / "files").iterdir()) == before
+    assert set(alone.studio.files.folder("local").iterdir()) == before
 
 
 def test_too_long_wrong_and_empty_files_are_one_line_each(alone, media, tmp_path):
@@ -354,6 +354,30 @@ def test_names_of_files_are_text_wherever_they_are_shown(alone, uploads, media):
     assert client.status(dub)["message"] == f"no face in {name}"
     client.delete(dub)
     client.delete_file(face)
+
+
+def test_what_was_arriving_when_the_studio_ended_is_removed(tmp_path, media, monkeypatch):
+    monkeypatch.setattr("wav2lip_hq.studio.queue.Queue.start", lambda self: None)
+    with studio(tmp_path) as running:
+        kept = running.client().upload(media / "speech.wav")
+    files = tmp_path / "users" / "local" / "files"
+    (files / f"{'0' * 32}.mp4").write_bytes(b"half a file")
+    (files / f"{'0' * 32}.faces").mkdir()
+    with studio(tmp_path) as running:
+        assert [file["id"] for file in running.client().files()] == [kept["id"]]
+        assert [path.name for path in files.iterdir()] == [f"{kept['id']}.wav"]
+
+
+def test_a_line_that_cannot_be_used_any_more_fails_alone(tmp_path, media, monkeypatch):
+    monkeypatch.setattr("wav2lip_hq.studio.queue.Queue.start", lambda self: None)
+    with studio(tmp_path) as running:
+        client, dubs = running.client(), running.studio.dubs
+        face, speech = client.upload(media / "face.mp4"), client.upload(media / "speech.wav")
+        first, second = (client.dub(face, speech, consent="Anna") for _ in range(2))
+        text = dubs.jobfile("local").read_text().replace('"preset"', '"an option of old": 1, "preset"', 1)
+        dubs.jobfile("local").write_text(text)
+        assert second["id"] in dubs.next("local")
+        assert client.status(first)["status"] == "failed" and client.status(second)["status"] == "pending"
 
 
 def test_the_queue_has_an_end(shared, media):
