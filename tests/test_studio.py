@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,7 @@ from studio_server import Running, studio
 import wav2lip_hq
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import InputError, OptionError
-from wav2lip_hq.studio import StudioError, accounts, offers
+from wav2lip_hq.studio import Client, StudioError, accounts, offers
 from wav2lip_hq.studio.accounts import Accounts
 from wav2lip_hq.studio.database import Database
 
@@ -506,6 +509,67 @@ def test_accounts_on_the_command_line(start, tmp_path, monkeypatch):
     assert code == 2 and "no account 'ben'" in told
     assert start("--folder", tmp_path, "--remove-account", "anna")[0] == 0
     assert people.names() == []
+
+
+def test_sharing_over_https_from_the_command_line(tmp_path, monkeypatch):
+    certificate, key = _certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    root = str(Path(wav2lip_hq.__file__).parents[1])
+    command = [
+        *(sys.executable, "-W", "ignore", "-m", "wav2lip_hq.cli", "studio", "--share-with", "anna", "--port", "0"),
+        *("--host", "127.0.0.1", "--folder", tmp_path / "studio", "--certificate", certificate, "--key", key),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
+    try:
+        assert process.stdout is not None
+        password = re.fullmatch(r"account anna: password (\S+) \(shown this once\)\n", process.stdout.readline())[1]
+        address = re.search(r"https://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        assert "only their own files" in process.stdout.readline()
+        with pytest.raises(StudioError, match="wrong name or password"):
+            Client(address, "anna", "not it at all")
+        client = Client(address, "anna", password)
+        assert client.about()["account"] == "anna" and client.files() == []
+        with pytest.raises(StudioError, match="log in first"):
+            Client(address).files()
+        request = urllib.request.Request(
+            f"{address}/api/login", json.dumps({"name": "anna", "password": password}).encode(),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        with urllib.request.urlopen(request) as answer:
+            assert "Secure" in answer.headers["set-cookie"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _certificate(folder):
+    """A certificate of this machine's own address, signed by itself."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "studio")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_json_of_no_kind_is_refused(alone):
