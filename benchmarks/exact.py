@@ -119,7 +119,7 @@ def exact(pipe: HQPipeline, kind: Kind, frames: Array, speech: Path, work: Path)
         folder = codec != "ffv1"
         target = work / (what if folder else f"{what}.mkv")
         chosen = {} if film and what != "matte" or what == "offset" else {"codec": codec}
-        pipe.run(face, speech, target, deliver=what, trim=True, without_provenance=True, **options, **chosen)
+        pipe.run(face, speech, target, deliver=what, extend="stop", without_provenance=True, **options, **chosen)
         made[what] = target
     source = list(_pixels(face, kind))
     result = list(_pixels(made["result"], kind))
@@ -127,7 +127,7 @@ def exact(pipe: HQPipeline, kind: Kind, frames: Array, speech: Path, work: Path)
     counts = dict.fromkeys(("changed", "outside", "patched", "offset"), 0)
     space = look.find_look(kind.reading.get("colorspace", "srgb_rec709_scene"))
     patches, offsets = _pixels(made["patch"], None), _pixels(made["offset"], None)
-    for (s, _), (r, _), m, (rgb, alpha), (difference, _) in zip(source, result, matte, patches, offsets, strict=False):
+    for (s, _), (r, _), m, (rgb, alpha), (difference, _) in zip(source, result, matte, patches, offsets, strict=True):
         changed = (s != r).any(-1)
         counts["changed"] += int(changed.sum())
         counts["outside"] += int((changed & ((m if m.ndim == 2 else m[..., 0]) == 0)).sum())

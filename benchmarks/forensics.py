@@ -54,10 +54,11 @@ def main(args: argparse.Namespace) -> int:
     if args.clips:
         _make(args)
     pipe = HQPipeline("default")
-    known = {(row["person"], row["method"]) for row in rows}
+    known = {(row["person"], row["method"], row["chain"]) for row in rows}
     with kept.open("a") as file:
         for path in sorted((args.out / "videos").glob("*/*.mp4")):
-            if (path.parent.name, path.stem) in known:
+            method, _, chain = path.stem.partition(" (")
+            if (path.parent.name, method, chain.rstrip(")")) in known:
                 continue
             try:
                 face = look(path, pipe.runtime)[0]
@@ -65,13 +66,14 @@ def main(args: argparse.Namespace) -> int:
                 print(error, flush=True)
                 continue
             values = [round(float(v), 5) for v in judge.summary(face)]
-            row = {"person": path.parent.name, "method": path.stem, "values": values, "size": face.size}
+            row = {"person": path.parent.name, "method": method, "chain": chain.rstrip(")")}
+            row |= {"values": values, "size": face.size}
             rows.append(row)
             file.write(json.dumps(row) + "\n")
             file.flush()
-            print(row["person"], row["method"], flush=True)
-    scores, final = evaluated(rows)
-    text = table(rows, scores, final)
+            print(path, flush=True)
+    scores, said, final = evaluated(rows)
+    text = table(rows, scores, said, final)
     (args.out / "forensics.md").write_text(text)
     (args.out / "roc.svg").write_text(curves(rows, scores))
     print(text)
@@ -153,43 +155,51 @@ def _write(pictures: Array, rate: Fraction, wav: Array, chain: str, target: Path
 # ---- figures
 
 
-def evaluated(rows: list[dict[str, Any]]) -> tuple[Array, judge.Judge]:
-    """((N,) log odds of each row by judges that have not seen its person, the judge of all with its thresholds)."""
+def evaluated(rows: list[dict[str, Any]]) -> tuple[Array, Array, judge.Judge]:
+    """((N,) log odds of each row by judges that have not seen its fold, (N,) what they say of it by thresholds that
+    were not set by it either: 1 lip-synced, 0 cannot tell, -1 real; the judge of all, with its thresholds)."""
     values = np.array([row["values"] for row in rows], float)
     synthetic = np.array([row["method"] != REAL for row in rows])
-    fold = np.array([hashlib.sha256(row["person"].encode()).digest()[0] % FOLDS for row in rows])
-    scores = np.full(len(rows), np.nan)
-    for k in range(FOLDS):
+    fold = np.array([fold_of(row["person"]) for row in rows])
+    scores = np.zeros(len(rows))
+    for k in set(fold.tolist()):
         test = fold == k
-        if test.any() and synthetic[~test].any() and not synthetic[~test].all():
-            scores[test] = judge.fitted(values[~test], synthetic[~test]).odds(values[test])
-    final = judge.fitted(values, synthetic)
-    real, made = scores[~synthetic], scores[synthetic]
-    above = float(np.nanquantile(real, 1 - ALLOWED, method="higher")) + 1e-3
-    below = min(float(np.nanquantile(made, ALLOWED, method="lower")) - 1e-3, above - 1e-3)
+        if not synthetic[~test].any() or synthetic[~test].all():
+            raise InputError("these are too few people: in the other folds there are no real or no lip-synced videos")
+        scores[test] = judge.fitted(values[~test], synthetic[~test]).odds(values[test])
+    said = np.zeros(len(rows), int)
+    for k in set(fold.tolist()):
+        test = fold == k
+        above, below = _thresholds(scores[~test], synthetic[~test])
+        said[test] = (scores[test] >= above).astype(int) - (scores[test] <= below)
+    above, below = _thresholds(scores, synthetic)
     people = len({row["person"] for row in rows})
     errors = {
-        "real called lip-synced": round(float((real >= above).mean()), 3),
-        "real, cannot tell": round(float(((real < above) & (real > below)).mean()), 3),
-        "lip-synced called real": round(float((made <= below).mean()), 3),
-        "lip-synced, cannot tell": round(float(((made < above) & (made > below)).mean()), 3),
+        "real called lip-synced": round(float((said[~synthetic] > 0).mean()), 3),
+        "real, cannot tell": round(float((said[~synthetic] == 0).mean()), 3),
+        "lip-synced called real": round(float((said[synthetic] < 0).mean()), 3),
+        "lip-synced, cannot tell": round(float((said[synthetic] == 0).mean()), 3),
     }
-    auc = {name: round(area(real, made[_methods(rows, synthetic) == name]), 3) for name in sorted(_names(rows))}
+    method = np.array([row["method"] for row in rows])
+    auc = {name: round(area(scores[~synthetic], scores[method == name]), 3) for name in sorted(_names(rows))}
     false, unsure, missed, open_ = (100 * share for share in errors.values())
     stated = (
         f"On {people} people it had not seen (cross-validation) it called {false:.0f} % of real footage lip-synced and "
         f"{missed:.0f} % of lip-synced footage real, and could not tell in {unsure:.0f} and {open_:.0f} %."
     )
     facts = {"people": people, "videos": len(rows), "auc": auc, "errors": errors, "stated": stated}
-    return scores, replace(final, above=above, below=below, facts=facts)
+    final = replace(judge.fitted(values, synthetic), above=above, below=below, facts=facts)
+    return scores, said, final
+
+
+def _thresholds(scores: Array, synthetic: Array) -> tuple[float, float]:
+    """Log odds from which footage is called lip-synced, and up to which it is called real."""
+    above = float(np.quantile(scores[~synthetic], 1 - ALLOWED, method="higher")) + 1e-3
+    return above, min(float(np.quantile(scores[synthetic], ALLOWED, method="lower")) - 1e-3, above - 1e-3)
 
 
 def _names(rows: list[dict[str, Any]]) -> set[str]:
     return {row["method"] for row in rows} - {REAL}
-
-
-def _methods(rows: list[dict[str, Any]], which: Array) -> Array:
-    return np.array([row["method"] for row, wanted in zip(rows, which, strict=True) if wanted])
 
 
 def area(real: Array, made: Array) -> float:
@@ -202,7 +212,7 @@ def area(real: Array, made: Array) -> float:
     return float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
 
 
-def table(rows: list[dict[str, Any]], scores: Array, final: judge.Judge) -> str:
+def table(rows: list[dict[str, Any]], scores: Array, said: Array, final: judge.Judge) -> str:
     """The figures as Markdown."""
     synthetic = np.array([row["method"] != REAL for row in rows])
     method = np.array([row["method"] for row in rows])
@@ -212,8 +222,7 @@ def table(rows: list[dict[str, Any]], scores: Array, final: judge.Judge) -> str:
     for name in [REAL, *sorted(_names(rows))]:
         mine = scores[method == name]
         auc = "-" if name == REAL else f"{area(scores[~synthetic], mine):.2f}"
-        shares = [(mine >= final.above).mean(), ((mine < final.above) & (mine > final.below)).mean()]
-        shown = [f"{100 * s:.0f} %" for s in (*shares, 1 - sum(shares))]
+        shown = [f"{100 * (said[method == name] == verdict).mean():.0f} %" for verdict in (1, 0, -1)]
         lines.append(f"| {name} | {len(mine)} | {auc} | {' | '.join(shown)} |")
     lines += ["", "Weights of the standardized measurements (positive: more of it in lip-synced footage):", ""]
     order = np.argsort(-np.abs(final.weights))

@@ -53,7 +53,7 @@ def sequence(folder: Path, frames, suffix, first=1001, **options) -> Path:
 
 
 def stored(folder: Path):
-    paths = sorted(p for p in folder.iterdir())
+    paths = sorted(p for p in folder.iterdir() if p.suffix in pictures.SUFFIXES)
     return [pictures.load_picture(p) for p in paths]
 
 
@@ -181,7 +181,7 @@ def test_log_dpx_keeps_every_code_outside_the_mouth(pipe, wav, tmp_path, results
     report = pipe.run(face, wav, tmp_path / "out", **common)
     assert report.faces == COUNT and not report.warnings
     pipe.run(face, wav, tmp_path / "matte", deliver="matte", codec="png", **common)
-    assert [p.name for p in sorted((tmp_path / "out").iterdir())] == [f"shot.{1001 + n}.dpx" for n in range(COUNT)]
+    assert [p.name for p in sorted((tmp_path / "out").glob("*.dpx"))] == [f"shot.{1001 + n}.dpx" for n in range(COUNT)]
     pipe.run(face, wav, tmp_path / "offset", deliver="offset", **common)
     space, most = look.find_look("arri_logc3_ei800"), (1 << depth) - 1
     changes = [image for image, _ in stored(tmp_path / "offset")]
@@ -189,6 +189,13 @@ def test_log_dpx_keeps_every_code_outside_the_mouth(pipe, wav, tmp_path, results
         result = pictures.in_codes(result, depth)  # what a file of this depth holds
         made = space.unlinear(space.linear(source) + change)
         np.testing.assert_array_equal(np.round(made * most), np.round(look.as_float(result) * most))
+    pipe.run(face, wav, tmp_path / "patch", deliver="patch", **common)
+    for (source, _), (result, _), (rgb, alpha) in zip(
+        stored(face), stored(tmp_path / "out"), stored(tmp_path / "patch"), strict=True
+    ):
+        a, s, c = (look.as_float(x) for x in (alpha[..., None], source, rgb))
+        codes = (np.round(x * most) for x in (a * c + (1 - a) * s, look.as_float(result)))
+        np.testing.assert_array_equal(*codes)
     for n, ((source, _), (result, _)) in enumerate(zip(stored(face), stored(tmp_path / "out"), strict=True)):
         matte = cv2.imread(str(tmp_path / "matte" / f"shot.{1001 + n}.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(source[matte == 0], result[matte == 0])
@@ -216,7 +223,7 @@ def test_scene_linear_exr_keeps_values_facts_and_channels(pipe, wav, tmp_path):
         target.close()
     report = pipe.run(face, wav, tmp_path / "out", colorspace="ACEScg", extend="stop")
     assert report.faces and report.duration == Fraction(COUNT * 1001, 24000)
-    for n, path in enumerate(sorted((tmp_path / "out").iterdir())):
+    for n, path in enumerate(sorted((tmp_path / "out").glob("*.exr"))):
         assert path.name == f"v2.{n + 7:04d}.exr"
         result, _ = pictures.load_picture(path)
         assert result.dtype == np.float16

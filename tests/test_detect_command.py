@@ -14,6 +14,7 @@ from wav2lip_hq import cli
 from wav2lip_hq.forensics import judge
 from wav2lip_hq.forensics.agreement import Agreement
 from wav2lip_hq.forensics.look import MEASURES, FaceSeen
+from wav2lip_hq.forensics.traces import NAMES as TRACES
 from wav2lip_hq.watermark import Marks
 
 DEMO = Path(wav2lip_hq.__file__).parent / "_data" / "demo"
@@ -54,18 +55,18 @@ def test_what_cannot_be_judged_is_one_line(kind, tmp_path, capsys):
 
 def seen(count: int, traces: float, size: float = 120.0) -> FaceSeen:
     """A face in whose frames every measurement has the same value."""
-    values = np.full((count, len(MEASURES) - 3), traces, np.float32)
+    values = np.full((count, len(TRACES)), traces, np.float32)
     none = np.full(3, np.nan, np.float32)
     times, boxes = np.arange(count) / 25, np.zeros((count, 4))
     agreement = Agreement(none, np.full(count, np.nan, np.float32))
-    return FaceSeen(0, times, values, agreement, np.zeros(count), size, Marks(), boxes)
+    return FaceSeen(0, times, values, agreement, none[:2], np.zeros(count), size, Marks(), boxes)
 
 
 def test_a_judge_is_learned_kept_and_says_when_it_cannot_tell(tmp_path):
     rng = np.random.default_rng(0)
     synthetic = np.arange(60) % 2 == 1
     measured = rng.normal(0, 1, (60, len(MEASURES))) + 2.0 * synthetic[:, None]
-    measured[::7, -3:] = np.nan  # no sound
+    measured[::7, len(TRACES) :] = np.nan  # no sound
     made = judge.fitted(measured, synthetic)
     assert ((made.odds(measured) > 0) == synthetic).mean() > 0.95
     judge.write(made, tmp_path / "judge.json")

@@ -11,11 +11,12 @@ import pytest
 import yaml
 from voice_doubles import Tone
 
-from wav2lip_hq import HQPipeline, audio, mixing, video
+from wav2lip_hq import HQPipeline, audio, mixing, provenance, video
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import EngineError, InputError, OptionError
 from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.voices import DubOptions, Role, dub, script
+from wav2lip_hq.watermark import heard
 
 DEMO = Path(__file__).parents[1] / "wav2lip_hq" / "_data" / "demo"
 FACE = DEMO / "face.mpg"  # 3 s
@@ -194,6 +195,7 @@ def test_dubs_that_cannot_be(tmp_path, capsys):
         dub(FACE, out, TO_XX, run=RunOptions(compare=True))
 
 
+@pytest.mark.slow
 def test_a_dub_as_a_batch_job_has_the_pixels_of_a_dub(tmp_path, capsys):
     jobs = tmp_path / "jobs.yaml"
     jobs.write_text("# mine\ndefaults: {part_seconds: 5}\njobs: []\n")
@@ -266,6 +268,19 @@ def test_say_writes_video_and_subtitles(tmp_path, capsys):
     assert "00:00:00.300 --> " in (tmp_path / "said.vtt").read_text()
     assert pitch(audio.load_audio(out)[round(0.33 * 16000) : round(0.5 * 16000)]) == pytest.approx(220, abs=8)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said.mp4", "said.srt", "said.vtt"]
+
+
+def test_what_is_said_is_marked_in_picture_sound_and_manifest(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WAV2LIP_HQ_IDENTITY", str(tmp_path / "me"))
+    out = tmp_path / "said.mp4"
+    arguments = ["say", str(FACE), "anything", str(out), "--speaker", "voice_doubles:Recorded", "--language", "xx"]
+    assert main([*arguments, "--preset", "fast", "--trim", "--crf", "23"]) == 0
+    capsys.readouterr()
+    assert main(["detect", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["voice"]["marked"] and found["marked"] and found["manifest"].startswith("valid")
+    assert provenance.read(out).marks == (found["faces"][0]["mark"]["id"],)
+    assert not heard(audio.load_audio(DEMO / "speech.wav")).marked
 
 
 def test_texts_that_cannot_be_said_are_reported_before_anything_is_made(tmp_path, capsys):

@@ -121,15 +121,24 @@ def test_the_three_formats_say_the_same(tmp_path, fps, first):
                     times = (Time(t.value, round(fps)) for t in (old.start_time, old.duration))
                     setattr(value, name, Range(*times))
     files.write(plain, tmp_path / "cut.fcpxml", fps, ";" in first)
+    otio.adapters.write_to_file(timeline, str(tmp_path / "cut.xml"), "fcp_xml")
     read = [listed(tmp_path / "cut.otio"), listed(tmp_path / "cut.edl", fps), listed(tmp_path / "cut.fcpxml")]
+    plain = timeline.clone()
+    for track in plain.tracks:  # the adapter wants to know how long all media are, and writes no other ones
+        track[:] = [c.clone() for c in track if not isinstance(c, otio.schema.Transition)]
+    otio.adapters.write_to_file(plain, str(tmp_path / "cut.aaf"), "AAF", use_empty_mob_ids=True)
+    read += [listed(tmp_path / "cut.xml"), listed(tmp_path / "cut.aaf")]
     assert all([facts(s) for s in found] == [facts(s) for s in read[0][0]] for found, _ in read)
     assert all(cut.rate == fps for _, cut in read)
     rows = []
-    for name in ("cut.otio", "cut.fcpxml"):
+    for name in ("cut.otio", "cut.fcpxml", "cut.xml"):
         import_timeline(tmp_path / name, tmp_path / f"{name}.yaml", Wanted(handles=0))
         rows.append(yaml.safe_load((tmp_path / f"{name}.yaml").read_text())["jobs"])
     rows[0][2]["end"] = rows[1][2]["end"]  # FCPXML's adapter knows no transitions
     assert [r["start"] for r in rows[0]] == [r["start"] for r in rows[1]] and len(rows[0]) == 3
+    assert [(r["start"], r["end"], r["face"]) for r in rows[0]][:2] == [
+        (r["start"], r["end"], r["face"]) for r in rows[2]
+    ][:2]
     line = rows[0][0]["segments"][0]
     assert line["audio"] == "dub/line01.wav" and line["speech_start"] == pytest.approx(float(2 / fps), abs=1e-8)
 
@@ -290,9 +299,49 @@ def test_fcpxml_as_the_suite_writes_it(tmp_path):
     assert cut.problems == ["multi is left out: a mc-clip cannot be read; flatten it first"]
 
 
+XMEML = """<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE xmeml>
+<xmeml version="4"><sequence id="s"><name>cut</name><duration>20</duration>
+<rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate>
+<timecode><rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate><string>01:00:00;00</string><frame>107892</frame>
+<displayformat>DF</displayformat></timecode>
+<media><video><track>
+<clipitem id="c1"><name>one</name><duration>10</duration><rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate>
+<start>0</start><end>4</end><in>1</in><out>5</out><file id="f1"><name>A.mov</name>
+<pathurl>file://localhost/nowhere/my%20reel/A.mov</pathurl><rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate>
+<duration>10</duration></file></clipitem>
+<clipitem id="c2"><name>fast</name><duration>10</duration><rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate>
+<start>4</start><end>6</end><in>0</in><out>2</out><file id="f1"/><filter><effect><name>Time Remap</name>
+<effectid>timeremap</effectid><effecttype>motion</effecttype><parameter><parameterid>speed</parameterid>
+<value>200</value></parameter></effect></filter></clipitem>
+<clipitem id="c3"><name>two</name><duration>10</duration><rate><timebase>30</timebase><ntsc>TRUE</ntsc></rate>
+<start>10</start><end>15</end><in>3</in><out>8</out><file id="f1"/></clipitem>
+</track></video></media></sequence></xmeml>"""
+
+
+def test_final_cut_7_as_premiere_writes_it(tmp_path):
+    """29.97 drop-frame, one file named once, a retime, a gap, a URL with a host."""
+    (tmp_path / "cut.xml").write_text(XMEML)
+    found, cut = listed(tmp_path / "cut.xml")
+    assert cut.rate == NTSC and cut.drop and round(cut.timeline.global_start_time.value) == 107892
+    assert [(s.name, s.start, s.length, s.record) for s in found] == [
+        ("one", 1, 4, 0),
+        ("fast", 0, 2, 4),
+        ("two", 3, 5, 10),
+    ]
+    assert "retimed" in found[1].refused and not found[0].refused and not found[2].refused
+    assert {s.media for s in found} == {"/nowhere/my reel/A.mov"}
+    (tmp_path / "same.xml").write_text(FCPXML)  # the other XML under this ending
+    assert [s.name for s in listed(tmp_path / "same.xml")[0]] == ["one", "fast", "two"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        ("a.aaf", b"\0\1\2\xff" * 9, "is not an AAF file, or it is damaged"),
+        ("a.xml", b"<xmeml><sequence>", "is not XML, or it is damaged"),
+        ("a.xml", b"<html/>", "holds no sequence of Final Cut Pro 7's XML"),
+        ("a.xml", b'<!DOCTYPE x [<!ENTITY a "b">]><xmeml/>', "XML entities"),
+        ("a.xml", b"<xmeml><sequence><media/></sequence></xmeml>", "cannot be read as Final Cut Pro 7's XML"),
         ("a.edl", b"", "is empty"),
         ("a.edl", b"\0\1\2\xff" * 9, "is not a text file"),
         ("a.edl", b"TITLE: x\n", "holds no events"),

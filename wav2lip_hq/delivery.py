@@ -98,7 +98,8 @@ def described(session: Session, codec: str) -> VideoInfo:
     if what == "patch":
         if info.floating and codec != "exr":
             raise OptionError(f"a patch of {info.path} holds floats; give a folder, for EXR pictures")
-        return replace(info, has_alpha=True)
+        finer = codec == "dpx" and info.bit_depth > 8  # color and alpha rounded to 12 bits would not do for 12 bits
+        return replace(info, has_alpha=True, bit_depth=16 if finer else info.bit_depth)
     depth = 16 if info.bit_depth > 8 else 8
     return replace(info, has_alpha=False, floating=False, bit_depth=depth, colorspace="", mastering="", color={})
 

@@ -40,6 +40,8 @@ def detect(args: argparse.Namespace) -> int:
     print(f"{args.file}: {found.verdict}")
     if found.manifest:
         print(f"  manifest  {found.manifest}")
+    if found.voice is not None and found.voice.marked:
+        print(f"  voice     synthesized by wav2lip_hq: the mark in the sound was found (score {found.voice.score:.1f})")
     for face in found.faces:
         print(f"  face {face.track}, {face.first:.2f} to {face.last:.2f} s, {len(face.times)} frames")
         said = f"found: it says {face.mark.number:08x}" if face.mark.marked else "not found"

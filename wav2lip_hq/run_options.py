@@ -113,7 +113,9 @@ class RunOptions:
         "a text of your own.",
     )
     watermark: bool = option(
-        True, "Mark synthesized mouths invisibly, so that `wav2lip-hq detect` recognizes them (docs/detect.md)."
+        True,
+        "Mark synthesized mouths invisibly, and speech made by `say` and `dub` inaudibly, so that `wav2lip-hq detect` "
+        "recognizes them (docs/detect.md).",
     )
     watermark_id: str = option(
         "", "What the invisible mark says, 8 hexadecimal digits; without it a hash of the driving speech."

@@ -21,6 +21,7 @@ from ..types import Report
 from ..voices import engines, markup, saying, subtitles
 from ..voices.narrate import save
 from ..voices.speech import Spoken
+from ..watermark import marked_sound
 from .choices import MakeOptions
 from .library import Avatar, AvatarLibrary
 
@@ -98,7 +99,7 @@ def make(
     _one_source(topic, text, script, speech)
     heard = [] if speech is None else [os.fspath(speech)]
     video.check_output(target, [str(avatar.face), *heard], run.codec)
-    work = _Work(avatar, target, chosen, written, on_step)
+    work = _Work(avatar, target, chosen, written, on_step, run.watermark)
     if speech is None:
         said = work.text(topic, text)
         if until == "write":
@@ -153,8 +154,15 @@ class _Work:
     """One video, step by step."""
 
     def __init__(
-        self, avatar: Avatar, target: Path, options: MakeOptions, script: Path, say: Callable[[str], None]
+        self,
+        avatar: Avatar,
+        target: Path,
+        options: MakeOptions,
+        script: Path,
+        say: Callable[[str], None],
+        marked: bool,
     ) -> None:
+        self.marked = marked  # whether the voice carries the inaudible mark
         self.avatar, self.target, self.options, self.script, self.say = avatar, target, options, script, say
         self.folder = target.with_name(f"{target.name}.avatar")
         self.sound = target.with_name(f"{target.name}.speech.wav")
@@ -220,7 +228,8 @@ class _Work:
         self.say(f"speak: {said.speaker}, {said.seconds:.1f} s")
         self.seconds["speak"] = self.seconds.get("speak", 0.0) + said.speaking
         self.length = said.seconds
-        save(Spoken(said.wave, said.rate), self.sound)
+        wave = marked_sound(said.wave, said.rate) if self.marked else said.wave
+        save(Spoken(wave, said.rate), self.sound)
         return said.lines, self.sound
 
     def made(self, sound: Path | None, report: Report | None = None, shown: tuple[Path, ...] = ()) -> Made:

@@ -63,7 +63,8 @@ class Judge:
             why = f"the mouth can be seen in {int(seen.sum())} frames only, {FEWEST} are needed"
             return Judgment(float("nan"), OPEN, why, nothing)
         score = float(self.odds(summary(face)[None])[0])
-        each = np.column_stack([_averaged(face.traces), np.tile(face.agreement.values, (len(seen), 1))])
+        sound = np.tile(np.concatenate([face.agreement.values, face.following]), (len(seen), 1))
+        each = np.column_stack([_averaged(face.traces), sound])
         framewise = np.where(seen, self.odds(each), np.nan).astype(np.float32)
         if score >= self.above:
             return Judgment(score, SYNTHETIC, "", framewise)
@@ -76,7 +77,7 @@ def summary(face: FaceSeen) -> Array:
     """(len(MEASURES),) float64: what was measured of a face, averaged over its frames."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a measurement that no frame has stays NaN
-        return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values])
+        return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values, face.following])
 
 
 def _averaged(values: Array) -> Array:
@@ -98,9 +99,10 @@ def installed() -> Judge:
 
 
 def read(path: Path) -> Judge:
-    """A judge from its file."""
+    """A judge from its file. What was not measured yet when it was trained does not count."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    rows = [raw["measures"][name] for name in MEASURES]
+    unknown = {"mean": 0.0, "scale": 1.0, "weight": 0.0}
+    rows = [raw["measures"].get(name, unknown) for name in MEASURES]
     means, scales, weights = (np.array([row[key] for row in rows]) for key in ("mean", "scale", "weight"))
     return Judge(means, scales, weights, raw["bias"], raw["above"], raw["below"], raw["facts"])
 

@@ -16,22 +16,24 @@ from ..runtime import Runtime
 from ..source import Frame, chunks
 from ..stages import Detect, Landmarks, Track
 from ..types import Array
-from . import agreement
+from . import agreement, following
 from . import traces as measured
 
-MEASURES = (*measured.NAMES, *agreement.NAMES)
+MEASURES = (*measured.NAMES, *agreement.NAMES, *following.NAMES)
 SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this cannot be judged
 
 
 @dataclass
 class FaceSeen:
     """One face between two cuts. times: (N,) seconds; traces: (N, len(traces.NAMES)) float32, NaN = not measured;
-    agreement: with the sound; opening: (N,) see ``mesh.opening``; size: mean height of its box, px."""
+    agreement: with the sound; following: (len(following.NAMES),) float32; opening: (N,) see ``mesh.opening``; size:
+    mean height of its box, px."""
 
     track: int
     times: Array
     traces: Array
     agreement: agreement.Agreement
+    following: Array
     opening: Array
     size: float
     marks: watermark.Marks
@@ -88,7 +90,7 @@ def look(
                     on_progress(chunk.start + len(chunk), reader.info.frames)
         finally:
             done.close()
-    faces = [_finished(track, g) for track, g in found.items() if g.times]
+    faces = [_finished(track, g, runtime, wav) for track, g in found.items() if g.times]
     if not faces:
         raise InputError(f"no face was found anywhere in {name}: there is nothing to judge")
     return sorted(faces, key=lambda f: -len(f.times))
@@ -122,7 +124,7 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
             face.picture = _portrait(seen, faces.box[n])
 
 
-def _finished(track: int, face: _Growing) -> FaceSeen:
+def _finished(track: int, face: _Growing, runtime: Runtime, wav: Array | None) -> FaceSeen:
     boxes = np.stack(face.boxes)
     values = np.stack(face.traces) if face.traces else np.zeros((len(boxes), len(measured.NAMES)), np.float32)
     return FaceSeen(
@@ -130,6 +132,7 @@ def _finished(track: int, face: _Growing) -> FaceSeen:
         times=np.array(face.times),
         traces=values,
         agreement=face.listener.agreement(),
+        following=following.following(runtime, wav, np.array(face.times), np.array(face.opening)),
         opening=np.array(face.opening),
         size=float((boxes[:, 3] - boxes[:, 1]).mean()),
         marks=face.marks,

@@ -31,6 +31,9 @@ def report(findings: Findings, target: Path) -> Path:
     name = html.escape(findings.path.name)
     known = "the invisible mark of wav2lip_hq was found" if findings.marked else "no mark of wav2lip_hq was found"
     manifest = f"<dt>manifest<dd>{html.escape(findings.manifest)}" if findings.manifest else ""
+    if findings.voice is not None:
+        said = "found" if findings.voice.marked else "not found"
+        manifest += f"<dt>sound<dd>the mark of a synthesized voice: {said} (score {findings.voice.score:.1f})"
     write_text(
         target,
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import audio
 from ..errors import InputError
 from ..runtime import Runtime
 from ..types import Array
-from ..watermark import Reading
+from ..watermark import Reading, SoundReading, heard
 from .judge import OPEN, SYNTHETIC, Judgment, installed
-from .look import FaceSeen, look
+from .look import FaceSeen, look, sound
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class FaceFound:
 @dataclass(frozen=True)
 class Findings:
     """manifest: what the file's signed manifest says, in words; claimed: whether that manifest holds and states that
-    wav2lip_hq made the lip movement."""
+    wav2lip_hq made the lip movement; voice: whether the sound carries the mark of speech that this tool synthesized,
+    None for files without sound."""
 
     path: Path
     manifest: str
     claimed: bool
     faces: tuple[FaceFound, ...]
+    voice: SoundReading | None = None
 
     @property
     def marked(self) -> bool:
@@ -60,6 +63,7 @@ class Findings:
             "marked": self.marked,
             "manifest": self.manifest,
             "claimed": self.claimed,
+            "voice": None if self.voice is None else {"marked": self.voice.marked, **asdict(self.voice)},
             "error_rates": rates.get("errors", {}),
             "faces": [_plain(face) for face in self.faces],
         }
@@ -87,7 +91,9 @@ def detect(
     faces = look(path, runtime or Runtime(), seconds=seconds, on_progress=on_progress)
     judge = installed()
     found = tuple(_found(face, judge.judge(face), len(faces)) for face in faces)
-    return Findings(Path(os.fspath(path)), *manifest(Path(os.fspath(path))), found)
+    wav = sound(os.fspath(path))
+    voice = None if wav is None else heard(wav if seconds is None else wav[: round(seconds * audio.RATE)])
+    return Findings(Path(os.fspath(path)), *manifest(Path(os.fspath(path))), found, voice)
 
 
 def manifest(path: Path) -> tuple[str, bool]:

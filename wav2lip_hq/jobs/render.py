@@ -10,10 +10,9 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from .. import delivery, sealing, video
 from .. import survey as surveys
@@ -22,7 +21,7 @@ from ..metrics.offset import OffsetMeter
 from ..mixing import Mix, finish
 from ..pipeline import HQPipeline
 from ..places import make_folder, write_text
-from ..provenance import Consent, read_consent
+from ..provenance import read_consent
 from ..session import Session
 from ..sheet import Sheet
 from ..soundtrack import soundtrack
@@ -30,85 +29,16 @@ from ..survey import Survey, footage_hash
 from ..survey.belonging import given_survey
 from ..survey.shared import described
 from ..tally import no_face
-from ..types import Reason, Stretch
+from ..types import Stretch
 from ..video import VideoWriter
 from ..voice import Voice
 from . import timeline
 from .identity import pipelines, resolve
 from .jobfile import Job
+from .part import Part, Rendered, Stopped, content_hash
 
 SHEET = 4  # frames of the first part on the contact sheet, SHEET_STEP seconds apart
 SHEET_STEP = Fraction(3, 4)
-
-
-class Stopped(Exception):
-    """The user asked for the job to stop."""
-
-
-@dataclass
-class Part:
-    """Facts about a finished part; stored beside it."""
-
-    number: int
-    file: str
-    sha256: str
-    zero: Fraction  # seconds of the output at which its clock begins
-    frames: int
-    faces: int
-    empty: int  # frames of the speech in which no face was synthesized
-    why: str  # reasons for those
-    offset_ms: float | None
-    last: bool  # nothing comes after it
-    seconds: dict[str, float]
-    stretches: tuple[Stretch, ...]  # numbered from the part's first frame
-
-    def text(self) -> str:
-        rows = [(s.first, s.last, s.track, s.reason) for s in self.stretches]
-        return json.dumps({**self.__dict__, "zero": str(self.zero), "stretches": rows})
-
-    @staticmethod
-    def read(path: Path) -> Part | None:
-        """A part whose file is whole, or None."""
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            facts["zero"] = Fraction(facts["zero"])
-            rows = facts["stretches"]
-            facts["stretches"] = tuple(Stretch(a, b, t, None if r is None else Reason(r)) for a, b, t, r in rows)
-            part = Part(**facts)
-            return part if _digest(path.parent / part.file) == part.sha256 else None
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-
-
-@dataclass
-class Rendered:
-    """What a finished job was."""
-
-    output: Path
-    frames: int
-    faces: int
-    empty: int
-    parts: int
-    reused: int
-    offset_ms: float | None
-    seconds: dict[str, float]
-    warnings: list[str]
-    duration: float
-    provenance: str = ""  # who signed the output, or that it is not signed
-    consent: Consent | None = None
-    sheet: Path | None = None
-    rest: dict[str, Any] = field(default_factory=dict)
-    loudness: float | None = None
-
-
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        inside = hashlib.sha256()
-        for item in sorted(path.iterdir()):
-            inside.update(f"{item.name}\0{_digest(item)}\n".encode())
-        return inside.hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def render(
@@ -339,7 +269,7 @@ def _part(
     part = Part(
         number,
         target.name if tally.frames else "",
-        _digest(target) if tally.frames else "",
+        content_hash(target) if tally.frames else "",
         start if zero is None else zero,
         tally.frames,
         tally.faces,

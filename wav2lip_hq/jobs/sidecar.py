@@ -16,7 +16,7 @@ from ..places import write_text
 from ..video import NOTICE
 from . import identity
 from .jobfile import Job
-from .render import Rendered
+from .part import Rendered
 from .store import Store
 
 PACKAGES = ("torch", "numpy", "opencv-python", "av", "librosa", "facexlib", "basicsr", "gfpgan", "realesrgan")

@@ -33,8 +33,9 @@ from ..pipeline import HQPipeline
 from ..runtime import Runtime
 from . import identity, sidecar
 from .jobfile import Job, read_jobs
+from .part import Stopped
 from .quality import quality
-from .render import Stopped, render
+from .render import render
 from .store import DiskFull, Row, Store, is_full, key
 
 TRIES = 4  # attempts at a job whose failure may be temporary, without a part finished in between

@@ -7,25 +7,16 @@ job = studio.dub(studio.upload("face.mp4"), studio.upload("speech.wav"), consent
 studio.download(studio.wait(job), "out.mp4")
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .choices import StudioOptions
     from .client import Client, StudioError
 
-_WHERE = {"Client": "client", "StudioError": "client", "StudioOptions": "choices"}
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__, submod_attrs={"choices": ["StudioOptions"], "client": ["Client", "StudioError"]}
+)
+
 __all__ = ["Client", "StudioError", "StudioOptions"]
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

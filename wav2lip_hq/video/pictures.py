@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -206,7 +205,7 @@ def save_picture(
     if not exr:  # the header names the file, and the library puts its whole, temporary path there
         with path.open("r+b") as file:
             file.seek(DPX_NAME[0])
-            file.write(os.fsencode(path.name)[: DPX_NAME[1] - 1].ljust(DPX_NAME[1], b"\0"))
+            file.write(bytes(DPX_NAME[1]))  # pictures of parts get other names when they are joined
 
 
 def _exr(pixels: Array) -> Array:

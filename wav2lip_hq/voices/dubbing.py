@@ -262,7 +262,10 @@ class _Work:
         """The sound, in files: what is heard, and what drives each passage."""
         began = time.perf_counter()
         original = "nothing" if self.run.bed else self.options.original  # music and effects go in its place
-        found = mixdown.mixed(self.face, text, lines, self.length, self.slower, original, self.folder, self.heard)
+        marked = self.run.watermark
+        found = mixdown.mixed(
+            self.face, text, lines, self.length, self.slower, original, self.folder, self.heard, marked
+        )
         cues = [fitted.segment(line.translation or "", line.speaker) for line, fitted in lines]
         self.shown = subtitles.write(cues, self.output, self.options.subtitles, self.options.to)
         original_lines = [line.later(self.slower).segment for line in text.lines]

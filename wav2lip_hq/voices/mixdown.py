@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..places import make_folder
+from ..watermark import marked_sound
 from . import mix
 from .fit import Fitted
 from .lipsync import Passage, passage, stretches
@@ -23,11 +24,13 @@ def mixed(
     original: str,
     folder: Path,
     heard: Path,
+    marked: bool = True,
 ) -> list[Passage]:
     """What is lip-synced to what; the mix is written to ``heard``.
 
     lines: with the times they have in the output. length: seconds of the footage, which is shown ``slower`` times as
-    long. original: what becomes of its sound, see ``mix.bed``. Raises OutputError.
+    long. original: what becomes of its sound, see ``mix.bed``. marked: whether the voices carry the inaudible mark.
+    Raises OutputError.
 
     Slowed footage is one passage for each speaker, all of it: its pauses are no longer those of the footage.
     """
@@ -41,6 +44,7 @@ def mixed(
         times = stretches([(line.start, max(line.end, fitted.end)) for line, fitted in own], total)
         for start, end in times if slower == 1 else [(0.0, total)] if own else []:
             wav = mix.voices([f for _, f in own if start <= f.start < end], start, end, loudness)
+            wav = marked_sound(wav, mix.RATE, start) if marked else wav
             at = round(start * mix.RATE)
             whole[at : at + len(wav)] += wav[: len(whole) - at, None]
             found.append(passage(start, end, wav, text.role(name).face, folder))

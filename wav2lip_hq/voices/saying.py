@@ -16,6 +16,7 @@ from .. import video
 from ..pipeline import HQPipeline
 from ..run_options import RunOptions
 from ..types import Array, Report
+from ..watermark import marked_sound
 from . import engines, markup, subtitles
 from .choices import SayOptions
 from .narrate import Voicebox, narrate
@@ -101,8 +102,9 @@ def say(
     video.check_output(target, files, run.codec)
     folder = target.with_name(f"{target.name}.voice")
     said = speech(text, chosen, folder)
+    wave = marked_sound(said.wave, said.rate) if run.watermark else said.wave
     report = (pipeline or HQPipeline()).run(
-        face, (said.wave, said.rate), target, on_progress, on_survey=on_survey, run=run
+        face, (wave, said.rate), target, on_progress, on_survey=on_survey, run=run
     )
     made = subtitles.write(said.lines, target, chosen.subtitles)
     shutil.rmtree(folder, ignore_errors=True)

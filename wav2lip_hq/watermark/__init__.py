@@ -1,13 +1,26 @@
-"""The invisible mark: a pattern of weak light and dark cells that moves with the face and beats in time, in synthesized
-mouths only.
+"""Marks that nobody sees or hears.
 
-``signs`` says which cell has which sign, ``grid`` where the cells lie on a face, ``paint`` writes them, ``reader``
-finds them again. Nothing here knows videos: ``stages.watermark`` writes, ``forensics`` reads files.
+The invisible mark is a pattern of weak light and dark cells that moves with the face and beats in time, in synthesized
+mouths only. ``signs`` says which cell has which sign, ``grid`` where the cells lie on a face, ``paint`` writes them,
+``reader`` finds them again; ``sound`` is the mark in synthesized speech. Nothing here knows videos:
+``stages.watermark`` and ``voices`` write, ``forensics`` reads files.
 """
 
 from .grid import anchor
 from .paint import painted
 from .reader import Marks, Reading
 from .signs import BITS, meant, speech_id
+from .sound import SoundReading, heard, marked_sound
 
-__all__ = ["BITS", "Marks", "Reading", "anchor", "meant", "painted", "speech_id"]
+__all__ = [
+    "BITS",
+    "Marks",
+    "Reading",
+    "SoundReading",
+    "anchor",
+    "heard",
+    "marked_sound",
+    "meant",
+    "painted",
+    "speech_id",
+]

@@ -11,7 +11,7 @@ from .. import geometry
 from ..types import Array
 from .grid import BEAT, to_cells
 
-AMPLITUDE = 2.4  # 8-bit steps: root mean square of the cells in small faces, for 42 dB inside the mask
+AMPLITUDE = 2.35  # 8-bit steps: root mean square of the cells in small faces, for 42 dB inside the mask
 LARGE = 0.5  # px of the frame per px of the aligned face, above which less is needed: more pixels carry each cell
 
 

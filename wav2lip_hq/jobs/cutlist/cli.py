@@ -15,7 +15,7 @@ FAILED = 9  # exit code: some shots could not be used, as when some jobs failed
 
 def add_arguments(commands: Any) -> None:
     """Add the sub-commands. Imports nothing heavy."""
-    one = commands.add_parser("import", help="make a job file from an edit: .edl, .fcpxml, .otio")
+    one = commands.add_parser("import", help="make a job file from an edit: .edl, .fcpxml, .xml, .aaf, .otio")
     one.add_argument("timeline", type=Path, help="the edit")
     one.add_argument("--out", type=Path, help="job file to write (default: TIMELINE.yaml)")
     one.add_argument(
