@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,7 @@ from studio_server import Running, studio
 import wav2lip_hq
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import InputError, OptionError
-from wav2lip_hq.studio import StudioError, accounts, offers
+from wav2lip_hq.studio import Client, StudioError, accounts, offers
 from wav2lip_hq.studio.accounts import Accounts
 from wav2lip_hq.studio.database import Database
 
@@ -227,13 +230,13 @@ def test_paths_lead_nowhere_else(alone, path):
 
 
 def test_too_large_is_one_line_and_leaves_nothing(alone):
-    before = set((alone.studio.database.home("local") / "files").iterdir())
+    before = set(alone.studio.files.folder("local").iterdir())
     status, found, _ = alone.ask("POST", "/api/files?name=big.mp4", b"0" * 1_000_001)
     assert status == 413 and found["error"] == "big.mp4 is too large: files may have 1 MB"
     pieces = (b"0" * 100_000 for _ in range(20))  # without a length beforehand
     status, found, _ = alone.ask("POST", "/api/files?name=big.mp4", pieces)
     assert status == 413 and "files may have 1 MB" in found["error"]
-    assert set((alone.studio.database.home("local") / "files").iterdir()) == before
+    assert set(alone.studio.files.folder("local").iterdir()) == before
 
 
 def test_too_long_wrong_and_empty_files_are_one_line_each(alone, media, tmp_path):
@@ -354,6 +357,30 @@ def test_names_of_files_are_text_wherever_they_are_shown(alone, uploads, media):
     assert client.status(dub)["message"] == f"no face in {name}"
     client.delete(dub)
     client.delete_file(face)
+
+
+def test_what_was_arriving_when_the_studio_ended_is_removed(tmp_path, media, monkeypatch):
+    monkeypatch.setattr("wav2lip_hq.studio.queue.Queue.start", lambda self: None)
+    with studio(tmp_path) as running:
+        kept = running.client().upload(media / "speech.wav")
+    files = tmp_path / "users" / "local" / "files"
+    (files / f"{'0' * 32}.mp4").write_bytes(b"half a file")
+    (files / f"{'0' * 32}.faces").mkdir()
+    with studio(tmp_path) as running:
+        assert [file["id"] for file in running.client().files()] == [kept["id"]]
+        assert [path.name for path in files.iterdir()] == [f"{kept['id']}.wav"]
+
+
+def test_a_line_that_cannot_be_used_any_more_fails_alone(tmp_path, media, monkeypatch):
+    monkeypatch.setattr("wav2lip_hq.studio.queue.Queue.start", lambda self: None)
+    with studio(tmp_path) as running:
+        client, dubs = running.client(), running.studio.dubs
+        face, speech = client.upload(media / "face.mp4"), client.upload(media / "speech.wav")
+        first, second = (client.dub(face, speech, consent="Anna") for _ in range(2))
+        text = dubs.jobfile("local").read_text().replace('"preset"', '"an option of old": 1, "preset"', 1)
+        dubs.jobfile("local").write_text(text)
+        assert second["id"] in dubs.next("local")
+        assert client.status(first)["status"] == "failed" and client.status(second)["status"] == "pending"
 
 
 def test_the_queue_has_an_end(shared, media):
@@ -482,6 +509,67 @@ def test_accounts_on_the_command_line(start, tmp_path, monkeypatch):
     assert code == 2 and "no account 'ben'" in told
     assert start("--folder", tmp_path, "--remove-account", "anna")[0] == 0
     assert people.names() == []
+
+
+def test_sharing_over_https_from_the_command_line(tmp_path, monkeypatch):
+    certificate, key = _certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    root = str(Path(wav2lip_hq.__file__).parents[1])
+    command = [
+        *(sys.executable, "-W", "ignore", "-m", "wav2lip_hq.cli", "studio", "--share-with", "anna", "--port", "0"),
+        *("--host", "127.0.0.1", "--folder", tmp_path / "studio", "--certificate", certificate, "--key", key),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
+    try:
+        assert process.stdout is not None
+        password = re.fullmatch(r"account anna: password (\S+) \(shown this once\)\n", process.stdout.readline())[1]
+        address = re.search(r"https://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        assert "only their own files" in process.stdout.readline()
+        with pytest.raises(StudioError, match="wrong name or password"):
+            Client(address, "anna", "not it at all")
+        client = Client(address, "anna", password)
+        assert client.about()["account"] == "anna" and client.files() == []
+        with pytest.raises(StudioError, match="log in first"):
+            Client(address).files()
+        request = urllib.request.Request(
+            f"{address}/api/login", json.dumps({"name": "anna", "password": password}).encode(),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        with urllib.request.urlopen(request) as answer:
+            assert "Secure" in answer.headers["set-cookie"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _certificate(folder):
+    """A certificate of this machine's own address, signed by itself."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "studio")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_json_of_no_kind_is_refused(alone):

@@ -67,6 +67,32 @@ def test_a_dub_with_the_client(tmp_path, short):
         assert read(out).known
 
 
+def test_the_face_that_was_picked_speaks_and_the_other_keeps_every_pixel(tmp_path, short):
+    import numpy as np
+    from two_people import two
+
+    from wav2lip_hq.survey import plan
+
+    footage = two(tmp_path / "two.mp4", "l")
+    with studio(tmp_path / "studio") as running:
+        client = running.client()
+        face, speech = client.upload(footage), client.upload(short)
+        assert [row["face"] for row in client.faces(face)] == [0, 1]
+        dub = client.dub(face, speech, consent="GRID", speaker=1, options={"trim": True}, format=".mkv", codec="ffv1")
+        client.wait(dub)
+        out = client.download(dub, tmp_path / "out.mkv")
+        row = json.loads(running.studio.dubs.jobfile("local").read_text())
+        assert row["survey"] and row["plan"]
+        places = plan.read(running.studio.database.home("local") / row["plan"]).faces
+    with video.open_video(footage) as before, video.open_video(out) as after:
+        pairs = [(a[1], b[1]) for a, b in zip(before, after, strict=False)]
+    assert len(pairs) == 25
+    right = places[1].at[0] > 360
+    kept, spoken = (slice(0, 360), slice(360, 720)) if right else (slice(360, 720), slice(0, 360))
+    assert all(np.array_equal(a[:, kept], b[:, kept]) for a, b in pairs)
+    assert sum(not np.array_equal(a[:, spoken], b[:, spoken]) for a, b in pairs) >= 20
+
+
 def test_failing_and_canceled_dubs_say_why_and_can_be_tried_again(tmp_path, short):
     import numpy as np
 

@@ -129,8 +129,8 @@ def read(path: Path) -> Judge:
     for name, told in raw["kinds"].items():
         rows = told["measures"]
         uses = tuple(MEASURES.index(measure) for measure in rows)
-        columns = [np.array([row[key] for row in rows.values()]) for key in ("mean", "scale", "weight")]
-        kinds[name] = Kind(uses, *columns, told["bias"])
+        means, scales, weights = (np.array([row[key] for row in rows.values()]) for key in ("mean", "scale", "weight"))
+        kinds[name] = Kind(uses, means, scales, weights, told["bias"])
     return Judge(kinds, raw["above"], raw["below"], raw["facts"])
 
 

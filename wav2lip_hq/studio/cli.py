@@ -107,6 +107,7 @@ def _listen(chosen: StudioOptions) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((chosen.host, chosen.port))
+        made.listen(100)  # whoever reads the address may ask at once
         return made
     except OSError as error:
         raise OptionError(

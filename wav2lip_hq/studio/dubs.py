@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OptionError
-from ..jobs.jobfile import Job, read_jobs
+from ..jobs.jobfile import read_jobs
 from ..jobs.page import report
 from ..jobs.runner import cancel, retry
 from ..jobs.sidecar import path_of
-from ..jobs.standing import standing
 from ..jobs.store import Row, Store, key
 from ..page import escape
 from ..places import write_text
@@ -193,11 +192,15 @@ class Dubs:
 
     def next(self, owner: str) -> str | None:
         """The output of the next dub to be made, None if nothing is left to do."""
-        if not self.jobfile(owner).is_file() or not self._listed(owner):
+        waiting = [name for name, row in self._rows(owner).items() if row.status == "pending"]
+        if not waiting:
             return None
-        waiting = (row.name for row in standing(Store(self.jobfile(owner)), self._jobs(owner)))
-        rows = self._rows(owner)
-        return next((name for name in waiting if rows[name].status == "pending"), None)
+        usable = {job.name for job in read_jobs(self.jobfile(owner)) if not job.fault}
+        for name in waiting:
+            if name in usable:
+                return name
+            self.failed(owner, name, "what was asked for cannot be made by this version any more; ask for it anew")
+        return None
 
     def failed(self, owner: str, name: str, why: str) -> None:
         """Record what no worker could."""
@@ -208,9 +211,6 @@ class Dubs:
         return self.database.home(owner) / "dubs.jsonl"
 
     # ---- inside
-
-    def _jobs(self, owner: str) -> list[Job]:
-        return read_jobs(self.jobfile(owner))
 
     def _rows(self, owner: str) -> dict[str, Row]:
         if not self._listed(owner):
@@ -277,6 +277,7 @@ class Dubs:
             safe = written(name)
             for shown in (str(home / path), path, Path(path).name):
                 text = text.replace(shown, safe)
+        text = text.replace("Try set: [detect.threshold=0.3]", "Try a detect threshold of 0.3 (All options)")
         return text.replace(f"{home}{os.sep}", "").replace(f", in {identity.folder()}", "")
 
 

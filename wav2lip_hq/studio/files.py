@@ -60,6 +60,14 @@ class Files:
         self.database, self.options = database, options
         self._looking = threading.Semaphore(2)  # processes at a time
 
+    def sweep(self) -> None:
+        """Remove what was arriving when the studio ended."""
+        with self.database.open() as db:
+            known = {row["id"] for row in db.execute("SELECT id FROM file")}
+        for path in (self.database.folder / "users").glob("*/files/*"):
+            if path.name.partition(".")[0] not in known:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
     # ---- finding
 
     def get(self, owner: str, number: Any) -> File:

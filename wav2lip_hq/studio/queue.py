@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from .. import jobs
-from ..errors import told
+from ..errors import OptionError, told
 from ..progress import complain
 from .dubs import Dubs
 
@@ -58,8 +58,12 @@ class Queue:
             if name is None:
                 continue
             worked = True
-            done = jobs.run(self.dubs.jobfile(owner), devices=[self.device], names=[name], on_progress=self._watch)
-            if done.full:
+            try:
+                done = jobs.run(self.dubs.jobfile(owner), devices=[self.device], names=[name], on_progress=self._watch)
+                full = done.full
+            except OptionError:  # deleted just now
+                full = False
+            if full:
                 complain("wav2lip-hq studio: the disk is full; make room, it goes on by itself")
                 self._closed.wait(PAUSE)
             elif self.dubs.next(owner) != name:

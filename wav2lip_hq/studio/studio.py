@@ -37,7 +37,7 @@ class Studio:
         self.accounts = Accounts(self.database)
         if shared and not self.accounts.names():
             raise OptionError("nobody has an account yet; name who may use the studio: --share-with anna ben")
-        self._lock = FileLock(self.database.folder / "lock")
+        self._lock = FileLock(self.database.folder / "lock", thread_local=False)  # released by another thread
         try:
             self._lock.acquire(blocking=False)
         except Timeout as error:
@@ -45,6 +45,7 @@ class Studio:
                 f"a studio with the folder {self.database.folder} is running already; use that, or another --folder"
             ) from error
         self.files = Files(self.database, options)
+        self.files.sweep()
         self.faces = Faces(self.files, options)
         self.avatars = Avatars(self.database, self.files)
         self.dubs = Dubs(self.database, options, self.files, self.faces)

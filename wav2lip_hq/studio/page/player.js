@@ -11,7 +11,9 @@ function shown(time, long, extend) {
   return extend === 'loop' ? time % long : long - 0.01;
 }
 
-export function player(result, before, extend) {
+// sheet: what is shown in place of a result that browsers cannot play.
+export function player(result, before, extend, sheet) {
+  const whole = make('div', {});
   const after = make('video', { src: result, playsInline: true, preload: 'auto', className: 'after' });
   const source = before.still
     ? make('img', { src: before.url, alt: 'before', className: 'before' })
@@ -41,6 +43,10 @@ export function player(result, before, extend) {
   const gone = () => { source.remove(); slider.remove(); edge.remove(); box.querySelectorAll('span').forEach((s) => s.remove()); };
 
   source.addEventListener('error', gone);
+  after.addEventListener('error', () => {
+    const text = make('p', {}, 'Browsers cannot play this kind of file; download it. Frames before, above the same frames after:');
+    whole.replaceChildren(text, make('img', { src: sheet, alt: '', className: 'sheet' }));
+  });
   source.addEventListener('loadeddata', follow);
   slider.addEventListener('input', divide);
   play.addEventListener('click', () => (after.paused ? after.play() : after.pause()));
@@ -49,5 +55,6 @@ export function player(result, before, extend) {
   for (const event of ['seeked', 'loadedmetadata', 'timeupdate']) after.addEventListener(event, follow);
   seek.addEventListener('input', () => { if (after.duration) after.currentTime = after.duration * seek.value / 1000; });
   divide();
-  return make('div', {}, box, make('div', { className: 'controls' }, play, seek, time));
+  whole.append(box, make('div', { className: 'controls' }, play, seek, time));
+  return whole;
 }

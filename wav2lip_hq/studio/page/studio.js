@@ -11,6 +11,7 @@ let about = null;
 let watched = ''; // the dub that the stage shows
 let drawn = '';
 let timer = 0;
+let lost = false; // whether the last question was not answered
 
 const face = new Input('face', (file) => { lookAt(file, $('preset').value).catch(failed); if (file) earlier().catch(failed); });
 const speech = new Input('speech', (file) => { if (file) earlier().catch(failed); });
@@ -56,13 +57,14 @@ async function refresh() {
   let busy = false;
   try {
     const dubs = await get('/dubs');
+    if (lost) { tell($('notice'), ''); lost = false; }
     const waiting = dubs.filter((d) => !ended(d));
     busy = waiting.length > 0;
     tell($('open-count'), busy ? String(waiting.length) : '');
     list(dubs, act, open);
     const mine = dubs.find((d) => d.id === watched);
     if (mine) await stage(mine);
-  } catch (error) { failed(error); busy = true; }
+  } catch (error) { lost = true; failed(error); busy = true; }
   if (about.account) timer = setTimeout(refresh, busy ? 700 : 10000);
 }
 

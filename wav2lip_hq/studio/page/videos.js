@@ -29,7 +29,7 @@ export async function compared(dub) {
   let before = null;
   try { before = await get(`/files/${dub.face}`); } catch { /* deleted since */ }
   const source = before ? { url: `/api/files/${before.id}/play`, still: before.kind === 'picture' } : { url: '', still: true };
-  return player(`/api/dubs/${dub.id}/result?play`, source, dub.extend);
+  return player(`/api/dubs/${dub.id}/result?play`, source, dub.extend, `/api/dubs/${dub.id}/sheet`);
 }
 
 async function facts(dub) {
