@@ -20,7 +20,7 @@ FROM base AS build
 WORKDIR /source
 RUN python -m venv /opt/wav2lip_hq && pip install --no-cache-dir uv==0.13.9
 COPY requirements.lock ./
-RUN sed -n 's/^\([A-Za-z0-9._-]*==[^ ;\\]*\).*/\1/p' requirements.lock > /versions.txt
+RUN sed -n 's/^\([A-Za-z0-9._-]*==[^\\]*[^ \\]\).*/\1/p' requirements.lock > /versions.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY pipelines pipelines
 COPY checkpoints checkpoints
@@ -46,7 +46,7 @@ ENV HOME=/tmp \
 RUN useradd --create-home --uid 1000 dub && mkdir /work /checkpoints && chown dub /work /checkpoints
 WORKDIR /work
 VOLUME ["/checkpoints"]
-USER dub
+USER 1000
 ENTRYPOINT ["wav2lip-hq"]
 CMD ["--help"]
 

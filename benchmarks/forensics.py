@@ -33,6 +33,7 @@ from .marks import lasts, one_a_person
 
 PRESETS = ("default", "generated", "fast")
 REAL, PLAIN = "real", "generated, unrestored"
+MOVED = ("default", "fast")  # methods that move the footage's own mouth; all others generate one
 FOLDS = 6
 ALLOWED = 0.05  # share of real footage that may be called lip-synced, and of lip-synced footage that may be called real
 # What befalls videos before they are judged: (a first encoding or none, codec, crf).
@@ -159,14 +160,15 @@ def evaluated(rows: list[dict[str, Any]]) -> tuple[Array, Array, judge.Judge]:
     """((N,) log odds of each row by judges that have not seen its fold, (N,) what they say of it by thresholds that
     were not set by it either: 1 lip-synced, 0 cannot tell, -1 real; the judge of all, with its thresholds)."""
     values = np.array([row["values"] for row in rows], float)
-    synthetic = np.array([row["method"] != REAL for row in rows])
+    kinds = np.array([_kind(row["method"]) for row in rows])
+    synthetic = kinds != ""
     fold = np.array([fold_of(row["person"]) for row in rows])
     scores = np.zeros(len(rows))
     for k in set(fold.tolist()):
         test = fold == k
         if not synthetic[~test].any() or synthetic[~test].all():
             raise InputError("these are too few people: in the other folds there are no real or no lip-synced videos")
-        scores[test] = judge.fitted(values[~test], synthetic[~test]).odds(values[test])
+        scores[test] = judge.fitted(values[~test], kinds[~test]).odds(values[test])
     said = np.zeros(len(rows), int)
     for k in set(fold.tolist()):
         test = fold == k
@@ -188,7 +190,7 @@ def evaluated(rows: list[dict[str, Any]]) -> tuple[Array, Array, judge.Judge]:
         f"{missed:.0f} % of lip-synced footage real, and could not tell in {unsure:.0f} and {open_:.0f} %."
     )
     facts = {"people": people, "videos": len(rows), "auc": auc, "errors": errors, "stated": stated}
-    final = replace(judge.fitted(values, synthetic), above=above, below=below, facts=facts)
+    final = replace(judge.fitted(values, kinds), above=above, below=below, facts=facts)
     return scores, said, final
 
 
@@ -196,6 +198,10 @@ def _thresholds(scores: Array, synthetic: Array) -> tuple[float, float]:
     """Log odds from which footage is called lip-synced, and up to which it is called real."""
     above = float(np.quantile(scores[~synthetic], 1 - ALLOWED, method="higher")) + 1e-3
     return above, min(float(np.quantile(scores[synthetic], ALLOWED, method="lower")) - 1e-3, above - 1e-3)
+
+
+def _kind(method: str) -> str:
+    return "" if method == REAL else "moved" if method in MOVED else "generated"
 
 
 def _names(rows: list[dict[str, Any]]) -> set[str]:
@@ -225,8 +231,10 @@ def table(rows: list[dict[str, Any]], scores: Array, said: Array, final: judge.J
         shown = [f"{100 * (said[method == name] == verdict).mean():.0f} %" for verdict in (1, 0, -1)]
         lines.append(f"| {name} | {len(mine)} | {auc} | {' | '.join(shown)} |")
     lines += ["", "Weights of the standardized measurements (positive: more of it in lip-synced footage):", ""]
-    order = np.argsort(-np.abs(final.weights))
-    lines += [", ".join(f"{judge.MEASURES[i]} {final.weights[i]:+.2f}" for i in order), ""]
+    for name, kind in final.kinds.items():
+        told = [f"{judge.MEASURES[i]} {weight:+.2f}" for i, weight in zip(kind.uses, kind.weights, strict=True)]
+        lines.append(f"- {name}: {', '.join(told)}")
+    lines.append("")
     return "\n".join([*lines, machine.sentence(), ""])
 
 

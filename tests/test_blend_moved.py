@@ -159,6 +159,22 @@ def test_occluders_stay(known):
     assert change[340:410, 170:230].max() == 0 and change[340:420, 256:330].max() > 40
 
 
+def test_a_microphone_before_the_chin_keeps_its_shape(known):
+    """A rising chin does not take along what is in front of it, which a parser calls cloth."""
+    before, after = face_mesh(30), face_mesh(0)
+    chin = before[mesh.at(152)[0]].astype(int)
+    top = chin[1] - 25
+    seen = labels((16, (chin[0] - 30, top, chin[0] + 30, 512)))
+    runtime = tiny_runtime()
+    runtime.batch_size = 64
+    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
+    chunk = talk([before] * 2, [after] * 2, known)
+    made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
+    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    assert change[top:, chin[0] - 28 : chin[0] + 29].max() == 0
+    assert change[: top - 60].max() > 40, "the mouth still closes"
+
+
 def test_what_is_beside_a_turned_face_is_not_pulled_along(known):
     """Landmarks that lie beyond the silhouette of a turned head bring no background into the face."""
     before, after = face_mesh(4), face_mesh(20, 0.7)

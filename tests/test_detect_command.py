@@ -11,7 +11,7 @@ from media import write_video, write_wav
 
 import wav2lip_hq
 from wav2lip_hq import cli
-from wav2lip_hq.forensics import judge
+from wav2lip_hq.forensics import following, judge
 from wav2lip_hq.forensics.agreement import Agreement
 from wav2lip_hq.forensics.look import MEASURES, FaceSeen
 from wav2lip_hq.forensics.traces import NAMES as TRACES
@@ -53,28 +53,32 @@ def test_what_cannot_be_judged_is_one_line(kind, tmp_path, capsys):
     assert {"no face": "no face", "picture": "still image"}.get(kind, "") in shown.err
 
 
-def seen(count: int, traces: float, size: float = 120.0) -> FaceSeen:
-    """A face in whose frames every measurement has the same value."""
-    values = np.full((count, len(TRACES)), traces, np.float32)
+def seen(count: int, sharp: float, size: float = 120.0, follow: float = np.nan) -> FaceSeen:
+    """A face: what is measured of its picture is ``sharp`` in each frame, of sound and mouth together ``follow``."""
+    values = np.full((count, len(TRACES)), sharp, np.float32)
     none = np.full(3, np.nan, np.float32)
     times, boxes = np.arange(count) / 25, np.zeros((count, 4))
     agreement = Agreement(none, np.full(count, np.nan, np.float32))
-    return FaceSeen(0, times, values, agreement, none[:2], np.zeros(count), size, Marks(), boxes)
+    heard = np.full(len(following.NAMES), follow, np.float32)
+    return FaceSeen(0, times, values, agreement, heard, np.zeros(count), size, Marks(), boxes)
 
 
 def test_a_judge_is_learned_kept_and_says_when_it_cannot_tell(tmp_path):
     rng = np.random.default_rng(0)
-    synthetic = np.arange(60) % 2 == 1
-    measured = rng.normal(0, 1, (60, len(MEASURES))) + 2.0 * synthetic[:, None]
-    measured[::7, len(TRACES) :] = np.nan  # no sound
-    made = judge.fitted(measured, synthetic)
-    assert ((made.odds(measured) > 0) == synthetic).mean() > 0.95
+    kinds = np.array(["", "moved", "generated"])[np.arange(90) % 3]
+    measured = rng.normal(0, 1, (90, len(MEASURES)))
+    measured[kinds == "generated", : len(TRACES)] += 2
+    measured[kinds == "moved", -len(following.NAMES) :] += 3
+    measured[kinds == "generated", -len(following.NAMES) :] = np.nan  # no sound
+    made = judge.fitted(measured, kinds)
+    assert ((made.odds(measured) > 0) == (kinds != "")).mean() > 0.9
     judge.write(made, tmp_path / "judge.json")
     kept = judge.read(tmp_path / "judge.json")
     assert np.allclose(kept.odds(measured), made.odds(measured), atol=0.05)
-    wide = judge.Judge(kept.means, kept.scales, kept.weights, kept.bias, 1.5, -1.5, {})
+    wide = judge.Judge(kept.kinds, 1.5, -1.0, {})
     assert wide.judge(seen(40, 2.5)).verdict == judge.SYNTHETIC
-    assert wide.judge(seen(40, -0.5)).verdict == judge.REAL
-    assert wide.judge(seen(40, 1.0)).verdict == judge.OPEN
+    assert wide.judge(seen(40, -0.5, follow=4)).verdict == judge.SYNTHETIC, "either kind suffices"
+    assert wide.judge(seen(40, -0.5, follow=-1)).verdict == judge.REAL
+    assert wide.judge(seen(40, 1.1, follow=1)).verdict == judge.OPEN
     assert "frames only" in wide.judge(seen(5, 2.5)).why
     assert "too small" in wide.judge(seen(40, 2.5, size=20)).why

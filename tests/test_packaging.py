@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import wav2lip_hq
 
@@ -131,3 +133,22 @@ def test_the_workflows_run_what_the_makefile_has():
     assert {"setup", "lint", "test", "slow", "docs", "wheel", "audit"} <= asked <= targets
     tested = {name for file in files for name in re.findall(r"tests/test_\w+\.py", file.read_text())}
     assert tested and all((ROOT / name).is_file() for name in tested)
+
+
+@pytest.mark.skipif(not (ROOT / "Dockerfile").exists(), reason="needs a checkout")
+@pytest.mark.skipif(shutil.which("sed") is None, reason="needs sed, as the image has it")
+def test_the_image_gets_the_versions_of_the_lock(tmp_path):
+    """The Dockerfile's own command: one version of each package for its Python, none lost; what it copies is there."""
+    text = (ROOT / "Dockerfile").read_text()
+    (command,) = [line.removeprefix("RUN ") for line in text.splitlines() if line.startswith("RUN sed")]
+    made = tmp_path / "versions.txt"
+    subprocess.run(["sh", "-c", command.replace("/versions.txt", str(made))], cwd=ROOT, check=True)
+    python = re.search(r"^ARG PYTHON=(\S+)", text, re.M)[1]
+    found = [Requirement(line) for line in made.read_text().splitlines()]
+    here = {"python_full_version": f"{python}.9", "python_version": python}
+    names = [one.name for one in found if one.marker is None or one.marker.evaluate(here)]
+    assert len(names) == len(set(names)) > 50
+    locked = re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M)
+    assert [one.name for one in found] == locked
+    for source in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M):
+        assert all((ROOT / name).exists() for name in source.split())

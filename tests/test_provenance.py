@@ -225,7 +225,7 @@ def test_files_without_video_are_one_line(me, material, tmp_path):
         ("dub.wav", "neither a manifest nor a picture"),
         ("text.mp4", "not a media file"),
         ("empty.mov", "empty"),
-        ("folder", "without PNG pictures"),
+        ("folder", "without PNG, EXR or DPX pictures"),
         ("absent.mp4", "there is no file"),
     ):
         with pytest.raises(InputError, match=says) as error:

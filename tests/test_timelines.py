@@ -391,3 +391,25 @@ def test_shots_without_a_result_are_said(desk, capsys):
         export_timeline(desk / "other.yaml", desk / "back.otio")
     with pytest.raises(OptionError, match="ends in .edl, .fcpxml, .otio"):
         export_timeline(desk / "cut.yaml", desk / "back.aaf")
+
+
+def test_bad_edits_at_the_command_line_are_one_line_each(tmp_path, capfd):
+    """A reel that is missing, and a timeline at another rate: said, with exit code 9, and nothing else is lost."""
+    path = reel(tmp_path / "A001.mov", 30, PAL, "01:00:00:00")
+    dub = write_wav(tmp_path / "dub.wav", 2)
+    event = "{0:03}  {1}     V     C        01:00:00:00 01:00:00:10 01:00:0{2}:00 01:00:0{2}:10"
+    (tmp_path / "cut.edl").write_text(
+        "\n".join(["TITLE: x", "", event.format(1, "A001", 0), event.format(2, "A009", 1)])
+    )
+    base = ["batch", "import", str(tmp_path / "cut.edl"), "--speech", str(dub), "--handles", "0"]
+    for more, says, count in (
+        (["--rate", "25"], ["A009 is not where the edit says; give the folder that it is in (--media FOLDER)"], 0),
+        (["--rate", "25", "--media", str(tmp_path)], [f"A009 is not in {tmp_path}"], 1),
+        (["--rate", "24", "--media", str(tmp_path)], ["25 frames a second, the timeline counts 24", "A009"], 0),
+    ):
+        (tmp_path / "cut.yaml").unlink(missing_ok=True)
+        assert cli.main([*base, *more]) == 9
+        said = capfd.readouterr()
+        assert all(text in said.out + said.err for text in says)
+        made = yaml.safe_load((tmp_path / "cut.yaml").read_text())
+        assert len(made["jobs"] or []) == count and path.exists()

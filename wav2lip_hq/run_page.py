@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import page
+from .options import counted
 from .run_watch import RunWatch
 from .types import Reason, Report, Stretch
 
@@ -67,7 +68,7 @@ def _facts(report: Report, watch: RunWatch) -> list[tuple[str, str]]:
     change = f"{np.mean(watch.changes):.1f} of 255" if watch.changes else "–"
     return [
         ("frames", f"{report.frames}, {page.clock(float(report.duration))}"),
-        ("faces synthesized", f"{report.faces}, in {report.tracks} tracks"),
+        ("faces synthesized", f"{report.faces}, in {counted(report.tracks, 'track')}"),
         ("frames of the speech without one", str(report.frames_without_face)),
         ("audio-video offset", page.milliseconds(report.offset_ms).replace("–", "not measured")),
         ("moved against the sound", page.milliseconds(report.sync_offset)),

@@ -11,6 +11,7 @@ from typing import Any
 from . import page
 from .metrics.mouthfit import REACH
 from .metrics.offset import CERTAIN
+from .options import counted
 from .synccheck import SyncCheck
 
 COLUMNS = ("file", "shot", "from", "to", "face", "faces", "offset_ms", "lead", "certain", "confidence")
@@ -81,7 +82,7 @@ def _cell(text: str) -> str:
 
 def write_page(found: Sequence[SyncCheck], failed: Sequence[tuple[Path, str]], path: Path) -> None:
     """The page, whole or not at all. failed: files that could not be measured, with the reason. Raises OutputError."""
-    body = ["<h1>Sync check</h1>", f"<p>{len(found) + len(failed)} files. {page.made()}</p>"]
+    body = ["<h1>Sync check</h1>", f"<p>{counted(len(found) + len(failed), 'file')}. {page.made()}</p>"]
     body.append(
         "<p><small>Offset: by how much the picture is late against the sound (negative: early). Lead: how many "
         "standard deviations that offset fits better than others; it is taken as certain from "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
+from . import following, traces
 from .look import MEASURES, SMALL, FaceSeen
 
 WINDOW = 25  # frames over which the measurements of a frame are averaged
+PENALTY = 10.0  # of the weights: they are learned from few people
 FEWEST = 20  # frames: with fewer measured ones there is no verdict
 FILE = Path(__file__).with_name("judge.json")
 SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
@@ -34,23 +37,44 @@ class Judgment:
     framewise: Array
 
 
-@dataclass(frozen=True)
-class Judge:
-    """means, scales, weights: (len(MEASURES),), of the measurements in their order; above, below: log odds from which
-    footage is called lip-synced, and up to which it is called real; facts: how it was trained, and its errors."""
+# The kinds of lip-sync, and by what each is recognized. A mouth that was moved is the person's own, as sharp as before,
+# but does what the network says; a generated one is another picture. Real mouths are between the two, so one line does
+# not part them: there are two, and the higher odds count.
+KINDS = {
+    "moved": following.NAMES,
+    "generated": tuple(name for name in traces.NAMES if name.endswith("_m")),
+}
 
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of lip-sync. means, scales, weights: (K,), of the measurements ``uses``, by their place in MEASURES."""
+
+    uses: tuple[int, ...]
     means: Array
     scales: Array
     weights: Array
     bias: float
+
+    def odds(self, measured: Array) -> Array:
+        """(N,) log odds of measurements (N, len(MEASURES)). What is NaN says nothing."""
+        standard = np.clip((np.asarray(measured, np.float64)[:, self.uses] - self.means) / self.scales, -4, 4)
+        return np.asarray(np.nan_to_num(standard) @ self.weights + self.bias)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """kinds: see KINDS; above, below: log odds from which footage is called lip-synced, and up to which it is called
+    real; facts: how it was trained, and its errors."""
+
+    kinds: dict[str, Kind]
     above: float
     below: float
     facts: dict[str, Any]
 
     def odds(self, measured: Array) -> Array:
-        """(N,) log odds of measurements (N, len(MEASURES)). NaN has no influence."""
-        standard = np.clip((np.asarray(measured, np.float64) - self.means) / self.scales, -4, 4)
-        return np.asarray(np.nan_to_num(standard) @ self.weights + self.bias)
+        """(N,) log odds of measurements (N, len(MEASURES)): those of the likeliest kind."""
+        return np.asarray(np.max([kind.odds(measured) for kind in self.kinds.values()], 0))
 
     def judge(self, face: FaceSeen) -> Judgment:
         """Judge one face between two cuts."""
@@ -99,33 +123,54 @@ def installed() -> Judge:
 
 
 def read(path: Path) -> Judge:
-    """A judge from its file. What was not measured yet when it was trained does not count."""
+    """A judge from its file."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    unknown = {"mean": 0.0, "scale": 1.0, "weight": 0.0}
-    rows = [raw["measures"].get(name, unknown) for name in MEASURES]
-    means, scales, weights = (np.array([row[key] for row in rows]) for key in ("mean", "scale", "weight"))
-    return Judge(means, scales, weights, raw["bias"], raw["above"], raw["below"], raw["facts"])
+    kinds = {}
+    for name, told in raw["kinds"].items():
+        rows = told["measures"]
+        uses = tuple(MEASURES.index(measure) for measure in rows)
+        means, scales, weights = (np.array([row[key] for row in rows.values()]) for key in ("mean", "scale", "weight"))
+        kinds[name] = Kind(uses, means, scales, weights, told["bias"])
+    return Judge(kinds, raw["above"], raw["below"], raw["facts"])
 
 
 def write(judge: Judge, path: Path) -> None:
     """The judge as a file that people can read."""
-    rows = zip(MEASURES, judge.means, judge.scales, judge.weights, strict=True)
-    measures = {n: {"mean": round(m, 4), "scale": round(s, 4), "weight": round(w, 4)} for n, m, s, w in rows}
-    told = {"measures": measures, "bias": round(judge.bias, 4), "above": round(judge.above, 4)}
-    path.write_text(json.dumps(told | {"below": round(judge.below, 4), "facts": judge.facts}, indent=1) + "\n")
+    kinds = {}
+    for name, kind in judge.kinds.items():
+        rows = zip(kind.uses, kind.means, kind.scales, kind.weights, strict=True)
+        measures = {
+            MEASURES[i]: {"mean": round(m, 4), "scale": round(s, 4), "weight": round(w, 4)} for i, m, s, w in rows
+        }
+        kinds[name] = {"measures": measures, "bias": round(kind.bias, 4)}
+    told = {"kinds": kinds, "above": round(judge.above, 4), "below": round(judge.below, 4), "facts": judge.facts}
+    path.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def fitted(measured: Array, synthetic: Array, penalty: float = 1.0) -> Judge:
-    """Logistic regression with balanced classes and a ridge ``penalty``, by Newton's method.
+def fitted(measured: Array, kinds: Sequence[str]) -> Judge:
+    """A judge with a logistic regression for each kind, real footage against it.
 
-    measured: (N, len(MEASURES)), NaN = not measured; synthetic: (N,) bool. The thresholds are set at zero log odds.
+    measured: (N, len(MEASURES)), NaN = not measured; kinds: (N,) keys of KINDS, "" for real footage. The thresholds are
+    set at zero log odds.
     """
-    means, scales = np.nanmean(measured, 0), np.nanstd(measured, 0) + 1e-6
-    x = np.nan_to_num(np.clip((measured - means) / scales, -4, 4))
+    told = np.array(kinds)
+    found = {}
+    for name, measures in KINDS.items():
+        mine = (told == name) | (told == "")
+        uses = tuple(MEASURES.index(measure) for measure in measures)
+        found[name] = _regression(np.asarray(measured, np.float64)[mine], told[mine] != "", uses)
+    return Judge(found, 0.0, 0.0, {})
+
+
+def _regression(measured: Array, synthetic: Array, uses: tuple[int, ...]) -> Kind:
+    """Logistic regression with balanced classes and a ridge PENALTY, by Newton's method."""
+    values = measured[:, uses]
+    means, scales = np.nanmean(values, 0), np.nanstd(values, 0) + 1e-6
+    x = np.nan_to_num(np.clip((values - means) / scales, -4, 4))
     x = np.column_stack([x, np.ones(len(x))])
     wanted = np.asarray(synthetic, float)
     share = np.where(synthetic, 0.5 / max(wanted.sum(), 1), 0.5 / max((1 - wanted).sum(), 1)) * len(wanted)
-    ridge = penalty * np.diag([*np.ones(x.shape[1] - 1), 1e-6])
+    ridge = PENALTY * np.diag([*np.ones(x.shape[1] - 1), 1e-6])
     found = np.zeros(x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ found, -30, 30)))
@@ -134,4 +179,4 @@ def fitted(measured: Array, synthetic: Array, penalty: float = 1.0) -> Judge:
         found = found - step
         if np.abs(step).max() < 1e-8:
             break
-    return Judge(means, scales, found[:-1], float(found[-1]), 0.0, 0.0, {})
+    return Kind(uses, means, scales, found[:-1], float(found[-1]))

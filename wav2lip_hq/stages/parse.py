@@ -36,6 +36,7 @@ REGIONS = {
 REGION, OCCLUDER, AMBIGUOUS, IS_HAIR = 1, 2, 4, 8
 LIPS_SIDE = CANVAS // 4  # of the lips' masks, px; that of blend's coarse pictures
 AROUND_POINT = 10  # px that go with a landmark, about half the distance to the next
+REACH = 48  # px from something in front of the face at which landmarks count as near it
 MASK_WINDOW = 2  # frames to either side over which the mask is averaged
 
 
@@ -174,11 +175,17 @@ class Parse(Stage):
                 continue
             shape = lower_face(mesh, target)
             if before is not None:
-                covers = self._occluders(before[n], mesh)
-                shape = shape & ~(covers | _brought(covers, mesh, target))
+                covers, front = self._occluders(before[n], mesh)
+                end = _lips_end(mesh)
+                covers[:end] |= _brought(covers[:end], mesh, target)
+                front[:end] = 0
+                shape = shape & ~covers
             x, y, width, height = cv2.boundingRect(shape)
             area = slice(y, y + height), slice(x, x + width)
-            out[n][area] = np.round(255 * feathered(shape, self.feather, area))
+            soft = feathered(shape, self.feather, area)
+            if before is not None:
+                soft *= _clear(front, mesh, target, area)
+            out[n][area] = np.round(255 * soft)
         return out
 
     def _shapes(self, before: Array, after: Array) -> Array:
@@ -193,11 +200,11 @@ class Parse(Stage):
             region = _scaled(_closed(both, CANVAS // 2, 15), CANVAS)
             if self.region == "mouth":
                 region = cv2.dilate(region, wide)
-            out[n] = region & ~self._occluders(before[n])
+            out[n] = region & ~self._occluders(before[n])[0]
         return out
 
-    def _occluders(self, source: Array, mesh: Array | None = None) -> Array:
-        """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S).
+    def _occluders(self, source: Array, mesh: Array | None = None) -> tuple[Array, Array]:
+        """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S), and that without hair.
 
         mesh: (POINTS, 2) on the canvas, if known. It tells beards from hair that hangs into the face, and hands and
         microphones (which a parser calls background or cloth) from what is below the chin. Beside the face, what the
@@ -208,7 +215,8 @@ class Parse(Stage):
         table[list(REGIONS[self.region])] |= REGION
         table[HAIR] |= IS_HAIR
         table[[GLASSES, HAT]] |= OCCLUDER
-        table[[BACKGROUND, CLOTH]] |= AMBIGUOUS
+        table[BACKGROUND] |= AMBIGUOUS
+        table[CLOTH] |= AMBIGUOUS if mesh is None else OCCLUDER
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         flags = cv2.LUT(source, table)
         hair = (flags & IS_HAIR) // IS_HAIR
@@ -217,20 +225,42 @@ class Parse(Stage):
         else:
             face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
             # Down to the lower lip nothing but the face itself moves; the chin moves over what is behind it.
-            face[: max(int(mesh[points.OUTER_LIPS, 1].max()), 0)] = 1
+            face[: _lips_end(mesh)] = 1
             face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
             hair &= 1 - beard
         ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
-        covers = hair | (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
-        return np.asarray(cv2.dilate(_scaled(covers, CANVAS), near))
+        things = (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
+        front = np.asarray(cv2.dilate(_scaled(things, CANVAS), near))
+        return front | np.asarray(cv2.dilate(_scaled(hair, CANVAS), near)), front
+
+
+def _lips_end(mesh: Array) -> int:
+    """The canvas' row below the lower lip."""
+    return max(int(mesh[points.OUTER_LIPS, 1].max()), 0)
+
+
+def _clear(front: Array, mesh: Array, target: Array, area: Area) -> Array:
+    """(h, w) float32 in [0, 1]: how freely each pixel of ``area`` may move: not at all beside what is in front of the
+    chin, so that a microphone keeps its shape. front: (512, 512) uint8 in {0, 1}."""
+    away = cv2.distanceTransform(1 - front, cv2.DIST_L2, 3)
+    x, y = np.clip(np.round(target).astype(int), 0, CANVAS - 1).T
+    ways = np.hypot(*(target - mesh)[away[y, x] < REACH].T)
+    wide = np.float32(1.5 * ways.max(initial=0))  # no pixel gets to where something is in front
+    if not front.any() or wide < 1:
+        return np.ones(front[area].shape, np.float32)
+    x = np.minimum(away[area] / wide, 1)
+    return np.asarray(x * x * (3 - 2 * x), np.float32)
 
 
 def _brought(covers: Array, mesh: Array, target: Array) -> Array:
-    """(512, 512) uint8 in {0, 1}: where the warp would show what covers the face, or is behind it, as skin: around the
-    targets of the landmarks that lie on it. mesh, target: (POINTS, 2) on the canvas."""
+    """As ``covers``, (H, 512) uint8 in {0, 1}: where the warp would show as skin what covers the face or lies behind
+    it, around the targets of the landmarks that lie on that. mesh, target: (POINTS, 2) on the canvas."""
     out = np.zeros_like(covers)
-    x, y = np.clip(np.round(mesh).astype(int), 0, CANVAS - 1).T
-    for point in np.round(target[covers[y, x] > 0]).astype(int).tolist():
+    x, y = np.round(mesh).astype(int).T
+    inside = (x >= 0) & (x < CANVAS) & (y >= 0) & (y < len(covers))
+    on = inside.copy()
+    on[inside] = covers[y[inside], x[inside]] > 0
+    for point in np.round(target[on]).astype(int).tolist():
         cv2.circle(out, point, AROUND_POINT, 1, -1)
     return out
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .. import geometry, page
+from ..options import counted
 from ..types import Array
 from ..video import VideoReader
 from .plan import Plan, PlannedShot
@@ -30,6 +31,7 @@ STYLE = """
 .unsure{color:#8a5a00;font-weight:600} .line{position:relative;height:18px;background:#f3f4f6;margin:3px 0}
 .line b{position:absolute;left:4px;font-size:11px;line-height:18px;z-index:1}
 .line i{position:absolute;top:0;height:18px}
+@media (max-width:700px){.shot{grid-template-columns:1fr}} .save code{overflow-wrap:anywhere}
 .save{position:sticky;top:0;background:#fff;padding:.6rem 0;border-bottom:1px solid #ddd;z-index:2}
 button{font:inherit;padding:.35rem .9rem;border:1px solid #2563eb;background:#2563eb;color:#fff;border-radius:6px;
 cursor:pointer}
@@ -66,7 +68,8 @@ def text(plan: Plan, survey: Survey, reader: VideoReader, name: str) -> str:
     title = f"Shot plan of {plan.footage}"
     body = [
         f'<body data-name="{page.escape(name)}"><h1>{page.escape(title)}</h1>',
-        f"<p>{len(plan.shots)} shots, {len(plan.faces)} faces in {page.clock(float(survey.times[-1]))}; "
+        f"<p>{counted(len(plan.shots), 'shot')}, {counted(len(plan.faces), 'face')} in "
+        f"{page.clock(float(survey.times[-1]))}; "
         f"{f'<span class=unsure>{unsure} shots are not certain</span>' if unsure else 'all shots are certain'}. "
         f"{page.made()}</p>",
         '<p class="save"><button id="save">Save plan</button> <span id="state">Tick who speaks in each shot, save, then'

@@ -16,7 +16,8 @@ def mastering(frame: Any) -> str:
     "maxcll,maxfall"; "-" for a missing part, "" if both are missing. Chromaticities are in units of 0.00002,
     luminances in units of 0.0001 nits."""
     display = light = "-"
-    for item in frame.side_data:
+    for n in range(len(frame.side_data)):  # by number: what iterating gives depends on PyAV's version
+        item = frame.side_data[n]
         data = bytes(item)
         if item.type.name == "MASTERING_DISPLAY_METADATA" and len(data) >= _DISPLAY.size:
             display = _display(_DISPLAY.unpack_from(data)) or "-"

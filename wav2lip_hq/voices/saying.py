@@ -103,9 +103,7 @@ def say(
     folder = target.with_name(f"{target.name}.voice")
     said = speech(text, chosen, folder)
     wave = marked_sound(said.wave, said.rate) if run.watermark else said.wave
-    report = (pipeline or HQPipeline()).run(
-        face, (wave, said.rate), target, on_progress, on_survey=on_survey, run=run
-    )
+    report = (pipeline or HQPipeline()).run(face, (wave, said.rate), target, on_progress, on_survey=on_survey, run=run)
     made = subtitles.write(said.lines, target, chosen.subtitles)
     shutil.rmtree(folder, ignore_errors=True)
     return Said(report, said.lines, said.speaker, said.seconds, said.speaking, tuple(made))

@@ -17,6 +17,8 @@ ASIDE = (-0.9, -0.6, 0.6, 0.9)  # Hz beside the beat, where nothing is written: 
 PLACES = [(dx, dy, 1.0) for dy in (-3, 0, 3) for dx in (-3, 0, 3)] + [(0, 0, 0.98), (0, 0, 1.02)]  # samples, scale
 ANGLES = 16  # phases of the beat that are tried
 FLOOR, CLIP = 0.3, 1.5  # of the median unrest; of the root mean square of cells
+SPAN = 3.0  # seconds that are looked at together; longer, heads move too much
+SHAPE = (ROWS + 2 * MARGIN) * FINE, (COLUMNS + 2 * MARGIN) * FINE
 SHORTEST = 10  # frames
 FEWEST = 60  # cells
 
@@ -43,20 +45,27 @@ class Marks:
     """Collects one face's pictures over time; ``reading`` says what they carry."""
 
     def __init__(self) -> None:
-        shape = (ROWS + 2 * MARGIN) * FINE, (COLUMNS + 2 * MARGIN) * FINE
-        count = 2 + 2 * (1 + len(ASIDE))
-        self._sums = np.zeros((count, shape[0] * shape[1]), np.float32)
+        self.frames = 0
+        self._known = np.zeros((len(PLACES), ROWS, COLUMNS), np.complex64)  # of the spans that are over
+        self._begin()
+
+    def _begin(self) -> None:
+        """A new span of time."""
+        count, size = 2 + 2 * (1 + len(ASIDE)), SHAPE[0] * SHAPE[1]
+        self._sums = np.zeros((count, size), np.float32)
         self._gram = np.zeros((count, count))
         self._shown = np.zeros((ROWS, COLUMNS))
-        self._shape = shape
         self._first: float | None = None
-        self.frames = 0
+        self._span = 0  # frames
 
     def add(self, frame: Array, time: float, map_: Array, points: Array) -> None:
         """Look at one face. frame: (H, W, 3) uint8 or uint16, shown at ``time`` seconds; map_: see ``grid.anchor``;
         points: (POINTS, 2) mesh."""
         if not np.isfinite(map_).all() or not np.isfinite(points).all():
             return
+        if self._first is not None and time - self._first >= SPAN and self._span >= SHORTEST:
+            self._known += self._weighed()
+            self._begin()
         fine = sampled(frame, map_)
         fine = (fine - fine.mean()) / max(float(fine.std()), 1.0)  # contrast and light do not matter
         self._first = time if self._first is None else self._first
@@ -65,35 +74,45 @@ class Marks:
         self._sums += np.outer(basis.astype(np.float32), fine)
         self._gram += np.outer(basis, basis)
         self._shown += within(points, map_)
-        self.frames += 1
+        self.frames, self._span = self.frames + 1, self._span + 1
 
     def _beating(self, number: int) -> Array:
         """(2, h, w) float32: how each sample beats (cosine and sine) at one of the frequencies, the beat's own first,
         apart from what it is on average and from a steady change."""
         which = [0, 1, 2 + 2 * number, 3 + 2 * number]
-        gram = self._gram[np.ix_(which, which)] + 1e-6 * self.frames * np.eye(4)
+        gram = self._gram[np.ix_(which, which)] + 1e-6 * self._span * np.eye(4)
         found = np.linalg.solve(gram, self._sums[which])[2:]
-        return np.asarray(found, np.float32).reshape(2, *self._shape)
+        return np.asarray(found, np.float32).reshape(2, *SHAPE)
+
+    def _weighed(self) -> Array:
+        """(len(PLACES), ROWS, COLUMNS) complex64: what beats in each cell in this span of time, divided by the
+        square of what moves there by itself; 0 where nothing was seen."""
+        out = np.zeros((len(PLACES), ROWS, COLUMNS), np.complex64)
+        here = self._shown >= max(self._span, 1) / 2
+        if self._span < SHORTEST or here.sum() < FEWEST:
+            return out
+        fields = [self._beating(n) for n in range(1 + len(ASIDE))]
+        for place, values in zip(PLACES, out, strict=True):
+            beats, *beside = [sharpened(cells(f[0], *place)) + 1j * sharpened(cells(f[1], *place)) for f in fields]
+            unrest = np.mean([np.abs(b) ** 2 for b in beside], 0)
+            unrest = cv2.blur(unrest, (3, 3), borderType=cv2.BORDER_REFLECT)
+            values[here] = (beats / (unrest + FLOOR * np.median(unrest[here]) + 1e-12))[here]
+        return out
 
     def views(self) -> tuple[Array, Array]:
         """((ROWS, COLUMNS) bool, the cells that were seen; (len(PLACES), seen) complex64: what beats in them, with the
         grid laid a little elsewhere each time). A view's squares add up to 1. None are seen of too short a look.
 
-        Cells count by how much they beat beside how much they move by themselves.
+        Cells count by how much they beat beside how much they move by themselves, in each span of time anew: when a
+        head turns quickly, little is to be learned of it.
         """
-        here = self._shown >= self.frames / 2
-        if self.frames < SHORTEST or here.sum() < FEWEST:
-            return np.zeros_like(here), np.zeros((len(PLACES), 0), np.complex64)
-        fields = [self._beating(n) for n in range(1 + len(ASIDE))]
-        out = []
-        for place in PLACES:
-            beats, *beside = [sharpened(cells(f[0], *place)) + 1j * sharpened(cells(f[1], *place)) for f in fields]
-            unrest = np.mean([np.abs(b) ** 2 for b in beside], 0)
-            unrest = cv2.blur(unrest, (3, 3), borderType=cv2.BORDER_REFLECT)[here]
-            values = beats[here] / (unrest + FLOOR * np.median(unrest) + 1e-12)
-            size = np.abs(values)
-            values *= np.minimum(1, CLIP * np.sqrt((size**2).mean()) / np.maximum(size, 1e-12))
-            out.append(values / (np.linalg.norm(values) + 1e-12))
+        weighed = self._known + self._weighed()
+        here = np.asarray((weighed != 0).any(0))
+        out = weighed[:, here]
+        if out.size:
+            size = np.abs(out)
+            out = out * np.minimum(1, CLIP * np.sqrt((size**2).mean(1, keepdims=True)) / np.maximum(size, 1e-12))
+            out /= np.linalg.norm(out, axis=1, keepdims=True) + 1e-12
         return here, np.asarray(out, np.complex64)
 
     def reading(self, key: str = KEY, others: int = 1) -> Reading:

@@ -114,7 +114,7 @@ def views(wav: Array) -> Array:
         return np.zeros((0, STEPS, BANDS), np.float32)
     hop = round(CELL * RATE / FINE)
     power = np.abs(librosa.stft(np.asarray(wav, np.float32), n_fft=512, hop_length=hop)) ** 2
-    edges = [round(edge) for edge in np.linspace(LOW, HIGH, BANDS + 1) / (RATE / 512)]
+    edges = [round(edge) for edge in (np.linspace(LOW, HIGH, BANDS + 1) / (RATE / 512)).tolist()]
     floor = max(float(np.quantile(power, 0.99)) * 10 ** (-DEEP / 10), 1e-12)
     # The mean of logarithms, over a band and the time of a cell: louder moments do not count for more.
     loud = 10 * np.log10(power + floor)

@@ -92,8 +92,10 @@ class Media:
                 raise InputError(f"several files could be {name}: {found[0]}, {found[1]}")
             if found:
                 return found[0]
-        looked = " or ".join(map(str, self.folders)) or "no folder (give --media FOLDER)"
-        raise InputError(f"{item.reel or Path(item.media).name or item.name} is not in {looked}")
+        name = item.reel or Path(item.media).name or item.name
+        if not self.folders:
+            raise InputError(f"{name} is not where the edit says; give the folder that it is in (--media FOLDER)")
+        raise InputError(f"{name} is not in {' or '.join(map(str, self.folders))}")
 
 
 def import_timeline(path: Path, target: Path, wanted: Wanted) -> Imported:
