@@ -71,6 +71,7 @@ def test_the_face_that_was_picked_speaks_and_the_other_keeps_every_pixel(tmp_pat
     import numpy as np
     from two_people import two
 
+    from wav2lip_hq.provenance.reading import read
     from wav2lip_hq.survey import plan
 
     footage = two(tmp_path / "two.mp4", "l")
@@ -81,6 +82,7 @@ def test_the_face_that_was_picked_speaks_and_the_other_keeps_every_pixel(tmp_pat
         dub = client.dub(face, speech, consent="GRID", speaker=1, options={"trim": True}, format=".mkv", codec="ffv1")
         client.wait(dub)
         out = client.download(dub, tmp_path / "out.mkv")
+        assert read(out).known, "the manifest, which Matroska cannot hold, lies beside it"
         row = json.loads(running.studio.dubs.jobfile("local").read_text())
         assert row["survey"] and row["plan"]
         places = plan.read(running.studio.database.home("local") / row["plan"]).faces

@@ -131,6 +131,7 @@ class _Api:
             do("POST", "/api/dubs/{id}/retry", lambda who, path, body: dubs.retry(who, path["id"])),
             do("GET", "/api/dubs/{id}/result", self.result),
             do("GET", "/api/dubs/{id}/sheet", lambda who, path, body: _file(dubs.sheet(who, path["id"]))),
+            do("GET", "/api/dubs/{id}/manifest", lambda who, path, body: _file(*dubs.manifest(who, path["id"]))),
             do("GET", "/api/dubs/{id}/report", lambda who, path, body: dubs.facts(who, path["id"])),
             do("GET", "/api/report", self.report),
             do("POST", "/api/text", lambda who, path, body: speech.written(body)),

@@ -153,11 +153,17 @@ class Client:
         return dict(self._json("GET", f"/api/dubs/{_id(dub)}/report"))
 
     def download(self, dub: Any, path: str | os.PathLike[str]) -> Path:
-        """Save a finished video; it appears under its name when it is complete. Raises StudioError, OSError."""
-        target = Path(path)
+        """Save a finished video; it appears under its name when it is complete. The manifest of a Matroska file, which
+        cannot hold its own, is saved beside it. Raises StudioError, OSError."""
+        target, where = Path(path), f"/api/dubs/{_id(dub)}"
+        if self.status(dub)["manifest"]:
+            self._save(f"{where}/manifest", target.with_suffix(".c2pa"))
+        return self._save(f"{where}/result", target)
+
+    def _save(self, where: str, target: Path) -> Path:
         temporary = beside(target)
         try:
-            with self._open("GET", f"/api/dubs/{_id(dub)}/result") as answer, temporary.open("wb") as out:
+            with self._open("GET", where) as answer, temporary.open("wb") as out:
                 shutil.copyfileobj(answer, out, 1 << 20)
             os.replace(temporary, target)
         finally:

@@ -23,6 +23,7 @@ from ..page import escape
 from ..places import write_text
 from ..provenance import identity
 from ..provenance.consent import LONGEST
+from ..provenance.seal import sidecar_of
 from . import offers
 from .choices import StudioOptions
 from .database import Database
@@ -124,6 +125,13 @@ class Dubs:
             raise Absent("there is no finished video of this yet")
         return path, f"{Path(str(dub.asked.get('face_name', 'dub'))).stem}-dub{path.suffix}"
 
+    def manifest(self, owner: str, number: Any) -> tuple[Path, str]:
+        """The manifest beside a video that cannot hold it (Matroska), and a name for it. Raises Absent."""
+        path, name = self.result(owner, number)
+        if not sidecar_of(path).is_file():
+            raise Absent("its manifest is inside the video")
+        return sidecar_of(path), sidecar_of(Path(name)).name
+
     def sheet(self, owner: str, number: Any) -> Path:
         """The contact sheet, frames before above after. Raises Absent."""
         store = Store(self.jobfile(owner))
@@ -177,7 +185,7 @@ class Dubs:
         store = Store(self.jobfile(owner))
         store.put(str(output), status="canceled")
         self._write(owner)
-        for path in (output, path_of(output), store.work / "sheets" / f"{key(str(output))}.png"):
+        for path in (output, path_of(output), sidecar_of(output), store.work / "sheets" / f"{key(str(output))}.png"):
             path.unlink(missing_ok=True)
         for parts in store.work.glob(f"{key(str(output))}-*"):
             shutil.rmtree(parts, ignore_errors=True)
@@ -264,6 +272,7 @@ class Dubs:
             "preset": dub.row["preset"],
             "extend": dub.row.get("extend", "loop"),
             "format": output.suffix,
+            "manifest": sidecar_of(output).is_file(),
             "size": output.stat().st_size if output.is_file() else None,
             "sheet": (Store(self.jobfile(dub.owner)).work / "sheets" / f"{key(str(output))}.png").is_file(),
         }

@@ -43,10 +43,12 @@ export function player(result, before, extend, sheet) {
   const gone = () => { source.remove(); slider.remove(); edge.remove(); box.querySelectorAll('span').forEach((s) => s.remove()); };
 
   source.addEventListener('error', gone);
-  after.addEventListener('error', () => {
+  const unplayable = () => {
     const text = make('p', {}, 'Browsers cannot play this kind of file; download it. Frames before, above the same frames after:');
     whole.replaceChildren(text, make('img', { src: sheet, alt: '', className: 'sheet' }));
-  });
+  };
+  after.addEventListener('error', unplayable);
+  after.addEventListener('loadedmetadata', () => { if (!after.videoWidth) unplayable(); }); // its sound alone
   source.addEventListener('loadeddata', follow);
   slider.addEventListener('input', divide);
   play.addEventListener('click', () => (after.paused ? after.play() : after.pause()));

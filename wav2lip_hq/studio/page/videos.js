@@ -20,6 +20,7 @@ export function actions(dub, act) {
   const button = (text, path) => make('button', { type: 'button', onclick: () => act(() => post(`/dubs/${dub.id}/${path}`)) }, text);
   const parts = [];
   if (dub.status === 'done') parts.push(make('a', { className: 'button', href: `/api/dubs/${dub.id}/result`, download: '' }, `Download (${size(dub.size || 0)})`));
+  if (dub.manifest) parts.push(make('a', { className: 'button', href: `/api/dubs/${dub.id}/manifest`, download: '' }, 'Its manifest'));
   if (!ended(dub)) parts.push(button('Cancel', 'cancel'));
   if (dub.status === 'failed' || dub.status === 'canceled') parts.push(button('Try again', 'retry'));
   return parts;
