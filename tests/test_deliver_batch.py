@@ -63,7 +63,7 @@ def content(path: Path):
     [
         ("exr", "result", LINEAR),
         pytest.param("exr", "patch", {**LINEAR, "deliver": "patch"}, marks=pytest.mark.slow),
-        ("exr", "offset", {**LINEAR, "deliver": "offset"}),
+        pytest.param("exr", "offset", {**LINEAR, "deliver": "offset"}, marks=pytest.mark.slow),
         pytest.param("dpx", "result", LOG, marks=pytest.mark.slow),
         ("dpx", "patch", {**LOG, "deliver": "patch"}),
         pytest.param("dpx", "matte", {**LOG, "deliver": "matte"}, marks=pytest.mark.slow),
@@ -117,7 +117,7 @@ def test_killed_in_a_sequence_it_goes_on_and_is_the_same(desk, tmp_path, monkeyp
     assert alpha.any() and rgb.dtype == np.float32
 
 
-@pytest.mark.parametrize(("face", "options"), [("exr", LINEAR), ("dpx", LOG)])
+@pytest.mark.parametrize(("face", "options"), [("exr", LINEAR), pytest.param("dpx", LOG, marks=pytest.mark.slow)])
 def test_folders_of_film_are_signed_by_a_list(desk, tmp_path, face, options):
     path = job(desk, tmp_path, face, "out", part_seconds=1, **options)
     assert jobs.work_here(path).exit_code == 0

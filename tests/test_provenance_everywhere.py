@@ -15,6 +15,7 @@ from wav2lip_hq.audio import load_audio
 from wav2lip_hq.errors import InputError, OptionError
 from wav2lip_hq.jobs import render as rendering
 from wav2lip_hq.provenance import read
+from wav2lip_hq.session import Session
 from wav2lip_hq.survey import footage_hash
 from wav2lip_hq.types import Chunk
 from wav2lip_hq.video import open_video
@@ -77,7 +78,7 @@ def test_what_keeps_a_result_from_being_signed_is_known_before_anything_is_done(
     def never(*args, **kwargs):
         raise AssertionError("the footage was surveyed")
 
-    monkeypatch.setattr(type(pipe), "_prepare", never)
+    monkeypatch.setattr(Session, "prepare", never)
     with pytest.raises(InputError, match="no file absent.pdf"):
         pipe.run(desk / "talk.mp4", desk / "dub.wav", tmp_path / "o.mp4", consent="absent.pdf")
     with pytest.raises(OptionError, match="languages"):

@@ -83,7 +83,7 @@ def test_shots_to_jobs_to_results_and_back(tmp_path, fps, first, count, make):
     wanted = Wanted(speech=str(tmp_path / "dub" / "line{index:02}.wav"), handles=2, defaults={"part_seconds": 1})
     made = import_timeline(source, tmp_path / "cut.yaml", wanted)
     assert (made.shots, made.jobs, made.problems) == (count, count, [])
-    before, _ = listed(source, fps)
+    before, given = listed(source, fps)
     assert make(tmp_path / "cut.yaml") == count
     for job, shot in zip(jobs.read_jobs(tmp_path / "cut.yaml"), before, strict=True):
         with open_video(job.output) as reader:
@@ -96,6 +96,7 @@ def test_shots_to_jobs_to_results_and_back(tmp_path, fps, first, count, make):
         assert (done.results, done.problems) == (count, [])
         cut = files.read(tmp_path / name, fps if name.endswith("edl") else None)
         assert cut.rate == fps and cut.drop == (";" in first and not name.endswith("otio"))
+        assert round(cut.timeline.global_start_time.value) == round(given.timeline.global_start_time.value) > 0
         tracks = list(cut.timeline.video_tracks())
         assert len(tracks) == (1 if name.endswith("edl") else 2)
         after = shots.shots(cut, tracks[-1])

@@ -122,8 +122,13 @@ def written(timeline: Any, rate: Fraction, drop: bool) -> str:
             if item.get(attribute) is not None:
                 value = _seconds(item.attrib[attribute]).limit_denominator(100_000) * slower
                 item.set(attribute, f"{value}s")
+    first = timeline.global_start_time
+    zero = Fraction(0) if first is None else Fraction(round(first.value)) / rate
     for sequence in root.iter("sequence"):
         sequence.set("tcFormat", "DF" if drop else "NDF")
+        sequence.set("tcStart", f"{zero}s")
+        for top in sequence.iterfind("spine/*"):  # counted from the sequence's first timecode, as suites write it
+            top.set("offset", f"{_seconds(top.get('offset', '0s')) + zero}s")
     ElementTree.indent(root, "    ")
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{ElementTree.tostring(root, encoding="unicode")}\n'
