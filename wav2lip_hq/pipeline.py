@@ -11,7 +11,6 @@ from typing import Any
 
 from . import config, options, video
 from .clip import Face, Progress, opened, prepare, trial
-from .clip import who as who
 from .engine import Stage, check_wiring
 from .errors import InputError, OptionError
 from .metrics.offset import sync_network
@@ -26,11 +25,8 @@ from .survey.belonging import between
 from .survey.collector import split_stages
 from .survey.shared import described, speakers_followed
 from .survey.speakers import check_sound, heard
-from .tally import no_face as no_face
 from .types import Array, Chunk, Report
 from .voice import Audio
-from .voice import load_speech as load_speech
-from .voice import spoken as spoken
 
 
 class HQPipeline:

@@ -29,13 +29,12 @@ from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey.choice import choose
 from .survey.collector import split_stages
 from .survey.files import load_person
-from .survey.shared import choice, everybody, speakers_followed
-from .survey.shared import described as described
+from .survey.shared import choice, described, everybody, speakers_followed
 from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
 from .types import Array, Chunk, Faces, Reason
 from .video import VideoReader, stretched
-from .voice import Voice as Voice
+from .voice import Voice
 
 MARGIN = Fraction(60)  # seconds of footage after the end of the speech that are surveyed: more mouths to choose from
 

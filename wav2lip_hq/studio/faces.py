@@ -13,9 +13,9 @@ from typing import Any
 from .. import config
 from ..errors import InputError, OptionError, Wav2LipHQError, told
 from ..places import write_text
-from ..session import described
 from ..survey import plan
 from ..survey.collector import split_stages
+from ..survey.shared import described
 from . import errands, offers
 from .choices import StudioOptions
 from .files import Absent, File, Files
