@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import checkpoints, video
-from ..errors import CheckpointError, InputError, NoFaceError, OptionError, OutputError
+from ..errors import InputError, OptionError, OutputError
 from ..options import suggestion
-from ..places import MOVIES, PICTURES, beside, check_target, make_folder, write_text
-from ..provenance.consent import Consent, path_of, read_consent
+from ..places import beside, check_target, make_folder, write_text
+from ..provenance.consent import path_of, read_consent
+from .keeping import copied, copied_as, keep_note, learned_weights, looked_at, surveyed
 
 if TYPE_CHECKING:
     from ..pipeline import HQPipeline
@@ -130,15 +129,15 @@ class AvatarLibrary:
         if self._taken(name):
             raise OptionError(f"there is an avatar '{name}' already; remove it first, or choose another name")
         source = Path(face)
-        facts = _looked_at(source)
-        learned = _weights(weights)
+        facts = looked_at(source)
+        learned = learned_weights(weights)
         with self._new(name) as place:
             copy = place / f"face{source.suffix.lower()}"
-            facts["sha256"] = _copied(source, copy)
-            files = {"face": copy.name, "consent": _keep_note(note, path_of(consent), place)}
-            files |= {task: _beside(path, place / f"{task}{path.suffix}") for task, path in learned.items()}
+            facts["sha256"] = copied(source, copy)
+            files = {"face": copy.name, "consent": keep_note(note, path_of(consent), place)}
+            files |= {task: copied_as(path, place / f"{task}{path.suffix}") for task, path in learned.items()}
             if pipeline is not None:
-                _surveyed(place, copy, pipeline, on_progress, source.name)
+                surveyed(place, copy, pipeline, on_progress, source.name)
             row = {
                 "format": FORMAT, "version": VERSION, "name": name, "files": files, "said": note.text,
                 "from": source.name, "added": datetime.now(UTC).isoformat(timespec="seconds"), **facts,
@@ -179,7 +178,7 @@ class AvatarLibrary:
     ) -> Survey | None:
         """What ``pipeline`` needs to know of a face: kept from an earlier time, else made now and kept; None for
         stages without a survey. Raises NoFaceError, and what ``HQPipeline.survey`` raises."""
-        return _surveyed(avatar.folder, avatar.face, pipeline, on_progress, avatar.name)
+        return surveyed(avatar.folder, avatar.face, pipeline, on_progress, avatar.name)
 
     # ---- inside
 
@@ -259,90 +258,3 @@ def _plain(name: str) -> str:
     if not name or name.startswith(".") or Path(name).name != name or "\\" in name or "\0" in name:
         raise _Damaged(f"{NOTE} names a file elsewhere: {name[:80]!r}")
     return name
-
-
-def _looked_at(face: Path) -> dict[str, Any]:
-    """Facts of a face that is to be added. Raises InputError."""
-    if face.is_dir() or "%" in face.name or face.suffix.lower() not in MOVIES | PICTURES:
-        raise InputError(f"{face}: an avatar is a video file or a photograph ({', '.join(sorted(MOVIES | PICTURES))})")
-    with video.open_video(str(face)) as reader:
-        next(iter(reader))  # a frame that can be decoded
-        info = reader.info
-    return {
-        "kind": "photograph" if info.still else "video",
-        "size": [info.width, info.height],
-        "seconds": 0.0 if info.still else round(float(info.duration or 0), 3),
-    }
-
-
-def _weights(given: str) -> dict[str, Path]:
-    """Personalized weights by task. Raises CheckpointError."""
-    if not given:
-        return {}
-    if os.path.isfile(given):
-        return {"generator": Path(given)}
-    found = {"generator": checkpoints.locate(given), "restorer": None}
-    if found["generator"] is None:
-        raise CheckpointError(f"there are no weights '{given}'; `wav2lip-hq personalize` makes some")
-    if f"{given}-restorer" in checkpoints.own_checkpoints():
-        found["restorer"] = checkpoints.locate(f"{given}-restorer")
-    return {task: path for task, path in found.items() if path is not None}
-
-
-def _copied(source: Path, target: Path) -> str:
-    """Copy a file; its SHA-256. Raises InputError (unreadable)."""
-    digest = hashlib.sha256()
-    try:
-        read = source.open("rb")
-    except OSError as error:
-        raise InputError(f"{source} cannot be read ({error.strerror})") from error
-    with read, target.open("wb") as write:
-        while block := read.read(1 << 20):
-            digest.update(block)
-            write.write(block)
-    return digest.hexdigest()
-
-
-def _beside(source: Path, target: Path) -> str:
-    _copied(source, target)
-    return target.name
-
-
-def _keep_note(note: Consent, given: Path | None, place: Path) -> str:
-    """The note of consent as a file of the entry; its name."""
-    if given is None:
-        write_text(place / "consent.txt", note.text + "\n")
-        return "consent.txt"
-    ending = given.suffix.lower() if re.fullmatch(r"\.[a-z0-9]{1,8}", given.suffix.lower()) else ".bin"
-    return _beside(given, place / f"consent{ending}")
-
-
-def _surveyed(
-    place: Path,
-    face: Path,
-    pipeline: HQPipeline,
-    on_progress: Callable[[int, int | None], None] | None,
-    name: str,
-) -> Survey | None:
-    from .. import survey as surveys
-    from ..survey.collector import split_stages
-    from ..survey.shared import described, speakers_followed
-
-    stages = speakers_followed(split_stages(pipeline.stages)[0])
-    if not stages:
-        return None
-    weights = {name: pipeline.runtime.model(name).sha256 for stage in stages for name in stage.models}
-    facts = json.dumps([VERSION, described(stages), weights], sort_keys=True, default=str)
-    path = place / f"survey-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npz"
-    if path.is_file():
-        try:
-            return surveys.load(path)
-        except InputError:  # damaged: made again
-            path.unlink(missing_ok=True)
-    made = pipeline.survey(face, on_progress=on_progress)
-    if not made.numbers:
-        raise NoFaceError(
-            f"no face was found in {name}; is there one at least 20 pixels wide, upright, not in profile?"
-        )
-    surveys.save(made, path)
-    return made
