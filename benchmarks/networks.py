@@ -85,7 +85,7 @@ def matrix_rate(device: torch.device, precision: str, side: int = 0, repeat: int
     """Operations per second of products of square matrices on this device, the fastest of ``repeat``: the reference for
     ``efficiency``.
 
-    side: of the matrices; 0 = large enough for the device (bigger ones gained nothing on an H200 or on a CPU).
+    side: of the matrices; 0 = large enough for the device (larger ones gain nothing on a CPU).
     """
     side = side or (8192 if device.type == "cuda" else 1024)
     a, b = (torch.randn(side, side, device=device).to(getattr(torch, PRECISIONS[precision])) for _ in range(2))
