@@ -1,21 +1,20 @@
-"""How a head moves while somebody talks: a smooth path of its own, the same for every time, and blinks.
+"""How a head moves while somebody talks, as recorded, and blinks.
 
-The path is a sum of slow waves, not a recording; it is about as large as what this project's landmarks measure in five
-sentences of the GRID corpus (CC BY 4.0), whose clips are too short to be repeated: in 3 s, a standard deviation of 0.6
-to 0.7 degrees of yaw, 0.6 to 0.8 of pitch, 0.2 to 1.1 of roll.
+The path is that of ``_data/head_motion.csv``: eight sentences of the GRID corpus (CC BY 4.0), 24 s, over and over.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-# Degrees of yaw, pitch and roll: (amplitude, Hz, phase) of waves whose periods have no common multiple.
-_YAW = ((1.5, 0.11, 0.3), (0.9, 0.29, 2.1), (0.45, 0.53, 4.0), (0.2, 1.03, 1.2))
-_PITCH = ((0.8, 0.13, 1.1), (0.7, 0.37, 3.3), (0.4, 0.71, 0.4), (0.2, 1.31, 5.2))
-_ROLL = ((0.55, 0.09, 2.6), (0.4, 0.23, 0.9), (0.2, 0.61, 3.7))
+RECORDED = Path(__file__).parents[1] / "_data" / "head_motion.csv"
+HZ = 5  # of the recording
 BEGINS = 0.8  # seconds in which the movement grows from the photograph's own pose
 _CLOSES, _OPENS = 0.10, 0.20  # seconds of a blink
 _EVERY = 3.6  # seconds between blinks, on average
@@ -36,11 +35,18 @@ def sway(seconds: float, who: int = 0) -> Sway:
     """The path at a time. who: a number; two people do not move together."""
     grown = min(1.0, max(0.0, seconds / BEGINS))
     grown = grown * grown * (3 - 2 * grown)
-    at = seconds + 37.0 * who
-    yaw, pitch, roll = (
-        grown * sum(a * math.sin(math.tau * f * at + p) for a, f, p in w) for w in (_YAW, _PITCH, _ROLL)
-    )
+    yaw, pitch, roll = (grown * float(angle) for angle in _recorded()(seconds + 7.3 * who))
     return Sway(yaw, pitch, roll, lids(seconds, who))
+
+
+@lru_cache(maxsize=1)
+def _recorded() -> Any:
+    """Seconds -> (3,) degrees of yaw, pitch and roll, repeated without a seam."""
+    from scipy.interpolate import CubicSpline
+
+    angles = np.loadtxt(RECORDED, delimiter=",")
+    angles = np.concatenate([angles, angles[:1]])
+    return CubicSpline(np.arange(len(angles)) / HZ, angles, bc_type="periodic", extrapolate="periodic")
 
 
 def lids(seconds: float, who: int = 0) -> float:
