@@ -16,13 +16,11 @@ def mastering(frame: Any) -> str:
     "maxcll,maxfall"; "-" for a missing part, "" if both are missing. Chromaticities are in units of 0.00002,
     luminances in units of 0.0001 nits."""
     display = light = "-"
-    for n in range(len(frame.side_data)):  # by number: what iterating gives depends on PyAV's version
-        item = frame.side_data[n]
-        data = bytes(item)
-        if item.type.name == "MASTERING_DISPLAY_METADATA" and len(data) >= _DISPLAY.size:
-            display = _display(_DISPLAY.unpack_from(data)) or "-"
-        elif item.type.name == "CONTENT_LIGHT_LEVEL" and len(data) >= _LIGHT.size:
-            light = ",".join(str(n) for n in _LIGHT.unpack_from(data))
+    # By name: what iterating gives, and what numbers mean beside several items of one kind, depends on PyAV's version.
+    if (item := frame.side_data.get("MASTERING_DISPLAY_METADATA")) and len(data := bytes(item)) >= _DISPLAY.size:
+        display = _display(_DISPLAY.unpack_from(data)) or "-"
+    if (item := frame.side_data.get("CONTENT_LIGHT_LEVEL")) and len(data := bytes(item)) >= _LIGHT.size:
+        light = ",".join(str(n) for n in _LIGHT.unpack_from(data))
     return "" if display == light == "-" else f"{display} {light}"
 
 
