@@ -147,15 +147,20 @@ def test_a_region_that_has_no_effect_is_reported():
         assert len(runtime.warnings) == warnings
 
 
-def test_occluders_stay(known):
-    """A hand (background and cloth inside the face) over the mouth's left half."""
-    seen = labels((16, (150, 330, 240, 420)))
+def changed(seen, before, after, known):
+    """(512, 512) largest change of a face that is moved, whose parser sees ``seen``."""
     runtime = tiny_runtime()
     runtime.batch_size = 64
     runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
-    chunk = talk([face_mesh(0)] * 2, [face_mesh(30)] * 2, known)
+    chunk = talk([before] * 2, [after] * 2, known)
     made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
-    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    return on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+
+
+def test_occluders_stay(known):
+    """A hand (background and cloth inside the face) over the mouth's left half."""
+    seen = labels((16, (150, 330, 240, 420)))
+    change = changed(seen, face_mesh(0), face_mesh(30), known)
     assert change[340:410, 170:230].max() == 0 and change[340:420, 256:330].max() > 40
 
 
@@ -165,12 +170,7 @@ def test_a_microphone_before_the_chin_keeps_its_shape(known):
     chin = before[mesh.at(152)[0]].astype(int)
     top = chin[1] - 25
     seen = labels((16, (chin[0] - 30, top, chin[0] + 30, 512)))
-    runtime = tiny_runtime()
-    runtime.batch_size = 64
-    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
-    chunk = talk([before] * 2, [after] * 2, known)
-    made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
-    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    change = changed(seen, before, after, known)
     assert change[top:, chin[0] - 28 : chin[0] + 29].max() == 0
     assert change[: top - 60].max() > 40, "the mouth still closes"
 
@@ -180,12 +180,7 @@ def test_what_is_beside_a_turned_face_is_not_pulled_along(known):
     before, after = face_mesh(4), face_mesh(20, 0.7)
     edge = int(before[mesh.at(61)[0], 0]) + 12  # the corner of the mouth lies on what is behind the face
     seen = labels((0, (0, 0, edge, int(before[mesh.OUTER_LIPS, 1].max()))))
-    runtime = tiny_runtime()
-    runtime.batch_size = 64
-    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
-    chunk = talk([before] * 2, [after] * 2, known)
-    made = through(chunk, Parse("labeled"), Blend(), runtime=runtime)
-    change = on_canvas(np.abs(made.astype(int) - chunk.frames).astype(np.uint8)).max((0, 3))
+    change = changed(seen, before, after, known)
     x, y = after[mesh.at(61)[0]].astype(int)  # where the corner goes, inside the face
     assert x > edge + 5 and change[y - 4 : y + 5, : x + 5].max() == 0
     assert change[y - 10 : y + 30, 256:330].max() > 40, "the rest of the mouth moves"

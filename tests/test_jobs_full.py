@@ -18,6 +18,7 @@ from wav2lip_hq import jobs, survey, video
 from wav2lip_hq.cli import main
 from wav2lip_hq.errors import OutputError
 from wav2lip_hq.jobs import render, sidecar
+from wav2lip_hq.jobs.sqlite import connected
 from wav2lip_hq.jobs.worker import Settings
 from wav2lip_hq.video import VideoWriter, join
 
@@ -45,10 +46,11 @@ def full(*_args, **_kwargs):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def sqlite_full(*_args, **_kwargs):
+def sqlite_full(store, *_args, **_kwargs):
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    raise jobs.Store("x")._unusable(error)
+    with connected(store.path, "nothing"):
+        raise error
 
 
 MOMENTS = {

@@ -24,7 +24,7 @@ from studio_server import Running, studio
 
 import wav2lip_hq
 from wav2lip_hq.cli import main
-from wav2lip_hq.errors import InputError, OptionError
+from wav2lip_hq.errors import InputError, OptionError, OutputError
 from wav2lip_hq.studio import Client, StudioError, accounts, offers
 from wav2lip_hq.studio.accounts import Accounts
 from wav2lip_hq.studio.database import Database
@@ -576,3 +576,9 @@ def test_json_of_no_kind_is_refused(alone):
     for body, status in ((b"{", 400), (b"[]", 400), (b"[" * 100_000, 400), (b'"' + b"x" * (2 << 20) + b'"', 413)):
         assert alone.ask("POST", "/api/speech", body, Content_Type="application/json")[0] == status
     assert json.dumps(alone.client().about())
+
+
+def test_a_damaged_database_is_named(tmp_path):
+    (tmp_path / "studio.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(OutputError, match="studio.sqlite is damaged .* move it away: accounts and uploads start anew"):
+        Database(tmp_path)

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=watch, daemon=True).start()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    from .store import DiskFull
+    from .sqlite import DiskFull
 
     try:
         import torch

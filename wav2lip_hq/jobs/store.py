@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import OutputError
+from .sqlite import DiskFull, connected
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -56,14 +56,6 @@ class Row:
     output_sha: str | None = None
 
 
-class DiskFull(OutputError):
-    """There is no room for results or for the state. Nothing can continue, and nothing is lost."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.errno = errno.ENOSPC
-
-
 def is_full(error: BaseException | None) -> bool:
     """Whether an error comes of a full disk."""
     while error is not None:
@@ -83,30 +75,8 @@ class Store:
         with self._open() as db:
             db.executescript(_SCHEMA)
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        db = None
-        try:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            db.row_factory = sqlite3.Row
-            # A rollback journal, not WAL: it works on network shares too, and survives a kill at any instant.
-            yield db
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-        finally:
-            if db is not None:
-                db.close()
-
-    def _unusable(self, error: sqlite3.Error) -> OutputError:
-        """SQLite's error in readable words. Without room for its journal it only reports that it cannot open or write
-        files."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return OutputError(f"{self.path} is damaged ({error}); move it away: finished outputs are made again")
-        room = shutil.disk_usage(self.path.parent).free if self.path.parent.is_dir() else 1 << 20
-        if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and room < 1 << 16):
-            return DiskFull(f"the disk of {self.path} is full; make room and run again: it continues where it was")
-        return OutputError(f"{self.path} cannot be used ({error}); is its folder there and writable?")
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return connected(self.path, "finished outputs are made again")
 
     # ---- jobs
 

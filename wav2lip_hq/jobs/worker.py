@@ -36,7 +36,8 @@ from .jobfile import Job, read_jobs
 from .part import Stopped
 from .quality import quality
 from .render import render
-from .store import DiskFull, Row, Store, is_full, key
+from .sqlite import DiskFull
+from .store import Row, Store, is_full, key
 
 TRIES = 4  # attempts at a job whose failure may be temporary, without a part finished in between
 CRASHES = 3  # workers that may die at a job before it is given up, likewise

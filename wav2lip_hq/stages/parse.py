@@ -242,14 +242,17 @@ def _lips_end(mesh: Array) -> int:
 def _clear(front: Array, mesh: Array, target: Array, area: Area) -> Array:
     """(h, w) float32 in [0, 1]: how freely each pixel of ``area`` may move: not at all beside what is in front of the
     chin, so that a microphone keeps its shape. front: (512, 512) uint8 in {0, 1}."""
+    free = np.ones(front[area].shape, np.float32)
+    if not front.any():
+        return free
     away = cv2.distanceTransform(1 - front, cv2.DIST_L2, 3)
     x, y = np.clip(np.round(target).astype(int), 0, CANVAS - 1).T
     ways = np.hypot(*(target - mesh)[away[y, x] < REACH].T)
     wide = np.float32(1.5 * ways.max(initial=0))  # no pixel gets to where something is in front
-    if not front.any() or wide < 1:
-        return np.ones(front[area].shape, np.float32)
-    x = np.minimum(away[area] / wide, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float32)
+    if wide < 1:
+        return free
+    share = np.minimum(away[area] / wide, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 def _brought(covers: Array, mesh: Array, target: Array) -> Array:

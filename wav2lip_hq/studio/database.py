@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..errors import OutputError
+from ..jobs.sqlite import connected
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL, made REAL);
@@ -37,19 +37,9 @@ class Database:
         with self.open() as db:
             db.executescript(_SCHEMA)
 
-    @contextmanager
-    def open(self) -> Iterator[sqlite3.Connection]:
+    def open(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection, for one piece of work; each statement is a transaction. Raises OutputError."""
-        db = None
-        try:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            db.row_factory = sqlite3.Row
-            yield db
-        except sqlite3.Error as error:
-            raise OutputError(f"{self.path} cannot be used ({error})") from error
-        finally:
-            if db is not None:
-                db.close()
+        return connected(self.path, "accounts and uploads start anew, results stay in their folders")
 
     def home(self, owner: str) -> Path:
         """The folder of what an account owns. Its name is one that ``accounts.check_name`` lets through."""
