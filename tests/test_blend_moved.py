@@ -12,6 +12,7 @@ from meshed_faces import TO512, cut, face_mesh, facts, on_canvas, picture, talk,
 from wav2lip_hq import geometry, mesh
 from wav2lip_hq.stages import Blend, Parse
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
+from wav2lip_hq.stages._interior import lit
 from wav2lip_hq.stages._outline import lower_face
 
 PARSE = Parse(model="")
@@ -41,6 +42,29 @@ def test_an_open_mouth_closes(known):
         assert brightness.max() < 215, "no teeth are left"
         assert (brightness < 75).mean() < 0.02, "nor the dark behind them"
         assert like(made, closed) < 0.4 * like(made, opened)
+
+
+def test_teeth_that_landmarks_miss_leave_no_bright_line_between_closed_lips():
+    """The landmarks say 8 px where the picture shows 24: a line of teeth would be left."""
+    frames = np.stack([picture(face_mesh(24))])
+    made = mouth(through(talk([face_mesh(8)], [face_mesh(0)], frames=frames), PARSE, Blend()))[0]
+    lips = mouth(np.stack([picture(face_mesh(0))]))[0]
+    assert made[10:50, 10:50].mean(2).max() < lips[10:50, 10:50].mean(2).max() + 12
+
+
+def test_lips_that_close_have_a_line_between_them():
+    made = mouth(through(talk([face_mesh(16)], [face_mesh(0)]), PARSE, Blend()))[0]
+    rows = made[12:36, 20:40].mean((1, 2))
+    assert rows.min() < 0.85 * np.median(rows)
+    assert 10 <= rows.argmin() + 12 - 10 <= 16, "where they meet"
+
+
+def test_whites_of_a_lent_mouth_are_not_blown_out():
+    shades = np.array([[[40] * 3, [130] * 3, [235] * 3]], np.uint8)
+    brighter, darker = (lit(shades, np.full(shades.shape, gain, np.float32))[0, :, 0] for gain in (1.4, 0.7))
+    assert brighter[0] > 53 and brighter[1] > 160, "shadows and skin get the light"
+    assert 235 < brighter[2] < 255, "teeth keep their drawing"
+    np.testing.assert_allclose(darker, [28, 91, 164.5])
 
 
 def test_a_closed_mouth_opens_and_shows_the_persons_own_teeth(known):

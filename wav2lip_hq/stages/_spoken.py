@@ -11,9 +11,10 @@ import numpy as np
 from .. import mesh as points
 from ..types import Array
 from ._coarse import UNIT, cells, coarsened, weighted
-from ._interior import Mouth, depth, sampled
+from ._interior import Mouth, depth, lit, sampled
 from ._paste import CANVAS
 from ._place import Place
+from ._seam import close
 from ._warp import INNER, LOWER_INNER, OUTER, UPPER_INNER, flaps, outlined, side
 
 GRID = 16  # px; areas are aligned to it, so that their coarse pictures have whole pixels
@@ -96,15 +97,15 @@ def _fill(
     hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
     share = np.float32(strength)
     part += share * hole * (near.placed(depth(skin, face.target, area), UNIT) * step - part)
-    if mouth is None or not recall:
-        return
-    field = mouth.moved(face.target, area)
-    other = near.pictured(mouth.picture, mouth.area, field)
-    other = other * (near.placed(mouth.light(field, skin, face.target, area), UNIT) * step)
-    inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
-    lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
-    weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
-    part += share * np.float32(recall) * weight * (other - part)
+    if mouth is not None and recall:
+        field = mouth.moved(face.target, area)
+        other = near.pictured(mouth.picture, mouth.area, field)
+        other = lit(other, near.placed(mouth.light(field, skin, face.target, area), UNIT)) * step
+        inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
+        lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
+        weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
+        part += share * np.float32(recall) * weight * (other - part)
+    close(part, near, face.mesh, face.target, area)
 
 
 def _from(part: slice, whole: slice) -> slice:

@@ -90,6 +90,13 @@ def side(target: Array, area: Area) -> Array:
 
     Between the corners hardly any pixel is in between, for the line lies in the interior of the mouth.
     """
+    below, beyond = away(target, area)
+    return np.asarray(below / (NEAR + WIDEN * beyond), np.float32)
+
+
+def away(target: Array, area: Area) -> tuple[Array, Array]:
+    """(h, w) float32, how many px each pixel of ``area`` is below the line between the lips; (w,) float32, how many px
+    each column is beyond the mouth's corners."""
     left, right = target[INNER[0]], target[INNER[10]]
     line = (target[UPPER_INNER] + target[LOWER_INNER]) / 2
     x = np.arange(area[1].start, area[1].stop, dtype=np.float64)
@@ -98,9 +105,8 @@ def side(target: Array, area: Area) -> Array:
     y = np.interp(x, line[order, 0], line[order, 1])
     beyond = np.maximum(np.maximum(left[0] - x, x - right[0]), 0)
     y = y + np.clip(slope, -1, 1) * np.where(x < left[0], x - left[0], np.where(x > right[0], x - right[0], 0))
-    half = (NEAR + WIDEN * beyond).astype(np.float32)
     rows = np.arange(area[0].start, area[0].stop, dtype=np.float32)[:, None]
-    return np.asarray((rows - y.astype(np.float32)) / half, np.float32)
+    return rows - y.astype(np.float32), beyond.astype(np.float32)
 
 
 @lru_cache(maxsize=1)

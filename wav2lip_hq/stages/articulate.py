@@ -22,7 +22,7 @@ TOGETHER = 8  # frames in a network call
 CLOSED = 0.02  # largest opening, in eye distances, at which lips touch: landmarks of closed lips are a little apart
 PRESSED = 0.01  # eye distances by which the landmarks of lips at rest are moved into each other
 # Landmarks of turned heads miss the lips by more: between these degrees of yaw, up to so much more is pressed.
-TURNING, PRESSED_TURNED = (20.0, 40.0), 0.025
+TURNING, PRESSED_TURNED = (20.0, 40.0), 0.05
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
