@@ -40,6 +40,7 @@ FIGURES: dict[str, tuple[str, int, str]] = {
     "lse_d": ("LSE-D", -1, "SyncNet distance, see the judge"),
 }
 BETTER = {1: True, -1: False, 0: None}
+PAIRS = ("method", "speech", "a", "b", "agreement", "agreement_lag", "lag")
 COUNTS = ("frames", "seen", "short", "still", "closed")
 
 
@@ -176,12 +177,13 @@ def notes(result: Result) -> list[str]:
 
 
 def write(result: Result, folder: Path) -> list[str]:
-    """results.csv, .json and .md. Returns the headline's lines."""
+    """results.csv, .json and .md, and pairs.csv, the agreements. Returns the headline's lines."""
     columns = ["method", "clip", "setup", "kind", *COUNTS, *FIGURES, "note", "error"]
-    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(result.rows)
+    for name, names, rows in (("results", columns, result.rows), ("pairs", PAIRS, result.pairs)):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
     document = {
         "command": result.command,
         "machine": result.machine,
@@ -207,8 +209,6 @@ def write(result: Result, folder: Path) -> list[str]:
         "Means": means(result),
         "THEval's scores": scores(result),
         **({"Speech and mouth, LSE": gap} if len(gap) > 1 else {}),
-        "Agreement": [["method", "speech", "clip", "clip", "agreement", "a frame's lag", "lag"]]
-        + [[p["method"], p["speech"], p["a"], p["b"], *(show(p[k]) for k in _PAIR)] for p in result.pairs],
         "Trials": listing(result),
     }
     for title, table in sections.items():
@@ -217,9 +217,6 @@ def write(result: Result, folder: Path) -> list[str]:
     lines += ["", "## Figures", "", *meanings, "", machine.sentence(), ""]
     (folder / "results.md").write_text("\n".join(lines), encoding="utf-8")
     return top
-
-
-_PAIR = ("agreement", "agreement_lag", "lag")
 
 
 def _mean(values: list[float], bracket: bool = True) -> str:
