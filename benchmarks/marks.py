@@ -32,6 +32,7 @@ from wav2lip_hq.watermark.signs import words
 
 from . import items, machine
 from .attacks import ATTACKS, BASE, Attack, Clip, encoded
+from .mark_cost import costs
 
 LEAST = 0.8  # share of the seconds wanted that a clip must have
 
@@ -55,7 +56,11 @@ def main(args: argparse.Namespace) -> int:
             except Wav2LipHQError as error:
                 print(f"{path.name}: {error}", flush=True)
     null = by_chance(sorted((args.out / "views").glob("*.npz")), args.keys)
-    (args.out / "marks.md").write_text(table(rows, args.seconds, null))
+    text = table(rows, args.seconds, null)
+    if clips:
+        frames, rate, wav = _opened(clips[0], 0.5)
+        text += costs(_chunks(frames, rate, wav, pipe)[0], pipe.runtime)
+    (args.out / "marks.md").write_text(text)
     print(args.out / "marks.md")
     return 0
 
@@ -96,13 +101,8 @@ def one_a_person(clips: list[Path]) -> list[Path]:
 def _clip(
     path: Path, wanted: list[tuple[Attack, bool]], pipe: HQPipeline, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    with video.open_video(path) as opened:
-        rate = opened.info.fps
-        frames = np.stack([frame for time, frame, _ in opened if time < Fraction(args.seconds)])
-    if frames.dtype != np.uint8:
-        raise InputError("has more than 8 bits")
+    frames, rate, wav = _opened(path, args.seconds)
     number = int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4], "big")
-    wav = np.asarray(audio.load_audio(path)[: round(args.seconds * audio.RATE)])
     marked, facts, box = _marked(frames, rate, wav, number, pipe)
     for attack, with_mark in wanted:
         file = encoded(attack, Clip(marked if with_mark else frames, rate, box), args.out / "attacked.mp4")
@@ -123,6 +123,24 @@ def _clip(
             if views.size:
                 np.savez(args.out / "views" / f"{path.stem}.npz", here=here, views=views)
         yield row
+
+
+def _opened(path: Path, seconds: float) -> tuple[Array, Fraction, Array]:
+    """The first seconds of a clip: (T, H, W, 3) uint8 frames, how many a second, (n,) float32 sound at 16 kHz."""
+    with video.open_video(path) as opened:
+        rate = opened.info.fps
+        frames = np.stack([frame for time, frame, _ in opened if time < Fraction(seconds)])
+    if frames.dtype != np.uint8:
+        raise InputError("has more than 8 bits")
+    return frames, rate, np.asarray(audio.load_audio(path)[: round(seconds * audio.RATE)])
+
+
+def _chunks(frames: Array, rate: Fraction, wav: Array, pipe: HQPipeline) -> list[Chunk]:
+    """All chunks, with faces and masks, as the mark gets them, but for the mouths, which are the clip's own."""
+    keep = ("faces.mask", "faces.to512", "faces.box", "faces.mesh", "faces.landmarks", "faces.frame", "faces.strength")
+    told = RunOptions(fps=float(rate), extend="stop", watermark=False)
+    with pipe.open(frames, (wav, audio.RATE), keep=keep, run=told) as chunks:
+        return list(chunks)
 
 
 def by_chance(files: list[Path], keys: int) -> Array:
@@ -147,11 +165,7 @@ def _marked(
     """Marked frames; PSNR inside the mask, size of face and mask, ms a frame; the box around the face."""
     out, boxes, masks, seconds = frames.copy(), [], [], 0.0
     stage = Watermark(number)
-    keep = ("faces.mask", "faces.to512", "faces.box", "faces.mesh", "faces.landmarks", "faces.frame", "faces.strength")
-    told = RunOptions(fps=float(rate), extend="stop", watermark=False)
-    with pipe.open(frames, (wav, audio.RATE), keep=keep, run=told) as chunks:
-        every = list(chunks)
-    for chunk in every:
+    for chunk in _chunks(frames, rate, wav, pipe):
         began = time.process_time()
         marked = stage.process(chunk, pipe.runtime)
         seconds += time.process_time() - began

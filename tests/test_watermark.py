@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from wav2lip_hq.errors import OptionError
 from wav2lip_hq.mesh import POINTS
 from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.runtime import Runtime
+from wav2lip_hq.stages import Watermark
+from wav2lip_hq.types import Chunk, Faces
 from wav2lip_hq.video import VideoWriter, open_video
 from wav2lip_hq.watermark.signs import places, words
 
@@ -73,6 +76,29 @@ def test_the_mark_is_read_blind_from_a_file_encoded_anew(rendered, tmp_path):
         if name == "marked":
             assert reading.number ^ int(NUMBER, 16) == 0 or reading.sure.min() < 1.5
             assert not face.marks.reading("another key").marked
+
+
+def test_sixteen_bits_and_large_faces_are_marked_alike():
+    """In place, inside the mask alone, and at most by what eight bits round."""
+    rng = np.random.default_rng(0)
+    still = cv2.GaussianBlur(rng.uniform(60, 200, (600, 640, 3)), (0, 0), 3).astype(np.uint8)
+    mask = np.zeros((1, 512, 512), np.uint8)
+    mask[0, 280:450, 140:360] = 255
+    to512 = np.array([[[0.8, 0.1, 20], [-0.1, 0.8, 60]]])
+    five = geometry.apply(geometry.invert(to512), geometry.FFHQ_512[None]).astype(np.float32)
+    zero = np.zeros(1, np.int64)
+    faces = Faces(zero, zero, np.zeros((1, 4), np.float32), landmarks=five, to512=to512, mask=mask)
+    changes = []
+    for frames in (still[None].copy(), still[None].astype(np.uint16) * 257):
+        chunk = Chunk(0, frames, (Fraction(1, 10),), faces=faces)
+        unit, before = (1 if frames.dtype == np.uint8 else 257), frames.copy()
+        made = Watermark(5).process(chunk, Runtime("cpu"))
+        assert made.frames is frames, "large frames are not copied"
+        changes.append((frames[0].astype(float) - before[0]) / unit)
+    size = still.shape[1::-1]
+    inside = cv2.warpAffine(mask[0].astype(np.float32), geometry.invert(to512)[0], size) > 0
+    assert not any(change[~inside].any() for change in changes)
+    assert np.abs(changes[0] - changes[1]).max() <= 0.51 and 1 < changes[1][inside].std() < 2
 
 
 def test_chance_bounds_false_alarms():

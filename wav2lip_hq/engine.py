@@ -38,7 +38,8 @@ KNOWN_FIELDS = SOURCE_FIELDS | {"boxes", "left"} | {f"faces.{f.name}" for f in f
 class Stage:
     """Base of all stages. Subclass it as a frozen dataclass and implement ``process`` (or ``run`` to look ahead).
 
-    Contract: one chunk in, one chunk out, same frames, same order, perhaps later.
+    Contract: one chunk in, one chunk out, same frames, same order, perhaps later. Frames are handed on: a stage may
+    write into the ``frames`` it gets, so it returns none that it or its caller goes on using.
     """
 
     name: ClassVar[str] = ""

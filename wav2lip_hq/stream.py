@@ -56,9 +56,9 @@ def inside(chunk: Chunk, start: Fraction, end: Fraction | None) -> Chunk | None:
 
 
 def noted(chunks: Iterator[Chunk], frames: deque[Array]) -> Iterator[Chunk]:
-    """The chunks; their frames are added to ``frames``."""
+    """The chunks; their frames are added to ``frames``, for ``in_own_space``: copies, since stages may change them."""
     for chunk in chunks:
-        frames.append(chunk.frames)
+        frames.append(chunk.frames if chunk.own is None else chunk.frames.copy())
         yield chunk
 
 

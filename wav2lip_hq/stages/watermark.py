@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from .. import watermark
+from .. import geometry, watermark
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk, Faces
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 BRIGHT, LEAST = 80.0, 0.6  # 8-bit steps below which the mark of large faces gets fainter, and its least share
+COARSE = 8  # px of the canvas over which light is measured
 
 
 @described
@@ -49,7 +50,9 @@ class Watermark(Stage):
         faces = chunk.faces
         if faces is None or not len(faces) or faces.mask is None or faces.to512 is None or faces.landmarks is None:
             return chunk
-        frames = chunk.frames.copy()
+        frames = chunk.frames  # in place: a copy of a large frame takes as long as the mark
+        if not (frames.flags.writeable and frames.flags.c_contiguous):
+            frames = frames.copy()
         maps = watermark.anchor(faces.mesh, faces.landmarks)
         cells = watermark.meant(self.number)
         for n, i in enumerate(faces.frame.tolist()):
@@ -59,7 +62,11 @@ class Watermark(Stage):
 
 
 def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: float) -> None:
-    """Add the mark to face ``n`` of ``frame``, in place, where its mask is."""
+    """Add the mark to face ``n`` of ``frame``, in place, where its mask is.
+
+    It is drawn on the canvas of the mask and brought into the frame once, as the mask is: what is large is only moved,
+    rounded and added.
+    """
     assert faces.mask is not None and faces.to512 is not None
     left, top, width, height = cv2.boundingRect(faces.mask[n])
     if not width or not np.isfinite(map_).all():
@@ -68,14 +75,31 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
     place = Place(area, faces.to512[n], frame.shape[:2])
     if min(place.size) < 2:
         return
-    share = place.placed(faces.mask[n][area].astype(np.float32), 1, cv2.BORDER_CONSTANT)
+    onto = geometry.compose(map_, place.to_frame)
+    onto[:, 2] += onto[:, :2] @ (left, top)
+    mark = watermark.painted(cells, time, onto, faces.mask[n][area].astype(np.float32))
     strength = 1.0 if faces.strength is None else float(faces.strength[n])
-    full = 257 if frame.dtype == np.uint16 else 1
-    part = frame[place.slices]
+    strength *= watermark.needed(1 / float(np.hypot(*map_[:, 0])))
     # In the dark the eye sees smaller steps; small faces need them all, and encoders hide them.
-    least = 1 - (1 - LEAST) * min(max((place.scale - 0.5) / 0.3, 0.0), 1.0)
-    light = cv2.blur(part[..., 1], (9, 9)).astype(np.float32) / np.float32(full * BRIGHT)
-    share *= cv2.min(cv2.max(light, least), 1.0)
-    mark = watermark.painted(cells, time, map_, place.corner, place.size)
-    change = cv2.multiply(mark, share, scale=strength * full / 255)
-    part[:] = cv2.add(part, cv2.merge([change] * 3), dtype=cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U)
+    dimmed = (1 - LEAST) * min(max((place.scale - 0.5) / 0.3, 0.0), 1.0)
+    if dimmed:
+        light = cv2.resize(_light(frame, place), mark.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        mark = cv2.multiply(mark, cv2.min(cv2.max(light, 1 - dimmed), 1.0))
+    change = place.placed(cv2.multiply(mark, strength), 1, cv2.BORDER_CONSTANT)
+    part, depth, middle = frame[place.slices], cv2.CV_8U, 128
+    if frame.dtype == np.uint16:
+        change, depth, middle = cv2.multiply(change, 257.0), cv2.CV_16U, 32768
+    # What lightens and what darkens, each in the frame's own type: several times as fast as adding signed numbers.
+    around = cv2.add(change, float(middle), dtype=depth)
+    cv2.add(part, cv2.cvtColor(cv2.subtract(around, middle), cv2.COLOR_GRAY2RGB), dst=part)
+    cv2.subtract(part, cv2.cvtColor(cv2.subtract(middle, around), cv2.COLOR_GRAY2RGB), dst=part)
+
+
+def _light(frame: Array, place: Place) -> Array:
+    """(h, w) float32: how light the frame is beside BRIGHT, COARSE px of the canvas a pixel."""
+    (rows, columns), full = place.area, 257 if frame.dtype == np.uint16 else 1
+    size = [-(-(s.stop - s.start) // COARSE) for s in (columns, rows)]
+    shift = np.array([[1.0, 0, -columns.start], [0, 1, -rows.start]])
+    matrix = geometry.compose(geometry.invert(geometry.scaling(COARSE)), geometry.compose(shift, place.to_canvas))
+    seen = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.blur(seen[..., 1].astype(np.float32), (3, 3)) / np.float32(full * BRIGHT))

@@ -7,7 +7,7 @@ mouths only. ``signs`` says which cell has which sign, ``grid`` where the cells 
 """
 
 from .grid import anchor
-from .paint import painted
+from .paint import needed, painted
 from .reader import Marks, Reading
 from .signs import BITS, meant, speech_id
 from .sound import SoundReading, heard, marked_sound
@@ -21,6 +21,7 @@ __all__ = [
     "heard",
     "marked_sound",
     "meant",
+    "needed",
     "painted",
     "speech_id",
 ]
