@@ -70,6 +70,11 @@ def _thirty(clip: Clip) -> Clip:
     return Clip(clip.frames[at], Fraction(30), clip.box)
 
 
+def _begun_late(clip: Clip) -> Clip:
+    """Without the first 0.7 s, so that the beat begins elsewhere."""
+    return Clip(clip.frames[round(0.7 * clip.rate) :], clip.rate, clip.box)
+
+
 def _contrast(gain: float, light: float) -> Callable[[Clip], Clip]:
     def change(clip: Clip) -> Clip:
         return Clip(np.clip((clip.frames - 128.0) * gain + 128 + light, 0, 255).astype(np.uint8), clip.rate, clip.box)
@@ -98,6 +103,7 @@ ATTACKS = (
     Attack("scaled to half and back", "crf 23", scaled(0.5, True)),
     Attack("cropped to the face", "crf 23", _cropped),
     Attack("25 to 30 frames/s", "crf 23", _thirty),
+    Attack("the first 0.7 s cut off", "crf 23", _begun_late),
     Attack("contrast", "x 0.75, 10 darker, crf 23", _contrast(0.75, -10)),
     Attack("contrast", "x 1.3, crf 23", _contrast(1.3, 0)),
     Attack("brightness", "25 lighter, crf 23", _contrast(1, 25)),

@@ -28,6 +28,7 @@ from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.stages import Watermark
 from wav2lip_hq.types import Array, Chunk
 from wav2lip_hq.watermark import BITS, reader
+from wav2lip_hq.watermark.reader import ANGLES
 from wav2lip_hq.watermark.signs import words
 
 from . import items, machine
@@ -144,7 +145,7 @@ def _chunks(frames: Array, rate: Fraction, wav: Array, pipe: HQPipeline) -> list
 
 
 def by_chance(files: list[Path], keys: int) -> Array:
-    """(files * keys,) scores of unmarked faces, read with as many random keys.
+    """(files * keys, 2): scores of unmarked faces, read with as many random keys, and the bounds of their chances.
 
     Turning each cell at random by a multiple of 90 degrees is the same as drawing the signs of a new key there."""
     out = []
@@ -155,8 +156,11 @@ def by_chance(files: list[Path], keys: int) -> Array:
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(file.name.encode()).digest()[:4], "big"))
         for _ in range(keys):
             turned = views * np.array([1, 1j, -1, -1j], np.complex64)[rng.integers(0, 4, views.shape[1])]
-            out.append(float(reader.likelihoods(turned, signs, here).max(-1).sum(-1).max()))
-    return np.array(out)
+            scores = reader.likelihoods(turned, signs, here).max(-1).sum(-1)
+            where = reader.best(scores)
+            weights, share = reader.turned(turned[where[0]], where[1]), float(reader.shares()[where])
+            out.append((float(scores[where]), reader.chance(float(scores[where]), weights, share)))
+    return np.array(out).reshape(-1, 2)
 
 
 def _marked(
@@ -216,11 +220,15 @@ def table(rows: list[dict[str, Any]], seconds: float, null: Array) -> str:
     if clean:
         false = sum(r["found"] for r in clean)
         lines += ["", f"In all {len(clean)} readings of unmarked clips found {false} marks; the highest score was"]
-        lines[-1] += f" {max(r['score'] for r in clean):.1f}, {_threshold():.1f} is needed."
+        lines[-1] += f" {max(r['score'] for r in clean):.1f}. {_needed()}"
     if len(null):
-        counts = ", ".join(f"{np.quantile(null, 1 - 10.0**-n):.2f} in 1 of {10**n}" for n in (1, 2, 3, 4))
-        lines += ["", f"Unmarked, with {len(null)} random keys, they scored {null.mean():.2f} on average; more than"]
-        lines += [f"{counts}, {null.max():.2f} at most; {int((null >= _threshold()).sum())} were taken for marks."]
+        counts = ", ".join(f"{np.quantile(null[:, 0], 1 - 10.0**-n):.2f} in 1 of {10**n}" for n in (1, 2, 3, 4))
+        lines += [
+            "",
+            f"Unmarked, with {len(null)} random keys, they scored {null[:, 0].mean():.2f} on average; more than",
+        ]
+        lines += [f"{counts}, {null[:, 0].max():.2f} at most; the least of their bounds is {null[:, 1].min():.1e}, and"]
+        lines += [f"{int((null[:, 1] <= reader.FALSE_ALARM).sum())} were taken for marks."]
     for low, high in ((0, 90), (90, 120), (120, 200), (200, 9999)):
         some = [r for r in marked.values() if low <= r["face"] < high]
         if some:
@@ -231,9 +239,16 @@ def table(rows: list[dict[str, Any]], seconds: float, null: Array) -> str:
     return "\n".join([*lines, "", machine.sentence(), ""])
 
 
-def _threshold() -> float:
-    """The score from which a mark counts as found, where there is one face."""
-    return next(s for s in np.arange(5, 15, 0.01) if reader.chance(s) <= reader.FALSE_ALARM)
+def _needed() -> str:
+    """The scores from which a mark counts as found, where there is one face of 430 cells."""
+    weights = np.full(860, 860**-0.5)
+
+    def least(share: float) -> float:
+        return next(s for s in np.arange(5, 15, 0.01) if reader.chance(s, weights, share) <= reader.FALSE_ALARM)
+
+    share = reader.shares()
+    likely, moved, late = (least(float(share[where])) for where in ((0, 0), (1, 0), (0, ANGLES // 2)))
+    return f"{likely:.2f} is needed, {moved:.2f} beside the usual place, {late:.2f} at another phase."
 
 
 def _false(clean: list[dict[str, Any]]) -> str:

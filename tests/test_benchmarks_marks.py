@@ -21,10 +21,12 @@ def test_random_keys_find_nothing_and_the_right_one_does(tmp_path):
         views = noise[0] + 1j * noise[1] + strength * meant(0xC0FFEE)[here]
         views /= np.linalg.norm(views, axis=1, keepdims=True)
         np.savez(tmp_path / f"{name}.npz", here=here, views=views.astype(np.complex64))
-        scores = marks.by_chance([tmp_path / f"{name}.npz"], 40)
-        assert len(scores) == 40 and min(reader.chance(s) for s in scores) > reader.FALSE_ALARM
-        right = reader.likelihoods(views.astype(np.complex64), reader.words()[:, here], here).max(-1).sum(-1).max()
-        assert (reader.chance(right) <= reader.FALSE_ALARM) == (name == "marked")
+        found = marks.by_chance([tmp_path / f"{name}.npz"], 40)
+        assert found.shape == (40, 2) and found[:, 1].min() > reader.FALSE_ALARM
+        scores = reader.likelihoods(views.astype(np.complex64), reader.words()[:, here], here).max(-1).sum(-1)
+        where = reader.best(scores)
+        bound = reader.chance(float(scores[where]), reader.turned(views[where[0]], where[1]), reader.shares()[where])
+        assert (bound <= reader.FALSE_ALARM) == (name == "marked")
 
 
 def rows(people: int) -> list[dict]:

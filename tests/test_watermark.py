@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages import Watermark
 from wav2lip_hq.types import Chunk, Faces
 from wav2lip_hq.video import VideoWriter, open_video
+from wav2lip_hq.watermark import reader
 from wav2lip_hq.watermark.signs import places, words
 
 DEMO = Path(wav2lip_hq.__file__).parent / "_data" / "demo"
@@ -30,9 +32,9 @@ def rendered():
     """(source, plain, marked, rate, where the mask is): two seconds of the demo's clip, rendered with and without
     a mark."""
     pipe = HQPipeline("fast")
-    with open_video(DEMO / "face.mpg") as reader:
-        rate = reader.info.fps
-        frames = np.stack([frame for time, frame, _ in reader if time < 2])
+    with open_video(DEMO / "face.mpg") as opened:
+        rate = opened.info.fps
+        frames = np.stack([frame for time, frame, _ in opened if time < 2])
     speech = (audio.load_audio(DEMO / "speech.wav")[: 2 * audio.RATE], audio.RATE)
     survey = pipe.survey(frames, fps=rate)
     out, inside = [], np.zeros(frames.shape[:3], bool)
@@ -67,8 +69,8 @@ def test_the_mark_is_read_blind_from_a_file_encoded_anew(rendered, tmp_path):
     runtime = Runtime("cpu")
     for name, frames in (("marked", marked), ("plain", plain)):
         path = tmp_path / f"{name}.mp4"
-        with open_video(frames, fps=rate) as reader, VideoWriter(path, reader.info, codec="h264", crf=23) as writer:
-            for time, frame, _ in reader:
+        with open_video(frames, fps=rate) as opened, VideoWriter(path, opened.info, codec="h264", crf=23) as writer:
+            for time, frame, _ in opened:
                 writer.write(frame, time)
         (face,) = forensics.look(path, runtime, judged=False)
         reading = face.marks.reading()
@@ -116,6 +118,20 @@ def test_chance_bounds_false_alarms():
             marks.add(frame, n / 25, map_, points)
         chances.append(marks.reading().chance)
     assert min(chances) > 1e-3
+
+
+@pytest.mark.parametrize("count", [20, 200, 860])
+def test_tails_are_bounded_from_above_and_closely(count):
+    """Sums of equal weights with random signs are binomial: what is bounded is known exactly."""
+    weights = np.full(count, count**-0.5)
+    for wanted in (2.0, 4.0, 7.7):
+        least = math.ceil((count + wanted * count**0.5) / 2 - 1e-9)
+        score = (2 * least - count) / count**0.5
+        exact = sum(math.comb(count, k) for k in range(least, count + 1)) / 2**count
+        bound = reader.tail(score, weights)
+        assert exact <= bound <= 3.18 * 0.5 * math.erfc(score / math.sqrt(2))
+        assert count < 200 or bound < 4 * exact
+    assert reader.shares().sum() == pytest.approx(1)
 
 
 def test_the_pattern_never_changes():

@@ -11,7 +11,7 @@ from .. import geometry
 from ..types import Array
 from .grid import BEAT, to_cells
 
-STEPS = 1.98  # 8-bit steps: root mean square of the mark inside the mask; with rounding to whole ones 42.1 dB
+STEPS = 2.005  # 8-bit steps: root mean square of the mark inside the mask; with rounding to whole ones 42.1 dB
 MOST = 3.0  # and of its cells, where little is left of the mask
 SMOOTH, EDGE = 6, 1  # samples a cell, and cells around the grid, to draw it
 LARGE = 0.5  # px of the frame per px of the aligned face, above which less is needed: more pixels carry each cell
