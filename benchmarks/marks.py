@@ -27,7 +27,7 @@ from wav2lip_hq.errors import InputError, Wav2LipHQError
 from wav2lip_hq.run_options import RunOptions
 from wav2lip_hq.stages import Watermark
 from wav2lip_hq.types import Array, Chunk
-from wav2lip_hq.watermark import BITS, reader
+from wav2lip_hq.watermark import BITS, reader, readings
 from wav2lip_hq.watermark.reader import ANGLES
 from wav2lip_hq.watermark.signs import words
 
@@ -116,7 +116,7 @@ def _clip(
             continue
         finally:
             file.unlink()
-        best = min((f.marks.reading(others=len(faces)) for f in faces), key=lambda r: r.chance)
+        best = min(readings([face.marks for face in faces]), key=lambda r: r.chance)
         same = 1 - (best.number ^ number).bit_count() / BITS
         row |= {"score": best.score, "chance": best.chance, "bits": same, "found": best.marked, "read": best.frames}
         if not with_mark and attack is BASE:

@@ -103,6 +103,29 @@ def test_sixteen_bits_and_large_faces_are_marked_alike():
     assert np.abs(changes[0] - changes[1]).max() <= 0.51 and 1 < changes[1][inside].std() < 2
 
 
+def test_faces_that_say_too_little_alone_are_read_together():
+    """A mark goes on over cuts; a face without it is not taken for marked because others are."""
+    rng = np.random.default_rng(3)
+    angle = np.linspace(0, 2 * np.pi, POINTS)
+    points = np.stack([100 + 60 * np.cos(angle), 150 + 40 * np.sin(angle)], 1).astype(np.float32)
+    map_ = np.array([[2.56, 0, 0], [0, 2.56, 0]])
+    still = cv2.GaussianBlur(rng.uniform(0, 255, (200, 200, 3)), (0, 0), 4)
+    several = []
+    for marked in (True, True, True, False):
+        marks = watermark.Marks()
+        for n in range(25):
+            time = n / 25 + len(several)
+            added = watermark.painted(watermark.meant(77), time, map_, np.full((200, 200), 255, np.float32))
+            frame = still + 0.2 * marked * added[..., None] + rng.normal(0, 30, still.shape)
+            marks.add(np.clip(np.round(frame), 0, 255).astype(np.uint8), time, map_, points)
+        several.append(marks)
+    alone = [marks.reading() for marks in several]
+    found = watermark.readings(several)
+    assert not any(one.marked for one in alone)
+    assert [one.marked for one in found] == [True, True, True, False]
+    assert {one.number for one in found[:3]} == {77}
+
+
 def test_chance_bounds_false_alarms():
     """Pictures that beat at random are called marked no more often than the bound says."""
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from .. import audio
 from ..errors import InputError
 from ..runtime import Runtime
 from ..types import Array
-from ..watermark import Reading, SoundReading, heard
+from ..watermark import Reading, SoundReading, heard, readings
 from .judge import OPEN, SYNTHETIC, Judgment, installed
 from .look import FaceSeen, look, sound
 
@@ -90,7 +90,8 @@ def detect(
     """
     faces = look(path, runtime or Runtime(), seconds=seconds, on_progress=on_progress)
     judge = installed()
-    found = tuple(_found(face, judge.judge(face), len(faces)) for face in faces)
+    marks = readings([face.marks for face in faces])
+    found = tuple(_found(face, judge.judge(face), mark) for face, mark in zip(faces, marks, strict=True))
     wav = sound(os.fspath(path))
     voice = None if wav is None else heard(wav if seconds is None else wav[: round(seconds * audio.RATE)])
     return Findings(Path(os.fspath(path)), *manifest(Path(os.fspath(path))), found, voice)
@@ -108,8 +109,7 @@ def manifest(path: Path) -> tuple[str, bool]:
     return f"{found.state}: {found.meaning}", holds and bool(found.synthesis)
 
 
-def _found(face: FaceSeen, judgment: Judgment, faces: int) -> FaceFound:
-    mark = face.marks.reading(others=faces)
+def _found(face: FaceSeen, judgment: Judgment, mark: Reading) -> FaceFound:
     return FaceFound(face.track, float(face.times[0]), float(face.times[-1]), mark, judgment, face.times, face.picture)
 
 

@@ -8,7 +8,7 @@ mouths only. ``signs`` says which cell has which sign, ``grid`` where the cells 
 
 from .grid import anchor
 from .paint import needed, painted
-from .reader import Marks, Reading
+from .reader import Marks, Reading, readings
 from .signs import BITS, meant, speech_id
 from .sound import SoundReading, heard, marked_sound
 
@@ -23,5 +23,6 @@ __all__ = [
     "meant",
     "needed",
     "painted",
+    "readings",
     "speech_id",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..types import Array
 from .grid import BEAT, FINE, MARGIN, cells, sampled, sharpened, within
-from .signs import BITS, COLUMNS, KEY, LETTERS, ROWS, places, words
+from .signs import BITS, COLUMNS, KEY, LETTERS, ROWS, meant, places, words
 
 FALSE_ALARM = 1e-4  # how often an unmarked face may be called marked
 # Hz beside the beat, where nothing is written: what moves there by itself
@@ -24,6 +25,7 @@ ANGLES = 16  # phases of the beat that are tried
 PLACE, ANGLE = 0.7, 0.35
 TOGETHER = 0.15  # share of the unrest that cells have in common, as they do when lips move
 FLOOR, CLIP = 0.3, 1.5  # of the median unrest; of the root mean square of cells
+AGREES = 3.0  # standard deviations at a known number: one in 90 faces without a mark gets so far by chance
 SPAN = 3.0  # seconds that are looked at together; longer, heads move too much
 SHAPE = (ROWS + 2 * MARGIN) * FINE, (COLUMNS + 2 * MARGIN) * FINE
 SHORTEST = 10  # frames
@@ -124,6 +126,15 @@ class Marks:
             out /= np.linalg.norm(out, axis=1, keepdims=True) + 1e-12
         return here, np.asarray(out, np.complex64)
 
+    @classmethod
+    def together(cls, several: Sequence[Marks]) -> Marks:
+        """What several faces show, as if they were one: a mark goes on over cuts, and over faces that were lost."""
+        out = cls()
+        for marks in several:
+            out._known += marks._known + marks._weighed()
+            out.frames += marks.frames
+        return out
+
     def reading(self, key: str = KEY, others: int = 1) -> Reading:
         """What the collected faces carry. others: how many faces are read in all: each could be a false alarm.
 
@@ -143,6 +154,21 @@ class Marks:
         score = float(scores[where])
         happens = chance(score, turned(seen[where[0]], where[1]), float(shares()[where]), others)
         return Reading(score, happens, number, math.sqrt(LETTERS) * (first - second), self.frames)
+
+
+def readings(several: Sequence[Marks], key: str = KEY) -> list[Reading]:
+    """What each face of a file carries: by itself, or what all faces say together, where that is surer and the face
+    agrees with it."""
+    count = len(several) + (len(several) > 1)
+    found = [marks.reading(key, count) for marks in several]
+    common = Marks.together(several).reading(key, count)
+    if len(several) > 1 and common.marked:
+        signs = meant(common.number, key)
+        for n, marks in enumerate(several):
+            here, seen = marks.views()
+            if common.chance < found[n].chance and seen.size and np.abs(seen[0] @ signs[here].conj()) >= AGREES:
+                found[n] = common
+    return found
 
 
 def _unlike(beats: Array, beside: Array, unrest: Array) -> Array:
