@@ -28,7 +28,7 @@ FLOOR, CLIP = 0.3, 1.5  # of the median unrest; of the root mean square of cells
 AGREES = 3.0  # standard deviations at a known number: one in 90 faces without a mark gets so far by chance
 SPAN = 3.0  # seconds that are looked at together; longer, heads move too much
 SHAPE = (ROWS + 2 * MARGIN) * FINE, (COLUMNS + 2 * MARGIN) * FINE
-SHORTEST = 10  # frames
+SHORTEST, LEAST = 10, 4  # frames of a look; of a part of one
 FEWEST = 60  # cells
 
 
@@ -65,6 +65,7 @@ class Marks:
         self._gram = np.zeros((count, count))
         self._shown = np.zeros((ROWS, COLUMNS))
         self._first: float | None = None
+        self._last = 0.0
         self._span = 0  # frames
 
     def add(self, frame: Array, time: float, map_: Array, points: Array) -> None:
@@ -77,7 +78,7 @@ class Marks:
             self._begin()
         fine = sampled(frame, map_)
         fine = (fine - fine.mean()) / max(float(fine.std()), 1.0)  # contrast and light do not matter
-        self._first = time if self._first is None else self._first
+        self._first, self._last = time if self._first is None else self._first, time
         turns = 2 * math.pi * time * (BEAT + np.array([0.0, *ASIDE]))
         basis = np.concatenate([[1.0, time - self._first], np.stack([np.cos(turns), np.sin(turns)], 1).ravel()])
         self._sums += np.outer(basis.astype(np.float32), fine)
@@ -131,9 +132,27 @@ class Marks:
         """What several faces show, as if they were one: a mark goes on over cuts, and over faces that were lost."""
         out = cls()
         for marks in several:
-            out._known += marks._known + marks._weighed()
+            out._known += marks._known
             out.frames += marks.frames
+        # What is left of each after its last full span; those that follow each other make a span together.
+        for marks in sorted((m for m in several if m._span >= LEAST), key=lambda m: m._first or 0.0):
+            if out._span and (marks._last - (out._first or 0.0) >= SPAN or (marks._first or 0.0) <= out._last):
+                out._known += out._weighed()
+                out._begin()
+            out._append(marks)
         return out
+
+    def _append(self, other: Marks) -> None:
+        """Go on with what another has seen since its last full span, whose mean and steady change are its own."""
+        steady, beat = slice(0, 2), slice(2, None)
+        share = np.linalg.solve(other._gram[steady, steady] + 1e-9 * np.eye(2), other._gram[steady, beat]).T
+        self._sums[beat] += other._sums[beat] - share.astype(np.float32) @ other._sums[steady]
+        self._gram[beat, beat] += other._gram[beat, beat] - share @ other._gram[steady, beat]
+        self._gram[steady, steady] = np.eye(2)  # nothing is left to be told by these
+        self._shown += other._shown
+        self._span += other._span
+        self._first = other._first if self._first is None else self._first
+        self._last = other._last
 
     def reading(self, key: str = KEY, others: int = 1) -> Reading:
         """What the collected faces carry. others: how many faces are read in all: each could be a false alarm.
@@ -159,10 +178,12 @@ class Marks:
 def readings(several: Sequence[Marks], key: str = KEY) -> list[Reading]:
     """What each face of a file carries: by itself, or what all faces say together, where that is surer and the face
     agrees with it."""
-    count = len(several) + (len(several) > 1)
+    if len(several) == 1:
+        return [several[0].reading(key)]
+    count = len(several) + 1
     found = [marks.reading(key, count) for marks in several]
     common = Marks.together(several).reading(key, count)
-    if len(several) > 1 and common.marked:
+    if common.marked:
         signs = meant(common.number, key)
         for n, marks in enumerate(several):
             here, seen = marks.views()
