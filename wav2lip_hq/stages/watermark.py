@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 BRIGHT, LEAST = 80.0, 0.6  # 8-bit steps below which the mark of large faces gets fainter, and its least share
+ROWS = 64  # of a frame that are changed at once: few enough for the processor's cache
 COARSE = 8  # px of the canvas over which light is measured
 
 
@@ -75,9 +76,12 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
     place = Place(area, faces.to512[n], frame.shape[:2])
     if min(place.size) < 2:
         return
+    mask, every = faces.mask[n][area], max(1, int(place.scale))  # the canvas is fine enough
+    if every > 1:  # what is interpolated reaches a little further
+        mask = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     onto = geometry.compose(map_, place.to_frame)
     onto[:, 2] += onto[:, :2] @ (left, top)
-    mark = watermark.painted(cells, time, onto, faces.mask[n][area].astype(np.float32))
+    mark = watermark.painted(cells, time, onto, mask.astype(np.float32))
     strength = 1.0 if faces.strength is None else float(faces.strength[n])
     strength *= watermark.needed(1 / float(np.hypot(*map_[:, 0])))
     # In the dark the eye sees smaller steps; small faces need them all, and encoders hide them.
@@ -85,9 +89,17 @@ def _mark(frame: Array, faces: Faces, n: int, map_: Array, cells: Array, time: f
     if dimmed:
         light = cv2.resize(_light(frame, place), mark.shape[::-1], interpolation=cv2.INTER_LINEAR)
         mark = cv2.multiply(mark, cv2.min(cv2.max(light, 1 - dimmed), 1.0))
-    change = place.placed(cv2.multiply(mark, strength), 1, cv2.BORDER_CONSTANT)
-    part, depth, middle = frame[place.slices], cv2.CV_8U, 128
-    if frame.dtype == np.uint16:
+    change = place.placed(cv2.multiply(mark, strength), 1, cv2.BORDER_CONSTANT, every)
+    part = frame[place.slices]
+    for first in range(0, len(part), ROWS):
+        rows = slice(first, first + ROWS)
+        _add(part[rows], change[rows])
+
+
+def _add(part: Array, change: Array) -> None:
+    """Add ``change`` (h, w) float32, in 8-bit steps, to ``part`` (h, w, 3) uint8 or uint16, in place, rounded."""
+    depth, middle = cv2.CV_8U, 128
+    if part.dtype == np.uint16:
         change, depth, middle = cv2.multiply(change, 257.0), cv2.CV_16U, 32768
     # What lightens and what darkens, each in the frame's own type: several times as fast as adding signed numbers.
     around = cv2.add(change, float(middle), dtype=depth)
