@@ -86,6 +86,9 @@ def look(
         try:
             for chunk in done:
                 _add(found, chunk, runtime, wav, judged)
+                for face in found.values():
+                    if float(chunk.pts[-1]) - face.times[-1] > watermark.SPAN:
+                        face.marks.close()
                 if on_progress is not None:
                     on_progress(chunk.start + len(chunk), reader.info.frames)
         finally:

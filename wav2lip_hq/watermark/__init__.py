@@ -8,12 +8,13 @@ mouths only. ``signs`` says which cell has which sign, ``grid`` where the cells 
 
 from .grid import anchor
 from .paint import needed, painted
-from .reader import Marks, Reading, readings
+from .reader import SPAN, Marks, Reading, readings
 from .signs import BITS, meant, speech_id
 from .sound import SoundReading, heard, marked_sound
 
 __all__ = [
     "BITS",
+    "SPAN",
     "Marks",
     "Reading",
     "SoundReading",

@@ -76,6 +76,8 @@ class Marks:
         if self._first is not None and time - self._first >= SPAN and self._span >= SHORTEST:
             self._known += self._weighed()
             self._begin()
+        if not self._sums.size:
+            self._begin()
         fine = sampled(frame, map_)
         fine = (fine - fine.mean()) / max(float(fine.std()), 1.0)  # contrast and light do not matter
         self._first, self._last = time if self._first is None else self._first, time
@@ -85,6 +87,13 @@ class Marks:
         self._gram += np.outer(basis, basis)
         self._shown += within(points, map_)
         self.frames, self._span = self.frames + 1, self._span + 1
+
+    def close(self) -> None:
+        """Free most memory (2 MB) where no more will be added within SPAN seconds: films have thousands of faces."""
+        if self._span:
+            self._known += self._weighed()
+            self._begin()
+            self._sums = np.zeros((len(self._sums), 0), np.float32)
 
     def _beating(self, number: int) -> Array:
         """(2, h, w) float32: how each sample beats (cosine and sine) at one of the frequencies, the beat's own first,
