@@ -59,7 +59,8 @@ def seen(count: int, sharp: float, size: float = 120.0, follow: float = np.nan) 
     none = np.full(3, np.nan, np.float32)
     times, boxes = np.arange(count) / 25, np.zeros((count, 4))
     agreement = Agreement(none, np.full(count, np.nan, np.float32))
-    heard = np.full(len(following.NAMES), follow, np.float32)
+    each = np.full((count, len(following.NAMES)), follow, np.float32)
+    heard = following.Following(each[0], each)
     return FaceSeen(0, times, values, agreement, heard, np.zeros(count), size, Marks(), boxes)
 
 

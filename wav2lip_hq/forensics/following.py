@@ -5,6 +5,7 @@ People who really speak follow it loosely (a correlation of 0.57 on average), a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,29 +20,62 @@ MODEL = "embedded-articulation"
 NAMES = ("follow", "misses")  # correlation of the opening with the network's, where it is best; log of what is left
 LEAST = 20  # frames
 LAG = 3  # frames by which the sound may be apart
+SPAN = 2.0  # seconds around a frame in which it is compared
 _TOGETHER = 8
 
 
-def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Array:
-    """(len(NAMES),) float32, NaN where it cannot be measured.
+@dataclass(frozen=True)
+class Following:
+    """values: (len(NAMES),) float32 over the whole cut, NaN where it cannot be measured; framewise: (N, len(NAMES))
+    float32, over the SPAN around each frame."""
 
-    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``, of one face.
+    values: Array
+    framewise: Array
+
+
+def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Following:
+    """How closely one face follows the network.
+
+    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``.
     """
-    nothing = np.full(len(NAMES), np.nan, np.float32)
     if wav is None or audio.is_silent(wav) or len(times) < LEAST:
-        return nothing
-    said = _opening(runtime, wav, times)
-    if said.std() < 1e-3 or opening.std() < 1e-4:
-        return nothing
-    found = []
+        return Following(np.full(len(NAMES), np.nan, np.float32), np.full((len(times), len(NAMES)), np.nan, np.float32))
+    return compared(_opening(runtime, wav, times), times, opening)
+
+
+def compared(said: Array, times: Array, opening: Array) -> Following:
+    """The same from what the network said, (N,), of which 0 is a closed mouth."""
+    count = len(times)
+    step = float(np.median(np.diff(times)))
+    span = min(count, max(LEAST, round(SPAN / step))) if step > 0 else count
+    whole = _best(said, opening, count)
+    around = np.full(count, whole[0])
+    if span < count:
+        around = _best(said, opening, span)[np.clip(np.arange(count) - span // 2, 0, count - span)]
+    return Following(_told(whole)[0], _told(around))
+
+
+def _best(said: Array, opening: Array, span: int) -> Array:
+    """(N - span + 1,) correlation in each window of ``span`` frames, with the shift of the sound that makes it largest;
+    NaN where either hardly moves."""
+    count = len(said)
+    out = np.full(count - span + 1, np.nan)
     for lag in range(-LAG, LAG + 1):
-        a, b = said[max(0, -lag) : len(said) - max(0, lag)], opening[max(0, lag) : len(opening) - max(0, -lag)]
-        if len(a) >= LEAST and a.std() > 1e-3 and b.std() > 1e-4:
-            found.append(float(np.corrcoef(a, b)[0, 1]))
-    if not found:
-        return nothing
-    best = max(found)
-    return np.array([best, np.log(1.02 - best)], np.float32)
+        a, b = said[max(0, -lag) : count - max(0, lag)], opening[max(0, lag) : count - max(0, -lag)]
+        size = span - abs(lag)  # frames that a window has in common with itself, shifted
+        if size < LEAST:
+            continue
+        x, y = (np.lib.stride_tricks.sliding_window_view(v, size) for v in (a, b))
+        x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+        wide, tall = np.sqrt((x**2).mean(1)), np.sqrt((y**2).mean(1))
+        moves = (wide > 1e-3) & (tall > 1e-4)
+        out = np.where(moves, np.fmax(out, (x * y).mean(1) / np.where(moves, wide * tall, 1)), out)
+    return out
+
+
+def _told(best: Array) -> Array:
+    """(N, len(NAMES)) float32 of correlations (N,)."""
+    return np.stack([best, np.log(1.02 - best)], 1).astype(np.float32)
 
 
 def _opening(runtime: Runtime, wav: Array, times: Array) -> Array:

@@ -17,10 +17,11 @@ import numpy as np
 
 from ..types import Array
 from . import following, traces
+from .following import SPAN
 from .look import MEASURES, SMALL, FaceSeen
 
-WINDOW = 25  # frames over which the measurements of a frame are averaged
 PENALTY = 10.0  # of the weights: they are learned from few people
+SHORTEST = 1.0  # seconds of a stretch that is told
 FEWEST = 20  # frames: with fewer measured ones there is no verdict
 FILE = Path(__file__).with_name("judge.json")
 SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
@@ -28,13 +29,15 @@ SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
 
 @dataclass(frozen=True)
 class Judgment:
-    """score: log odds of lip-sync, NaN where nothing can be said; verdict: SYNTHETIC, REAL or OPEN; why: of OPEN;
-    framewise: (N,) float32 log odds around each frame, NaN = not measured."""
+    """score: log odds of lip-sync, NaN where nothing can be said; verdict: SYNTHETIC, REAL or OPEN; why: in words,
+    "" for REAL; framewise: (N,) float32 log odds of the seconds around each frame, NaN = not measured; stretches:
+    (first, last) seconds in which it looks lip-synced."""
 
     score: float
     verdict: str
     why: str
     framewise: Array
+    stretches: tuple[tuple[float, float], ...] = ()
 
 
 # The kinds of lip-sync, and by what each is recognized. A mouth that was moved is the person's own, as sharp as before,
@@ -43,6 +46,10 @@ class Judgment:
 KINDS = {
     "moved": following.NAMES,
     "generated": tuple(name for name in traces.NAMES if name.endswith("_m")),
+}
+SIGNS = {
+    "moved": "the mouth opens just as this project's own network would open it",
+    "generated": "the mouth is softer than the face around it, or its detail moves less",
 }
 
 
@@ -87,33 +94,49 @@ class Judge:
             why = f"the mouth can be seen in {int(seen.sum())} frames only, {FEWEST} are needed"
             return Judgment(float("nan"), OPEN, why, nothing)
         score = float(self.odds(summary(face)[None])[0])
-        sound = np.tile(np.concatenate([face.agreement.values, face.following]), (len(seen), 1))
-        each = np.column_stack([_averaged(face.traces), sound])
+        agreed = np.tile(face.agreement.values, (len(seen), 1))
+        each = np.column_stack([_averaged(face.traces, face.times), agreed, face.following.framewise])
         framewise = np.where(seen, self.odds(each), np.nan).astype(np.float32)
+        parts = _stretches(framewise >= self.above, face.times)
         if score >= self.above:
-            return Judgment(score, SYNTHETIC, "", framewise)
-        if score <= self.below:
-            return Judgment(score, REAL, "", framewise)
-        return Judgment(score, OPEN, "it looks neither clearly real nor clearly lip-synced", framewise)
+            name = max(self.kinds, key=lambda name: float(self.kinds[name].odds(summary(face)[None])[0]))
+            return Judgment(score, SYNTHETIC, SIGNS.get(name, ""), framewise, parts)
+        if score > self.below:
+            return Judgment(score, OPEN, "it looks neither clearly real nor clearly lip-synced", framewise, parts)
+        if parts:
+            told = ", ".join(f"{first:.1f} to {last:.1f} s" for first, last in parts[:3])
+            why = f"it looks real as a whole, but lip-synced from {told}"
+            return Judgment(score, OPEN, why, framewise, parts)
+        return Judgment(score, REAL, "", framewise)
 
 
 def summary(face: FaceSeen) -> Array:
     """(len(MEASURES),) float64: what was measured of a face, averaged over its frames."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a measurement that no frame has stays NaN
-        return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values, face.following])
+        return np.concatenate(
+            [np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values, face.following.values]
+        )
 
 
-def _averaged(values: Array) -> Array:
-    """(N, K): each row the mean of the WINDOW rows around it that were measured."""
+def _averaged(values: Array, times: Array) -> Array:
+    """(N, K): each row the mean of those rows in the SPAN around it that were measured."""
     there = np.isfinite(values)
-    box = np.ones(min(WINDOW, len(values)))
-    out = np.full(values.shape, np.nan)
-    for k in range(values.shape[1]):
-        count = np.convolve(there[:, k].astype(float), box, "same")
-        total = np.convolve(np.where(there[:, k], values[:, k], 0), box, "same")
-        out[:, k] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return out
+    begin = np.searchsorted(times, times - SPAN / 2)
+    end = np.searchsorted(times, times + SPAN / 2, "right")
+    total, count = (
+        np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(part, 0, dtype=np.float64)])
+        for part in (np.where(there, values, 0), there)
+    )
+    known = count[end] - count[begin]
+    return np.where(known > 0, (total[end] - total[begin]) / np.maximum(known, 1), np.nan)
+
+
+def _stretches(high: Array, times: Array) -> tuple[tuple[float, float], ...]:
+    """(first, last) seconds of the runs of frames of at least SHORTEST seconds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], high.astype(int), [0]])))
+    runs = [(float(times[a]), float(times[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return tuple(run for run in runs if run[1] - run[0] >= SHORTEST)
 
 
 @cache

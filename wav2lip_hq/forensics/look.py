@@ -26,14 +26,14 @@ SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this 
 @dataclass
 class FaceSeen:
     """One face between two cuts. times: (N,) seconds; traces: (N, len(traces.NAMES)) float32, NaN = not measured;
-    agreement: with the sound; following: (len(following.NAMES),) float32; opening: (N,) see ``mesh.opening``; size:
-    mean height of its box, px."""
+    agreement and following: of the mouth with the sound; opening: (N,) see ``mesh.opening``; size: mean height of its
+    box, px."""
 
     track: int
     times: Array
     traces: Array
     agreement: agreement.Agreement
-    following: Array
+    following: following.Following
     opening: Array
     size: float
     marks: watermark.Marks
