@@ -28,7 +28,7 @@ lines:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs the voice engine flite (apt install flite)")
-def test_both_marks_and_the_manifest_of_a_dub_are_found_and_the_marks_outlive_an_encoding(tmp_path, monkeypatch, capsys):
+def test_the_marks_and_the_manifest_of_a_dub_are_found_and_the_marks_outlive_encoding(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WAV2LIP_HQ_IDENTITY", str(tmp_path / "me"))
     with video.open_video(DEMO / "face.mpg") as reader:
         frames = np.stack([frame for _, frame, _ in reader])
