@@ -7,7 +7,7 @@ without a mark, each encoded in two of the ways in ``dubs.CHAINS``. A quarter of
 their names: they decide nothing, and are judged at the end with ``--held-back``. The others are divided into folds. A
 person is dubbed with the speech of another one of the same fold, so that neither a face nor a voice is in two folds.
 Videos of other tools go to ``OUT/videos/PERSON/TOOL.mp4`` beforehand. What is measured is kept in
-``OUT/videos/PERSON/measured.jsonl``; an interrupted run continues.
+``OUT/videos/PERSON/measured.jsonl``, and around each frame in .npz files; an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def main(args: argparse.Namespace) -> int:
     rows.sort(key=lambda row: (row["person"], row["method"], row["chain"]))
     apart = [row for row in rows if group_of(row["person"]) == HELD]
     rows = [row for row in rows if group_of(row["person"]) != HELD]
-    scores, said, final = evaluated(rows)
+    scores, said, final = evaluated(rows, args.out)
     sets = {"In cross-validation": (rows, scores, said)}
-    unseen = [row["person"] in known()["unseen"] for row in rows]
-    if any(unseen):
-        some = np.array(unseen)
-        mine = [row for row, yes in zip(rows, unseen, strict=True) if yes]
-        sets["Of these, people that none of our networks has seen"] = mine, scores[some], said[some]
     if args.held_back and apart:
-        values = np.array([row["values"] for row in apart], float)
-        odds = final.odds(values)
-        told = (odds >= final.above).astype(int) - (odds <= final.below)
+        odds = final.odds(np.array([row["values"] for row in apart], float))
+        told = np.array([_verdict(row, final, args.out) for row in apart])
         sets["Held back: nothing was chosen or learned by them"] = apart, odds, told
         rates = figures(apart, odds, told)
         final = replace(final, facts={"folds": final.facts["folds"], "held back": rates, **_stated(rates)})
-        scores, rows = odds, apart
+    every, *judged = ([v for part in parts for v in part] for parts in zip(*sets.values(), strict=True))
+    some = np.array([row["person"] in known()["unseen"] for row in every])
+    if some.any():
+        mine = [row for row, yes in zip(every, some, strict=True) if yes]
+        sets["Of all these, people that none of our networks has seen"] = mine, *(np.array(v)[some] for v in judged)
+    if args.held_back and apart:
+        rows, scores = apart, odds
     (args.out / "forensics.md").write_text(text := table(sets, final))
     (args.out / "roc.svg").write_text(curves(rows, scores))
     print(text)
@@ -115,12 +115,14 @@ def measured(folder: Path) -> list[dict[str, Any]]:
             try:
                 face = look(path, _runtime())[0]
                 row |= {"values": [round(float(v), 5) for v in judge.summary(face)], "size": face.size}
+                np.savez_compressed(path.with_suffix(".npz"), each=judge.around(face), times=face.times)
+                row |= {"error": why} if (why := judge.hidden(face)) else {}
             except InputError as error:
                 row |= {"error": str(error)}
             rows.append(row)
             file.write(json.dumps(row) + "\n")
             file.flush()
-    return [row for row in rows if "values" in row]
+    return [row for row in rows if "error" not in row]
 
 
 def _each(work: Any, tasks: Sequence[Any], workers: int) -> Any:
@@ -140,24 +142,27 @@ def _share(workers: int) -> None:
 # ---- figures
 
 
-def evaluated(rows: list[dict[str, Any]]) -> tuple[Array, Array, judge.Judge]:
+def evaluated(rows: list[dict[str, Any]], out: Path) -> tuple[Array, Array, judge.Judge]:
     """((N,) log odds of each row by judges that have not seen its fold, (N,) what they say of it by thresholds that
-    were not set by it either: 1 lip-synced, 0 cannot tell, -1 real; the judge of all, with its thresholds)."""
+    were not set by it either: 1 lip-synced, 0 cannot tell, -1 real; the judge of all, with its thresholds).
+
+    out: folder in which ``measured`` left what it measured around each frame."""
     values = np.array([row["values"] for row in rows], float)
     kinds = np.array([_kind(row["method"]) for row in rows])
     synthetic = kinds != ""
     fold = np.array([group_of(row["person"]) for row in rows])
-    scores = np.zeros(len(rows))
+    scores, said, judges = np.zeros(len(rows)), np.zeros(len(rows), int), {}
     for k in set(fold.tolist()):
         test = fold == k
         if not synthetic[~test].any() or synthetic[~test].all():
             raise InputError("these are too few people: in the other folds there are no real or no lip-synced videos")
-        scores[test] = judge.fitted(values[~test], kinds[~test]).odds(values[test])
-    said = np.zeros(len(rows), int)
-    for k in set(fold.tolist()):
-        test = fold == k
-        above, below = _thresholds(scores[~test], synthetic[~test])
-        said[test] = (scores[test] >= above).astype(int) - (scores[test] <= below)
+        judges[k] = judge.fitted(values[~test], kinds[~test])
+        scores[test] = judges[k].odds(values[test])
+    for k, fitted in judges.items():
+        above, below = _thresholds(scores[fold != k], synthetic[fold != k])
+        strict = replace(fitted, above=above, below=below)
+        for n in np.flatnonzero(fold == k):
+            said[n] = _verdict(rows[n], strict, out)
     above, below = _thresholds(scores, synthetic)
     rates = figures(rows, scores, said)
     final = replace(judge.fitted(values, kinds), above=above, below=below, facts={"folds": rates, **_stated(rates)})
@@ -191,6 +196,13 @@ def _stated(rates: dict[str, Any]) -> dict[str, Any]:
         f"{open_:.0f} %."
     )
     return {"errors": rates["errors"], "stated": text}
+
+
+def _verdict(row: dict[str, Any], judged: judge.Judge, out: Path) -> int:
+    """1 lip-synced, 0 cannot tell, -1 real, as `wav2lip-hq detect` would say it."""
+    with np.load((out / "videos" / row["person"] / row["file"]).with_suffix(".npz")) as kept:
+        said = judged.told(np.array(row["values"], float), kept["each"], kept["times"])
+    return {judge.SYNTHETIC: 1, judge.OPEN: 0, judge.REAL: -1}[said.verdict]
 
 
 def _thresholds(scores: Array, synthetic: Array) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Does the mouth open as this project's articulation network would have opened it?
 
-People who really speak follow it loosely (a correlation of 0.57 on average), a mouth that it moved closely.
+People who really speak follow it loosely, a mouth that it moved closely.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MODEL = "embedded-articulation"
 NAMES = ("follow", "misses")  # correlation of the opening with the network's, where it is best; log of what is left
 LEAST = 20  # frames
 LAG = 3  # frames by which the sound may be apart
+QUICK = 0.36  # seconds
 SPAN = 2.0  # seconds around a frame in which it is compared
 _TOGETHER = 8
 
@@ -36,7 +37,8 @@ class Following:
 def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Following:
     """How closely one face follows the network.
 
-    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``.
+    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``, NaN where the mouth
+    cannot be seen.
     """
     if wav is None or audio.is_silent(wav) or len(times) < LEAST:
         return Following(np.full(len(NAMES), np.nan, np.float32), np.full((len(times), len(NAMES)), np.nan, np.float32))
@@ -44,10 +46,16 @@ def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array)
 
 
 def compared(said: Array, times: Array, opening: Array) -> Following:
-    """The same from what the network said, (N,), of which 0 is a closed mouth."""
+    """The same from what the network said, (N,), of which 0 is a closed mouth.
+
+    Only quick movement counts: the mean of the QUICK around each frame is taken off, and smiles and turns with it.
+    """
     count = len(times)
-    step = float(np.median(np.diff(times)))
-    span = min(count, max(LEAST, round(SPAN / step))) if step > 0 else count
+    step = max(float(np.median(np.diff(times))), 1e-3)
+    width = 2 * round(QUICK / step / 2) + 1
+    there = np.isfinite(opening)
+    said, opening = (v - _running(v, width) for v in (np.where(there, said, np.nan), opening))
+    span = min(count, max(LEAST, round(SPAN / step)))
     whole = _best(said, opening, count)
     around = np.full(count, whole[0])
     if span < count:
@@ -57,20 +65,36 @@ def compared(said: Array, times: Array, opening: Array) -> Following:
 
 def _best(said: Array, opening: Array, span: int) -> Array:
     """(N - span + 1,) correlation in each window of ``span`` frames, with the shift of the sound that makes it largest;
-    NaN where either hardly moves."""
+    NaN where either hardly moves, or too few frames are known."""
     count = len(said)
     out = np.full(count - span + 1, np.nan)
     for lag in range(-LAG, LAG + 1):
-        a, b = said[max(0, -lag) : count - max(0, lag)], opening[max(0, lag) : count - max(0, -lag)]
+        x, y = said[max(0, -lag) : count - max(0, lag)], opening[max(0, lag) : count - max(0, -lag)]
         size = span - abs(lag)  # frames that a window has in common with itself, shifted
-        if size < LEAST:
+        if size < 1:
             continue
-        x, y = (np.lib.stride_tricks.sliding_window_view(v, size) for v in (a, b))
-        x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-        wide, tall = np.sqrt((x**2).mean(1)), np.sqrt((y**2).mean(1))
-        moves = (wide > 1e-3) & (tall > 1e-4)
-        out = np.where(moves, np.fmax(out, (x * y).mean(1) / np.where(moves, wide * tall, 1)), out)
+        there = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(there, x, 0), np.where(there, y, 0)
+        known, *sums = (summed(v, size) for v in (there, x, y, x * x, y * y, x * y))
+        mx, my, xx, yy, xy = (total / np.maximum(known, 1) for total in sums)
+        wide, tall = (np.sqrt(np.maximum(v, 0)) for v in (xx - mx * mx, yy - my * my))
+        moves = (known >= LEAST) & (wide > 1e-3) & (tall > 1e-4)
+        out = np.where(moves, np.fmax(out, (xy - mx * my) / np.where(moves, wide * tall, 1)), out)
     return out
+
+
+def summed(values: Array, size: int) -> Array:
+    """Sums over each window of ``size`` values."""
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray(total[size:] - total[:-size])
+
+
+def _running(values: Array, size: int) -> Array:
+    """Mean of those of the ``size`` values around each that are known; what lies beyond the ends is not."""
+    there = np.isfinite(values)
+    padded = [np.pad(v.astype(np.float64), size // 2) for v in (np.where(there, values, 0), there)]
+    total, known = (summed(v, size) for v in padded)
+    return np.asarray(total / np.maximum(known, 1))
 
 
 def _told(best: Array) -> Array:
