@@ -50,7 +50,7 @@ def _measured(opening: Array, width: Array, span: int) -> Array:
     turning = summed(np.nan_to_num(turns), span) / np.maximum(known, 1)
     told = np.log(np.stack([np.maximum(tall, LEAST_RANGE), (turning + 1e-4) / (wide + 1e-4)], 1))
     told[(known < LEAST - 2) | ~(tall >= STILL)] = np.nan
-    return told.astype(np.float32)
+    return np.asarray(told, np.float32)
 
 
 def _spread(values: Array, span: int) -> Array:
