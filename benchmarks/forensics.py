@@ -83,11 +83,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def group_of(person: str) -> int | str:
-    """Which fold a person, with all videos and the speech, belongs to; HELD for a quarter of the people. Those by whom
-    an earlier judge was designed are never held back."""
-    if person not in known()["designed"] and hashlib.sha256(f"held back {person}".encode()).digest()[0] < 64:
+    """Which fold a person, with all videos and the speech, belongs to; HELD for a quarter of the people, by a hash of
+    the name. Those by whom a judge was designed are never held back."""
+    digest = hashlib.sha256(person.encode()).digest()
+    if digest[0] >= 186 and person not in known()["designed"]:
         return HELD
-    return hashlib.sha256(person.encode()).digest()[0] % FOLDS
+    return digest[1] % FOLDS
 
 
 def _made(dub: Dub) -> str:
