@@ -80,7 +80,7 @@ def test_a_quarter_of_the_people_are_held_back_and_judged_on_request_alone(tmp_p
         forensics.main(args) == 0
         and f"Held back: nothing was chosen or learned by them: {apart} people" in capsys.readouterr().out
     )
-    assert judged[0].facts["held back"]["people"] == apart and f"On {apart} people" in judged[0].facts["stated"]
+    assert judged[0].facts["held back"]["people"] == apart and f"on {apart} put aside" in judged[0].facts["stated"]
 
 
 def test_who_is_in_a_clip_and_how_it_is_encoded():
