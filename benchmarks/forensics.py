@@ -68,10 +68,9 @@ def main(args: argparse.Namespace) -> int:
     if some.any():
         mine = [row for row, yes in zip(every, some, strict=True) if yes]
         sets["Of all these, people that none of our networks has seen"] = mine, *(np.array(v)[some] for v in judged)
-    if args.held_back and apart:
-        rows, scores = apart, odds
+    drawn = [(rows, scores), *([(apart, odds)] if args.held_back and apart else [])]
     (args.out / "forensics.md").write_text(text := table(sets, final))
-    (args.out / "roc.svg").write_text(curves(rows, scores))
+    (args.out / "roc.svg").write_text(curves(drawn))
     print(text)
     if args.install:
         judge.write(final, judge.FILE)
@@ -254,23 +253,27 @@ def table(sets: dict[str, tuple[list[dict[str, Any]], Array, Array]], final: jud
     return "\n".join([*lines, machine.sentence(), ""])
 
 
-def curves(rows: list[dict[str, Any]], scores: Array) -> str:
-    """ROC curves, one a method, as SVG."""
-    method = np.array([row["method"] for row in rows])
-    real = scores[method == REAL]
-    lines = []
-    for n, name in enumerate(sorted(_names(rows))):
-        made = scores[method == name]
-        steps = np.sort(np.concatenate([real, made, [np.inf, -np.inf]]))[::-1]
-        points = " ".join(f"{20 + 200 * (real >= t).mean():.1f},{220 - 200 * (made >= t).mean():.1f}" for t in steps)
-        color = f"hsl({90 * n} 70% 40%)"
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>')
-        lines.append(f'<text x="235" y="{40 + 16 * n}" fill="{color}">{name}, AUC {area(real, made):.2f}</text>')
+def curves(sets: list[tuple[list[dict[str, Any]], Array]]) -> str:
+    """ROC curves, one a method, as SVG. sets: rows and scores of cross-validation and, dashed, of those held back."""
+    lines: list[str] = []
+    names = sorted(_names(sets[0][0]))
+    for n, name in enumerate(names):
+        color, areas = f"hsl({90 * n} 70% 40%)", []
+        for (rows, scores), dashes in zip(sets, ("", ' stroke-dasharray="4 2"'), strict=False):
+            method = np.array([row["method"] for row in rows])
+            real, made = scores[method == REAL], scores[method == name]
+            steps = np.sort(np.concatenate([real, made, [np.inf, -np.inf]]))[::-1]
+            points = " ".join(
+                f"{20 + 200 * (real >= t).mean():.1f},{220 - 200 * (made >= t).mean():.1f}" for t in steps
+            )
+            lines.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.3"{dashes}/>')
+            areas.append(f"{area(real, made):.2f}")
+        lines.append(f'<text x="235" y="{40 + 16 * n}" fill="{color}">{name}: {", ".join(areas)}</text>')
+    told = "AUC in cross-validation" + (", held back (dashed)" if len(sets) > 1 else "")
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 430 250" font-family="sans-serif" font-size="10">'
-        '<rect width="430" height="250" fill="#fff"/><path d="M20 20V220H220" fill="none" stroke="#888"/>'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 450 250" font-family="sans-serif" font-size="10">'
+        '<rect width="450" height="250" fill="#fff"/><path d="M20 20V220H220" fill="none" stroke="#888"/>'
         '<path d="M20 220L220 20" stroke="#ccc"/><text x="60" y="238">real footage called lip-synced</text>'
         '<text x="12" y="150" transform="rotate(-90 12 150)">lip-synced footage found</text>'
-        + "".join(lines)
-        + "</svg>\n"
+        f'<text x="235" y="22">{told}</text>' + "".join(lines) + "</svg>\n"
     )
