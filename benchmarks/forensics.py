@@ -36,7 +36,7 @@ from . import items, machine
 from .dubs import REAL, Dub, dubs, known, make
 
 MOVED = ("default", "fast")  # methods that move the footage's own mouth; all others generate one
-FOLDS = 6
+FOLDS = 7
 LEAST = 2.0  # seconds that a person's clip must have
 ALLOWED = 0.05  # share of real footage that may be called lip-synced, and of lip-synced footage that may be called real
 HELD = "held back"
@@ -83,11 +83,15 @@ def main(args: argparse.Namespace) -> int:
 
 def group_of(person: str) -> int | str:
     """Which fold a person, with all videos and the speech, belongs to; HELD for a quarter of the people, by a hash of
-    the name. Those by whom a judge was designed are never held back."""
-    digest = hashlib.sha256(person.encode()).digest()
-    if digest[0] >= 186 and person not in known()["designed"]:
-        return HELD
-    return digest[1] % FOLDS
+    the name. Those by whom a judge was designed are never held back; the quarter that was held back from the judge
+    before this one is a fold of its own."""
+    digest, before = (hashlib.sha256(text.encode()).digest()[0] for text in (person, f"held back {person}"))
+    if person not in known()["designed"]:
+        if digest >= 186:
+            return HELD
+        if before < 64:
+            return FOLDS - 1
+    return digest % (FOLDS - 1)
 
 
 def _made(dub: Dub) -> str:
