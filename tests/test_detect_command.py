@@ -27,6 +27,7 @@ def test_detect_judges_each_face_and_frame_and_writes_a_page(tmp_path, capsys):
     (face,) = found["faces"]
     assert found["verdict"] == face["verdict"] in ("real", "lip-synced", "cannot tell")
     assert found["marked"] is False and face["mark"]["chance"] > 0.01
+    assert all(0 <= first < last <= 1.2 for first, last in face["looks_lip_synced"])
     assert len(face["frames"]) == 30 and all(np.isfinite(odds) for _, odds in face["frames"])
     assert found["error_rates"].keys() == judge.installed().facts["errors"].keys()
     text = page.read_text()
