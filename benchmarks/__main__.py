@@ -95,8 +95,10 @@ def main(argv: list[str] | None = None) -> int:
     judge.add_argument(
         "--clips", type=Path, nargs="+", help="real clips, or folders of them, to make videos of; default: those in OUT"
     )
-    judge.add_argument("--people", type=int, default=40, help="how many (default 40)")
-    judge.add_argument("--seconds", type=float, default=2.0, help="of each clip (default 2)")
+    judge.add_argument("--people", type=int, help="how many (default: all)")
+    judge.add_argument("--seconds", type=float, default=3.0, help="of each clip, at most (default 3)")
+    judge.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    judge.add_argument("--held-back", action="store_true", help="judge the people held back, too: the design is final")
     judge.add_argument("--install", action="store_true", help="write the judge into the package")
     judge.add_argument("--out", type=Path, default=Path("build/forensics"))
     args = parser.parse_args(argv)

@@ -217,6 +217,44 @@ def test_a_damaged_file_is_never_taken_for_an_intact_one(me, material, tmp_path)
             assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_cut_off_exchanged_and_alone_are_told_apart_in_the_first_line(me, material, tmp_path, suffix, capsys):
+    path = made(tmp_path / f"o{suffix}")
+    signed(path, material)
+
+    def first(file: Path) -> str:
+        code = cli.main(["provenance", str(file)])
+        shown = capsys.readouterr()
+        assert code == (3 if shown.err else 11) and (shown.err + shown.out).count("Traceback") == 0
+        return (shown.err + shown.out).splitlines()[0]
+
+    (tmp_path / "x").mkdir()
+    other = tmp_path / "x" / path.name
+    if suffix == ".mkv":
+        shutil.copy(path, other)
+        assert "stripped" in first(other) and "there is no o.c2pa here" in first(other)
+        shutil.copy(tmp_path / "o.c2pa", other.parent)
+        made(other, frames=6)
+    else:
+        data = path.read_bytes()
+        other.write_bytes(data[: len(data) - 60])
+        said = first(other)
+        assert ("its end is missing" if suffix == ".png" else "60 of its") in said, said
+    if suffix in (".mp4", ".mov"):  # one file's manifest in another
+        signed(made(other, frames=6), material, frames=6)
+        mine, boxes = path.read_bytes(), other.read_bytes()
+
+        def manifest(data: bytes) -> slice:
+            at = data.index(b"uuid") - 4
+            return slice(at, at + int.from_bytes(data[at : at + 4], "big"))
+
+        here, there = manifest(boxes), manifest(mine)
+        other.write_bytes(boxes[: here.start] + mine[there] + boxes[here.stop :])
+        assert "tampered" in first(other) and "a video of 4 frames, and this one has 6" in first(other)
+    if suffix == ".mkv":
+        assert "tampered" in first(other) and "another file's" in first(other)
+
+
 def test_files_without_video_are_one_line(me, material, tmp_path):
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "empty.mov").touch()

@@ -130,8 +130,8 @@ def identity(args: argparse.Namespace) -> int:
 def _lines(found: Any) -> list[str]:
     """What was found, for a person."""
     count = f" ({found.files} pictures)" if found.files > 1 else ""
-    lines = [f"{found.file}{count}: {found.state}: {found.meaning}"]
-    lines += [f"  {text}" for text in found.problems]
+    lines = [": ".join([f"{found.file}{count}", found.state, found.meaning, *found.problems[:1]])]
+    lines += [f"  {text}" for text in found.problems[1:]]
     if not found.made_by and not found.signer:
         return lines
     time = found.time or "no time is vouched for"

@@ -1,10 +1,11 @@
 """Does the mouth open as this project's articulation network would have opened it?
 
-People who really speak follow it loosely (a correlation of 0.57 on average), a mouth that it moved closely.
+People who really speak follow it loosely, a mouth that it moved closely.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,29 +20,86 @@ MODEL = "embedded-articulation"
 NAMES = ("follow", "misses")  # correlation of the opening with the network's, where it is best; log of what is left
 LEAST = 20  # frames
 LAG = 3  # frames by which the sound may be apart
+QUICK = 0.36  # seconds
+SPAN = 2.0  # seconds around a frame in which it is compared
 _TOGETHER = 8
 
 
-def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Array:
-    """(len(NAMES),) float32, NaN where it cannot be measured.
+@dataclass(frozen=True)
+class Following:
+    """values: (len(NAMES),) float32 over the whole cut, NaN where it cannot be measured; framewise: (N, len(NAMES))
+    float32, over the SPAN around each frame."""
 
-    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``, of one face.
+    values: Array
+    framewise: Array
+
+
+def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Following:
+    """How closely one face follows the network.
+
+    wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``, NaN where the mouth
+    cannot be seen.
     """
-    nothing = np.full(len(NAMES), np.nan, np.float32)
     if wav is None or audio.is_silent(wav) or len(times) < LEAST:
-        return nothing
-    said = _opening(runtime, wav, times)
-    if said.std() < 1e-3 or opening.std() < 1e-4:
-        return nothing
-    found = []
+        return Following(np.full(len(NAMES), np.nan, np.float32), np.full((len(times), len(NAMES)), np.nan, np.float32))
+    return compared(_opening(runtime, wav, times), times, opening)
+
+
+def compared(said: Array, times: Array, opening: Array) -> Following:
+    """The same from what the network said, (N,), of which 0 is a closed mouth.
+
+    Only quick movement counts: the mean of the QUICK around each frame is taken off, and smiles and turns with it.
+    """
+    count = len(times)
+    step = max(float(np.median(np.diff(times))), 1e-3)
+    width = 2 * round(QUICK / step / 2) + 1
+    there = np.isfinite(opening)
+    said, opening = (v - _running(v, width) for v in (np.where(there, said, np.nan), opening))
+    span = min(count, max(LEAST, round(SPAN / step)))
+    whole = _best(said, opening, count)
+    around = np.full(count, whole[0])
+    if span < count:
+        around = _best(said, opening, span)[np.clip(np.arange(count) - span // 2, 0, count - span)]
+    return Following(_told(whole)[0], _told(around))
+
+
+def _best(said: Array, opening: Array, span: int) -> Array:
+    """(N - span + 1,) correlation in each window of ``span`` frames, with the shift of the sound that makes it largest;
+    NaN where either hardly moves, or too few frames are known."""
+    count = len(said)
+    out = np.full(count - span + 1, np.nan)
     for lag in range(-LAG, LAG + 1):
-        a, b = said[max(0, -lag) : len(said) - max(0, lag)], opening[max(0, lag) : len(opening) - max(0, -lag)]
-        if len(a) >= LEAST and a.std() > 1e-3 and b.std() > 1e-4:
-            found.append(float(np.corrcoef(a, b)[0, 1]))
-    if not found:
-        return nothing
-    best = max(found)
-    return np.array([best, np.log(1.02 - best)], np.float32)
+        x, y = said[max(0, -lag) : count - max(0, lag)], opening[max(0, lag) : count - max(0, -lag)]
+        size = span - abs(lag)  # frames that a window has in common with itself, shifted
+        if size < 1:
+            continue
+        there = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(there, x, 0), np.where(there, y, 0)
+        known, *sums = (summed(v, size) for v in (there, x, y, x * x, y * y, x * y))
+        mx, my, xx, yy, xy = (total / np.maximum(known, 1) for total in sums)
+        wide, tall = (np.sqrt(np.maximum(v, 0)) for v in (xx - mx * mx, yy - my * my))
+        moves = (known >= LEAST) & (wide > 1e-3) & (tall > 1e-4)
+        out = np.where(moves, np.fmax(out, (xy - mx * my) / np.where(moves, wide * tall, 1)), out)
+    return out
+
+
+def summed(values: Array, size: int) -> Array:
+    """Sums over each window of ``size`` values."""
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray(total[size:] - total[:-size])
+
+
+def _running(values: Array, size: int) -> Array:
+    """Mean of those of the ``size`` values around each that are known; what lies beyond the ends is not."""
+    there = np.isfinite(values)
+    padded = [np.pad(v.astype(np.float64), size // 2) for v in (np.where(there, values, 0), there)]
+    total, known = (summed(v, size) for v in padded)
+    return np.asarray(total / np.maximum(known, 1))
+
+
+def _told(best: Array) -> Array:
+    """(N, len(NAMES)) float32 of correlations (N,)."""
+    return np.stack([best, np.log(1.02 - best)], 1).astype(np.float32)
 
 
 def _opening(runtime: Runtime, wav: Array, times: Array) -> Array:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
-from . import following, traces
+from .following import SPAN
 from .look import MEASURES, SMALL, FaceSeen
 
-WINDOW = 25  # frames over which the measurements of a frame are averaged
 PENALTY = 10.0  # of the weights: they are learned from few people
+SHORTEST = 1.5  # seconds of a stretch that is told
 FEWEST = 20  # frames: with fewer measured ones there is no verdict
 FILE = Path(__file__).with_name("judge.json")
 SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
@@ -28,21 +28,28 @@ SYNTHETIC, REAL, OPEN = "lip-synced", "real", "cannot tell"
 
 @dataclass(frozen=True)
 class Judgment:
-    """score: log odds of lip-sync, NaN where nothing can be said; verdict: SYNTHETIC, REAL or OPEN; why: of OPEN;
-    framewise: (N,) float32 log odds around each frame, NaN = not measured."""
+    """score: log odds of lip-sync, NaN where nothing can be said; verdict: SYNTHETIC, REAL or OPEN; why: in words,
+    "" for REAL; framewise: (N,) float32 log odds of the seconds around each frame, NaN = not measured; stretches:
+    (first, last) seconds in which it looks lip-synced."""
 
     score: float
     verdict: str
     why: str
     framewise: Array
+    stretches: tuple[tuple[float, float], ...] = ()
 
 
 # The kinds of lip-sync, and by what each is recognized. A mouth that was moved is the person's own, as sharp as before,
-# but does what the network says; a generated one is another picture. Real mouths are between the two, so one line does
-# not part them: there are two, and the higher odds count.
+# but does what the network says; a generated one is another picture, and opens less. Real mouths are between the two,
+# so one line does not part them: there are two, and the higher odds count. Too good an agreement with the sound is
+# evidence, a bad one is none: footage that was dubbed with another voice alone has it, too.
 KINDS = {
-    "moved": following.NAMES,
-    "generated": tuple(name for name in traces.NAMES if name.endswith("_m")),
+    "moved": ("misses", "jitter"),
+    "generated": ("sharp_m", "slope_m", "moves_m", "range"),
+}
+SIGNS = {
+    "moved": "the mouth opens just as this project's own network would open it",
+    "generated": "the mouth is softer than the face around it, or opens less than people's do",
 }
 
 
@@ -76,44 +83,78 @@ class Judge:
         """(N,) log odds of measurements (N, len(MEASURES)): those of the likeliest kind."""
         return np.asarray(np.max([kind.odds(measured) for kind in self.kinds.values()], 0))
 
+    def framewise(self, measured: Array) -> Array:
+        """(N,) float32 log odds around each frame, NaN where nothing was measured; see ``around``."""
+        return np.where(np.isfinite(measured).any(1), self.odds(measured), np.nan).astype(np.float32)
+
     def judge(self, face: FaceSeen) -> Judgment:
         """Judge one face between two cuts."""
-        seen = np.asarray(np.isfinite(face.traces).any(1))
-        nothing = np.full(len(seen), np.nan, np.float32)
-        if face.size < SMALL:
-            why = f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)"
-            return Judgment(float("nan"), OPEN, why, nothing)
-        if seen.sum() < FEWEST:
-            why = f"the mouth can be seen in {int(seen.sum())} frames only, {FEWEST} are needed"
-            return Judgment(float("nan"), OPEN, why, nothing)
-        score = float(self.odds(summary(face)[None])[0])
-        sound = np.tile(np.concatenate([face.agreement.values, face.following]), (len(seen), 1))
-        each = np.column_stack([_averaged(face.traces), sound])
-        framewise = np.where(seen, self.odds(each), np.nan).astype(np.float32)
+        if why := hidden(face):
+            return Judgment(float("nan"), OPEN, why, np.full(len(face.times), np.nan, np.float32))
+        return self.told(summary(face), around(face), face.times)
+
+    def told(self, whole: Array, each: Array, times: Array) -> Judgment:
+        """The same of what was measured over all frames, (len(MEASURES),), and around each, see ``around``."""
+        score, framewise = float(self.odds(whole[None])[0]), self.framewise(each)
+        parts = _stretches(framewise >= self.above, times)
         if score >= self.above:
-            return Judgment(score, SYNTHETIC, "", framewise)
-        if score <= self.below:
-            return Judgment(score, REAL, "", framewise)
-        return Judgment(score, OPEN, "it looks neither clearly real nor clearly lip-synced", framewise)
+            name = max(self.kinds, key=lambda name: float(self.kinds[name].odds(whole[None])[0]))
+            return Judgment(score, SYNTHETIC, SIGNS.get(name, ""), framewise, parts)
+        if score > self.below:
+            return Judgment(score, OPEN, "it looks neither clearly real nor clearly lip-synced", framewise, parts)
+        if parts:
+            where = ", ".join(f"{first:.1f} to {last:.1f} s" for first, last in parts[:3])
+            why = f"it looks real as a whole, but lip-synced from {where}"
+            return Judgment(score, OPEN, why, framewise, parts)
+        return Judgment(score, REAL, "", framewise)
+
+
+def around(face: FaceSeen) -> Array:
+    """(N, len(MEASURES)) float64: what was measured in the SPAN around each frame; NaN where the mouth cannot be seen,
+    and where it rests."""
+    picture = _averaged(face.traces, face.times)
+    agreed = np.tile(face.agreement.values, (len(picture), 1))
+    each = np.column_stack([picture, agreed, face.following.framewise, face.motion.framewise]).astype(np.float64)
+    each[~(np.isfinite(face.traces).any(1) & np.isfinite(face.motion.framewise).all(1))] = np.nan
+    return each
+
+
+def hidden(face: FaceSeen) -> str:
+    """Why a face cannot be judged, in words; "" if it can."""
+    if face.size < SMALL:
+        return f"the face is too small ({face.size:.0f} px, {SMALL:.0f} are needed)"
+    seen = int(np.isfinite(face.traces).any(1).sum())
+    if seen < FEWEST:
+        return f"the mouth can be seen in {seen} frames only, {FEWEST} are needed"
+    return "" if np.isfinite(face.motion.values).any() else "the mouth hardly moves: nobody speaks here"
 
 
 def summary(face: FaceSeen) -> Array:
     """(len(MEASURES),) float64: what was measured of a face, averaged over its frames."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a measurement that no frame has stays NaN
-        return np.concatenate([np.nanmean(face.traces, 0, dtype=np.float64), face.agreement.values, face.following])
+        picture = np.nanmean(face.traces, 0, dtype=np.float64)
+    return np.concatenate([picture, face.agreement.values, face.following.values, face.motion.values])
 
 
-def _averaged(values: Array) -> Array:
-    """(N, K): each row the mean of the WINDOW rows around it that were measured."""
+def _averaged(values: Array, times: Array) -> Array:
+    """(N, K): each row the mean of those rows in the SPAN around it that were measured."""
     there = np.isfinite(values)
-    box = np.ones(min(WINDOW, len(values)))
-    out = np.full(values.shape, np.nan)
-    for k in range(values.shape[1]):
-        count = np.convolve(there[:, k].astype(float), box, "same")
-        total = np.convolve(np.where(there[:, k], values[:, k], 0), box, "same")
-        out[:, k] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return out
+    begin = np.searchsorted(times, times - SPAN / 2)
+    end = np.searchsorted(times, times + SPAN / 2, "right")
+    total, count = (
+        np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(part, 0, dtype=np.float64)])
+        for part in (np.where(there, values, 0), there)
+    )
+    known = count[end] - count[begin]
+    return np.where(known > 0, (total[end] - total[begin]) / np.maximum(known, 1), np.nan)
+
+
+def _stretches(high: Array, times: Array) -> tuple[tuple[float, float], ...]:
+    """(first, last) seconds of the runs of frames of at least SHORTEST seconds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], high.astype(int), [0]])))
+    runs = [(float(times[a]), float(times[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return tuple(run for run in runs if run[1] - run[0] >= SHORTEST)
 
 
 @cache

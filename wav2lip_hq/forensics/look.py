@@ -16,24 +16,25 @@ from ..runtime import Runtime
 from ..source import Frame, chunks
 from ..stages import Detect, Landmarks, Track
 from ..types import Array
-from . import agreement, following
+from . import agreement, following, motion
 from . import traces as measured
 
-MEASURES = (*measured.NAMES, *agreement.NAMES, *following.NAMES)
+MEASURES = (*measured.NAMES, *agreement.NAMES, *following.NAMES, *motion.NAMES)
 SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this cannot be judged
 
 
 @dataclass
 class FaceSeen:
     """One face between two cuts. times: (N,) seconds; traces: (N, len(traces.NAMES)) float32, NaN = not measured;
-    agreement: with the sound; following: (len(following.NAMES),) float32; opening: (N,) see ``mesh.opening``; size:
-    mean height of its box, px."""
+    agreement and following: of the mouth with the sound; motion: of the mouth by itself; opening: (N,) see
+    ``mesh.opening``; size: mean height of its box, px."""
 
     track: int
     times: Array
     traces: Array
     agreement: agreement.Agreement
-    following: Array
+    following: following.Following
+    motion: motion.Motion
     opening: Array
     size: float
     marks: watermark.Marks
@@ -47,6 +48,7 @@ class _Growing:
     times: list[float] = field(default_factory=list)
     traces: list[Array] = field(default_factory=list)
     opening: list[float] = field(default_factory=list)
+    width: list[float] = field(default_factory=list)
     boxes: list[Array] = field(default_factory=list)
     marks: watermark.Marks = field(default_factory=watermark.Marks)
     shot: measured.Shot | None = None
@@ -104,7 +106,7 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
     if faces is None or not len(faces):
         return
     maps = watermark.anchor(faces.mesh, faces.landmarks)
-    openings = mesh.opening(faces.mesh)
+    openings, widths = mesh.opening(faces.mesh), mesh.width(faces.mesh)
     for n, i in enumerate(faces.frame.tolist()):
         face = found.setdefault(int(faces.track[n]), _Growing(agreement.Listener(runtime, wav)))
         frame, time = chunk.frames[i], float(chunk.pts[i])
@@ -112,6 +114,7 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
         face.times.append(time)
         face.boxes.append(faces.box[n])
         face.opening.append(float(openings[n]))
+        face.width.append(float(widths[n]))
         if not judged:
             continue
         seen = geometry.eight_bits(frame)
@@ -130,13 +133,16 @@ def _add(found: dict[int, _Growing], chunk: Any, runtime: Runtime, wav: Array | 
 def _finished(track: int, face: _Growing, runtime: Runtime, wav: Array | None) -> FaceSeen:
     boxes = np.stack(face.boxes)
     values = np.stack(face.traces) if face.traces else np.zeros((len(boxes), len(measured.NAMES)), np.float32)
+    times, opening, shown = np.array(face.times), np.array(face.opening), np.isfinite(values).any(1)
+    seen, wide = np.where(shown, opening, np.nan), np.where(shown, face.width, np.nan)
     return FaceSeen(
         track=track,
-        times=np.array(face.times),
+        times=times,
         traces=values,
         agreement=face.listener.agreement(),
-        following=following.following(runtime, wav, np.array(face.times), np.array(face.opening)),
-        opening=np.array(face.opening),
+        following=following.following(runtime, wav, times, seen),
+        motion=motion.motion(times, seen, wide),
+        opening=opening,
         size=float((boxes[:, 3] - boxes[:, 1]).mean()),
         marks=face.marks,
         boxes=boxes,

@@ -129,6 +129,7 @@ def _plain(face: FaceFound) -> dict[str, Any]:
         "verdict": face.judgment.verdict,
         "why": face.judgment.why,
         "log_odds": round(score, 3) if score == score else None,
+        "looks_lip_synced": [[round(first, 3), round(last, 3)] for first, last in face.judgment.stretches],
         "frames": [
             [round(float(t), 3), round(float(s), 2) if s == s else None]
             for t, s in zip(face.times, face.judgment.framewise, strict=True)

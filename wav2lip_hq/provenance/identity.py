@@ -84,7 +84,9 @@ def install(chain: Path, key: Path) -> Identity:
     """Install the user's own certificates, PEM, the signer's first, and their key. Raises InputError: see
     ``certificates.parse``; also if they have expired, or cannot sign a C2PA manifest."""
     parsed = certificates.parse(read_file(chain), read_file(key), (str(chain), str(key)))
-    try_out(_usable(Identity(folder(), parsed)), str(chain))
+    if parsed.expired():
+        raise InputError(f"the certificate in {chain} has expired on {parsed.until:%Y-%m-%d}: ask for a new one")
+    try_out(Identity(folder(), parsed, own=False), str(chain))
     return _replaced(parsed.certificates, parsed.key, own=False)
 
 

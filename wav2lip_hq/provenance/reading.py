@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..video import notice_of
 from .claim import ALGORITHM, BINDING, LABEL
+from .damage import cut_off, shown
 from .identity import load_identity
 from .library import EMBEDS, OTHERS, c2pa, context, reason
 from .seal import LIST, listing, sidecar_of
@@ -32,10 +33,11 @@ PICTURES = (".png", ".exr", ".dpx")
 SHOWN = 5  # pictures of a folder that are named
 
 _TAMPERED = ("mismatch", "assertion.missing", "hardBinding", "malformed")
+_OTHER = "the file is not the one that was signed; it was edited, or the manifest is another file's"
 _WORDS = {
-    "assertion.bmffHash.mismatch": "picture or sound are not those that were signed",
-    "assertion.dataHash.mismatch": "the file is not the one that was signed",
-    "assertion.boxesHash.mismatch": "picture or sound are not those that were signed",
+    "assertion.bmffHash.mismatch": _OTHER,
+    "assertion.dataHash.mismatch": _OTHER,
+    "assertion.boxesHash.mismatch": _OTHER,
     "assertion.hashedURI.mismatch": "a statement in the manifest was changed",
     "claimSignature.mismatch": "the signature is not that of the manifest",
     "signingCredential.expired": "the certificate had expired",
@@ -115,11 +117,22 @@ def read(path: Path, anchors: Sequence[str] = ()) -> Found:
         if found is None and store is None and beside.is_file() and beside != path:  # of a container that refused it
             store, where = beside.read_bytes(), str(beside)
             found = _read(path, anchors, store, where)
+        if found is not None and found.state == "tampered":
+            found = replace(found, problems=(*shown(path, found.synthesis), *found.problems))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     if found is not None:
         return found
-    return Found(str(path), "stripped" if _has_notice(path) else "none")
+    if not _has_notice(path):
+        return Found(str(path), "none")
+    return Found(str(path), "stripped", problems=_alone(path, beside))
+
+
+def _alone(path: Path, beside: Path) -> tuple[str, ...]:
+    """What is said of a result of ours without a manifest whose kind has it in a file of its own."""
+    if path.suffix.lower() not in OTHERS:
+        return ()
+    return (f"this kind of file has it beside it, and there is no {beside.name} here",)
 
 
 def _listed(folder: Path, anchors: Sequence[str]) -> Found:
@@ -170,7 +183,8 @@ def _read(path: Path, anchors: Sequence[str], store: bytes | None, where: str) -
 def _broken(path: Path, where: str, why: str) -> Found:
     """A file that the library cannot read. Raises InputError if it is neither a video nor a picture."""
     _has_notice(path)
-    return Found(str(path), "invalid", where, (f"the manifest cannot be read: {why}",))
+    cut = cut_off(path) if where == "embedded" else ""
+    return Found(str(path), "invalid", where, (cut or f"the manifest cannot be read: {why}",))
 
 
 def _has_notice(path: Path) -> bool:

@@ -18,9 +18,10 @@ from ._warp import LOWER_INNER, UPPER_INNER, away
 AJAR, CLOSING = 3.0, 5.0  # px: lips less apart than the first are closed; lips that close by the second are drawn fully
 BAND, LINE = 5.0, 2.0  # px: half widths of what may not be brighter than the lips around it, and of the line
 LEAST = 0.7  # px of the frame: smallest half width of the line
-DARK = 0.35  # share of the lips' brightness that the line is darker, at least
+DARK = 0.26  # share of the lips' brightness that the line is darker, at least
 TAPER = 0.15  # widths of the mouth from the corners, over which the line begins
 WIDER = 3.0  # the lips' brightness is the mean around, in bands
+ROOM = 2.5  # bands above and below the line that are looked at
 
 
 def close(part: Array, near: Place, mesh: Array, target: Array, area: Area) -> None:
@@ -33,18 +34,38 @@ def close(part: Array, near: Place, mesh: Array, target: Array, area: Area) -> N
     share = np.clip(1 - wants / AJAR, 0, 1) * np.clip((has - max(wants, 0)) / CLOSING, 0, 1)
     if share <= 0:
         return
-    left, right = target[UPPER_INNER[0], 0], target[UPPER_INNER[-1], 0]
-    x = np.arange(area[1].start, area[1].stop)
-    along = np.clip(np.minimum(x - left, right - x) / max(TAPER * (right - left), 1.0), 0, 1) * share
-    distance, _ = away(target, area)
-    scale = near.scale
+    seam = (target[UPPER_INNER] + target[LOWER_INNER]) / 2
+    widest = ROOM * max(BAND, LEAST / near.scale)
+    rows = _within(area[0], seam[:, 1].min() - widest, seam[:, 1].max() + widest)
+    columns = _within(area[1], seam[0, 0], seam[-1, 0])
+    inner = rows, columns
+    if min(rows.stop - rows.start, columns.stop - columns.start) < 2:
+        return
+    here = near.part(inner)
+    if min(here.size) < 2:
+        return
+    (x, y), (px, py) = here.corner, near.corner
+    lips = part[y - py : y - py + here.size[1], x - px : x - px + here.size[0]]
+    at = np.arange(columns.start, columns.stop)
+    along = np.minimum(at - seam[0, 0], seam[-1, 0] - at) / max(TAPER * (seam[-1, 0] - seam[0, 0]), 1.0)
+    along = share * np.clip(along, 0, 1)
+    distance, _ = away(target, inner)
     band, line = (
-        near.placed((np.exp(-((distance / max(width, LEAST / scale)) ** 2)) * along).astype(np.float32), 1)
+        here.placed(
+            (np.exp(-((distance / max(width, LEAST / here.scale)) ** 2)) * along).astype(np.float32),
+            1,
+            cv2.BORDER_CONSTANT,
+        )
         for width in (BAND, LINE)
     )
-    reach = max(1, round(BAND * scale))
+    reach = max(1, round(BAND * here.scale))
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    calm = cv2.morphologyEx(part, cv2.MORPH_OPEN, around)  # without bright lines
-    tone = cv2.GaussianBlur(calm, (0, 0), WIDER * max(BAND * scale, 1.0))
+    calm = cv2.morphologyEx(lips, cv2.MORPH_OPEN, around)  # without bright lines
+    tone = cv2.GaussianBlur(calm, (0, 0), WIDER * max(BAND * here.scale, 1.0))
     allowed = cv2.min(calm, weighted(tone, 1 - np.float32(DARK) * line))
-    part -= weighted(cv2.max(part - allowed, 0), band)
+    lips -= weighted(cv2.max(lips - allowed, 0), band)
+
+
+def _within(part: slice, low: float, high: float) -> slice:
+    """The rows or columns of a part that lie between two positions."""
+    return slice(max(part.start, int(low)), min(part.stop, int(high) + 1))

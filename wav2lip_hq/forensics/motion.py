@@ -1,0 +1,63 @@
+"""How a mouth moves by itself, whatever is heard: how far it opens, and how steady its width is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..types import Array
+from .following import LEAST, SPAN, summed
+
+NAMES = ("range", "jitter")  # logarithms; see ``motion``
+STILL = 0.007  # spread of the opening, in eye distances, below which nobody speaks
+LEAST_RANGE = 0.015  # of the same: a mouth that opens less than that tells no more
+
+
+@dataclass(frozen=True)
+class Motion:
+    """values: (len(NAMES),) float32 over the whole cut, NaN where it cannot be measured; framewise: (N, len(NAMES))
+    float32, over the SPAN around each frame."""
+
+    values: Array
+    framewise: Array
+
+
+def motion(times: Array, opening: Array, width: Array) -> Motion:
+    """range: spread of the opening, of which generated mouths have less; jitter: how much the width changes its mind
+    from frame to frame, over its spread. Both NaN where the mouth is STILL.
+
+    times: (N,) seconds; opening, width: (N,) in eye distances, see ``mesh``, NaN where the mouth cannot be seen.
+    """
+    count = len(times)
+    if count < LEAST:
+        return Motion(np.full(len(NAMES), np.nan, np.float32), np.full((count, len(NAMES)), np.nan, np.float32))
+    step = max(float(np.median(np.diff(times))), 1e-3)
+    span = min(count, max(LEAST, round(SPAN / step)))
+    whole = _measured(opening, width, count)
+    around = np.repeat(whole, count, 0)
+    if span < count:
+        around = _measured(opening, width, span)[np.clip(np.arange(count) - span // 2, 0, count - span)]
+    return Motion(whole[0], around)
+
+
+def _measured(opening: Array, width: Array, span: int) -> Array:
+    """(N - span + 1, len(NAMES)) float32 of each window of ``span`` frames."""
+    turns = np.full(len(width), np.nan)
+    turns[1:-1] = np.abs(np.diff(width, 2))
+    tall, wide = _spread(opening, span), _spread(width, span)
+    known = summed(np.isfinite(turns), span)
+    turning = summed(np.nan_to_num(turns), span) / np.maximum(known, 1)
+    told = np.log(np.stack([np.maximum(tall, LEAST_RANGE), (turning + 1e-4) / (wide + 1e-4)], 1))
+    told[(known < LEAST - 2) | ~(tall >= STILL)] = np.nan
+    return np.asarray(told, np.float32)
+
+
+def _spread(values: Array, span: int) -> Array:
+    """(N - span + 1,) standard deviation in each window; NaN where fewer than LEAST values are known."""
+    there = np.isfinite(values)
+    middle = float(values[there].mean()) if there.any() else 0.0
+    values = np.where(there, values - middle, 0)
+    known = summed(there, span)
+    mean, square = (summed(v, span) / np.maximum(known, 1) for v in (values, values**2))
+    return np.where(known >= LEAST, np.sqrt(np.maximum(square - mean**2, 0)), np.nan)
