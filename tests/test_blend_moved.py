@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from drawn_faces import Labeled, labels
 from media import tiny_runtime
-from meshed_faces import TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
+from meshed_faces import LIPS, TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
 
 from wav2lip_hq import geometry, mesh
 from wav2lip_hq.stages import Blend, Parse
@@ -65,6 +67,20 @@ def test_whites_of_a_lent_mouth_are_not_blown_out():
     assert brighter[0] > 53 and brighter[1] > 160, "shadows and skin get the light"
     assert 235 < brighter[2] < 255, "teeth keep their drawing"
     np.testing.assert_allclose(darker, [28, 91, 164.5])
+
+
+def test_lips_from_elsewhere_take_the_tint_of_those_they_replace(known):
+    """In the light of other frames her lips are mauve."""
+    pictures = known.mouths.picture.astype(np.float32)
+    lips = np.abs(pictures - LIPS).max(3, keepdims=True) < 45
+    mauve = np.clip(np.where(lips, pictures * (0.9, 1.05, 1.25), pictures), 0, 255).astype(np.uint8)
+    tinted = replace(known, mouths=replace(known.mouths, picture=mauve))
+    opened = face_mesh(18)
+    frames = [through(talk([face_mesh(12)], [opened], k), PARSE, Blend()) for k in (known, tinted)]
+    below = round(float(opened[mesh.INNER_LIPS][:, 1].max())) + 4
+    own, made = (on_canvas(f)[0, below : below + 8, 236:276].reshape(-1, 3).mean(0) for f in frames)
+    assert own[0] > 1.8 * own[2], "red lips"
+    assert made[2] / made[0] < 1.2 * own[2] / own[0], "though a quarter more blue and a tenth less red were lent"
 
 
 def test_a_closed_mouth_opens_and_shows_the_persons_own_teeth(known):

@@ -18,6 +18,7 @@ RING, REACH = (5, 13), 5.0  # coarse pixels: ring of skin around the lips whose 
 # Limits of the factor that matches the light: overall, of one side against the other, of one color channel against the
 # others. Beside a face in profile lies the background, whose light says nothing about the mouth's.
 GAIN, SIDES, TINGE = (0.5, 1.8), 1.3, 1.08
+LIPS, TINT = 1.1, 1.2  # and of the factors that match brightness and tint of lips to those of the lips they replace
 # The synthetic interior, RGB relative to the lips' color: the dark, the tongue; and the width of their border.
 DARK, TONGUE, HOLLOW = (0.16, 0.10, 0.10), (0.55, 0.42, 0.44), 0.3
 # Its upper teeth: RGB relative to the skin's color; in widths of the mouth how far they reach below the lip and to the
@@ -66,8 +67,13 @@ class Mouth:
         overall = float(np.clip(np.median(ratio.mean(1)), *GAIN))
         tinge = np.clip(np.median(ratio / ratio.mean(1, keepdims=True), 0), 1 / TINGE, TINGE)
         bright, known = (cv2.GaussianBlur(x.mean(2) * ring, (0, 0), REACH) + np.float32(1e-3) for x in (skin, other))
-        gain = np.clip(bright / known / overall, 1 / SIDES, SIDES) * overall
-        return np.asarray(np.clip(gain[..., None] * tinge, *GAIN), np.float32)
+        gain = (np.clip(bright / known / overall, 1 / SIDES, SIDES) * overall)[..., None] * tinge
+        # Lips have a light of their own: they are wet, and shadows beside them say nothing about them.
+        within = np.maximum(lips - cv2.dilate(_small(INNER, target, area), np.ones((3, 3))), 0)
+        own = (_mean(skin, within) + 4) / (_mean(other, within) + 4)
+        own = np.clip(own.mean(), overall / LIPS, overall * LIPS) * np.clip(own / own.mean(), 1 / TINT, TINT)
+        soft = cv2.GaussianBlur(cv2.dilate(lips, np.ones((3, 3))), (0, 0), 1.0)[..., None]
+        return np.asarray(np.clip(gain + soft * (own - gain), *GAIN), np.float32)
 
     def shows(self, field: Array, area: Area) -> Array:
         """(h, w) float32 in [0, 1] for each coarse cell: where the moved picture shows the interior of its mouth."""
