@@ -103,7 +103,8 @@ def _fill(
         other = lit(other, near.placed(mouth.light(field, skin, face.target, area), UNIT)) * step
         inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
         lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
-        weight = np.maximum(inside, lips * np.float32(mouth.fits(face.target)))
+        sure = near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)[..., None]
+        weight = np.maximum(inside, lips * sure * np.float32(mouth.fits(face.target)))
         part += share * np.float32(recall) * weight * (other - part)
     close(part, near, face.mesh, face.target, area)
 
