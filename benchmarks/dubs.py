@@ -17,6 +17,7 @@ from wav2lip_hq import HQPipeline, audio, video
 from wav2lip_hq.errors import Wav2LipHQError
 from wav2lip_hq.types import Array
 
+from . import items
 from .attacks import Attack, Clip, encoded, same, scaled
 
 PRESETS = ("default", "generated", "fast")
@@ -61,13 +62,6 @@ def dubs(clips: Sequence[Path], seconds: float, least: float, group: Any, folder
     return out
 
 
-def person_of(clip: Path) -> str:
-    """Who is in a clip, by the names of the collections at hand: p012 in their names, or GRID's folders."""
-    if "grid" in clip.parent.name or "grid" in clip.parent.parent.name:
-        return clip.parent.name.replace("grid_s1_extra", "s1")
-    return next((p for p in clip.stem.split("_") if p[:1] == "p" and p[1:].isdigit()), clip.stem)
-
-
 @cache
 def known() -> dict[str, Any]:
     """What is known of clips: {unseen: people, left_out: {why: clips or people}}."""
@@ -79,7 +73,7 @@ def _longest(clips: Sequence[Path], least: float) -> dict[str, Path]:
     left_out = {name for names in known()["left_out"].values() for name in names}
     best: dict[str, tuple[float, Path]] = {}
     for clip in clips:
-        person = person_of(clip)
+        person = items.person_of(clip)
         if person in left_out or clip.stem in left_out:
             continue
         with video.open_video(clip) as opened:

@@ -180,3 +180,10 @@ def make_pairs(clips: Sequence[Path], count: int, seed: int = 0) -> list[tuple[P
         ranked.append((rounds[video], video, audio))
     ranked.sort(key=lambda entry: entry[0])
     return [(video, audio) for _, video, audio in ranked[:count]]
+
+
+def person_of(clip: Path) -> str:
+    """Who is in a clip, by the names of the collections at hand: p012 in their names, or GRID's folders."""
+    if "grid" in clip.parent.name or "grid" in clip.parent.parent.name:
+        return clip.parent.name.replace("grid_s1_extra", "s1")
+    return next((p for p in clip.stem.split("_") if p[:1] == "p" and p[1:].isdigit()), clip.stem)

@@ -91,11 +91,7 @@ def one_a_person(clips: list[Path]) -> list[Path]:
     """One clip of each person, in an order that does not depend on their names."""
     people: dict[str, Path] = {}
     for path in clips:
-        parts = path.stem.split("_")
-        person = next((p for p in parts if p[:1] == "p" and p[1:].isdigit()), path.stem)
-        if "grid" in str(path.parent):  # a folder a speaker
-            person = path.parent.name.replace("grid_s1_extra", "s1")
-        people.setdefault(person, path)
+        people.setdefault(items.person_of(path), path)
     return sorted(people.values(), key=lambda p: hashlib.sha256(p.name.encode()).digest())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forensics, marks
+from benchmarks import forensics, items, marks
 from wav2lip_hq.errors import InputError
 from wav2lip_hq.forensics.look import MEASURES
 from wav2lip_hq.watermark import reader
@@ -89,5 +89,5 @@ def test_who_is_in_a_clip_and_how_it_is_encoded():
     from benchmarks import dubs
 
     names = {"people/ad_p027_1.mp4": "p027", "grid/s4/bbaf.mpg": "s4", "grid_s1_extra/x.mkv": "s1", "talk.mp4": "talk"}
-    assert {name: dubs.person_of(Path("data") / name) for name in names} == names
+    assert {name: items.person_of(Path("data") / name) for name in names} == names
     assert len(set(dubs.chains("anybody", 2))) == 2 and dubs.chains("anybody", 1) == dubs.chains("anybody", 2)[:1]

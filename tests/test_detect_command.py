@@ -15,6 +15,7 @@ from wav2lip_hq.forensics import following, judge, motion, page
 from wav2lip_hq.forensics.agreement import Agreement
 from wav2lip_hq.forensics.look import MEASURES, FaceSeen
 from wav2lip_hq.forensics.traces import NAMES as TRACES
+from wav2lip_hq.forensics.windows import Windowed
 from wav2lip_hq.watermark import Marks
 
 DEMO = Path(wav2lip_hq.__file__).parent / "_data" / "demo"
@@ -61,8 +62,8 @@ def seen(count: int, sharp: float, size: float = 120.0, follow: float = np.nan) 
     times, boxes = np.arange(count) / 25, np.zeros((count, 4))
     agreement = Agreement(none, np.full(count, np.nan, np.float32))
     each = np.full((count, len(following.NAMES)), follow, np.float32)
-    heard = following.Following(each[0], each)
-    moved = motion.Motion(*(np.nan_to_num(part[..., : len(motion.NAMES)]) for part in (each[0], each)))
+    heard = Windowed(each[0], each)
+    moved = Windowed(*(np.nan_to_num(part[..., : len(motion.NAMES)]) for part in (each[0], each)))
     return FaceSeen(0, times, values, agreement, heard, moved, np.zeros(count), size, Marks(), boxes)
 
 

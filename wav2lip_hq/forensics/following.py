@@ -5,62 +5,44 @@ People who really speak follow it loosely, a mouth that it moved closely.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import audio
 from ..types import Array
+from .windows import LEAST, Windowed, nothing, step, summed, windowed
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
 
 MODEL = "embedded-articulation"
 NAMES = ("follow", "misses")  # correlation of the opening with the network's, where it is best; log of what is left
-LEAST = 20  # frames
 LAG = 3  # frames by which the sound may be apart
 QUICK = 0.36  # seconds
-SPAN = 2.0  # seconds around a frame in which it is compared
 _TOGETHER = 8
 
 
-@dataclass(frozen=True)
-class Following:
-    """values: (len(NAMES),) float32 over the whole cut, NaN where it cannot be measured; framewise: (N, len(NAMES))
-    float32, over the SPAN around each frame."""
-
-    values: Array
-    framewise: Array
-
-
-def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Following:
+def following(runtime: Runtime, wav: Array | None, times: Array, opening: Array) -> Windowed:
     """How closely one face follows the network.
 
     wav: (n,) float32 at 16 kHz or None; times (N,) seconds and opening (N,), see ``mesh.opening``, NaN where the mouth
     cannot be seen.
     """
     if wav is None or audio.is_silent(wav) or len(times) < LEAST:
-        return Following(np.full(len(NAMES), np.nan, np.float32), np.full((len(times), len(NAMES)), np.nan, np.float32))
+        return nothing(len(times), len(NAMES))
     return compared(_opening(runtime, wav, times), times, opening)
 
 
-def compared(said: Array, times: Array, opening: Array) -> Following:
+def compared(said: Array, times: Array, opening: Array) -> Windowed:
     """The same from what the network said, (N,), of which 0 is a closed mouth.
 
     Only quick movement counts: the mean of the QUICK around each frame is taken off, and smiles and turns with it.
     """
-    count = len(times)
-    step = max(float(np.median(np.diff(times))), 1e-3)
-    width = 2 * round(QUICK / step / 2) + 1
+    width = 2 * round(QUICK / step(times) / 2) + 1
     there = np.isfinite(opening)
     said, opening = (v - _running(v, width) for v in (np.where(there, said, np.nan), opening))
-    span = min(count, max(LEAST, round(SPAN / step)))
-    whole = _best(said, opening, count)
-    around = np.full(count, whole[0])
-    if span < count:
-        around = _best(said, opening, span)[np.clip(np.arange(count) - span // 2, 0, count - span)]
-    return Following(_told(whole)[0], _told(around))
+    return windowed(times, lambda span: _told(_best(said, opening, span)))
 
 
 def _best(said: Array, opening: Array, span: int) -> Array:
@@ -81,12 +63,6 @@ def _best(said: Array, opening: Array, span: int) -> Array:
         moves = (known >= LEAST) & (wide > 1e-3) & (tall > 1e-4)
         out = np.where(moves, np.fmax(out, (xy - mx * my) / np.where(moves, wide * tall, 1)), out)
     return out
-
-
-def summed(values: Array, size: int) -> Array:
-    """Sums over each window of ``size`` values."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray(total[size:] - total[:-size])
 
 
 def _running(values: Array, size: int) -> Array:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
-from .following import SPAN
 from .look import MEASURES, SMALL, FaceSeen
+from .windows import SPAN
 
 PENALTY = 10.0  # of the weights: they are learned from few people
 SHORTEST = 1.5  # seconds of a stretch that is told

@@ -18,6 +18,7 @@ from ..stages import Detect, Landmarks, Track
 from ..types import Array
 from . import agreement, following, motion
 from . import traces as measured
+from .windows import Windowed
 
 MEASURES = (*measured.NAMES, *agreement.NAMES, *following.NAMES, *motion.NAMES)
 SMALL = 40.0  # px: faces whose eyes and mouth fit into a box smaller than this cannot be judged
@@ -33,8 +34,8 @@ class FaceSeen:
     times: Array
     traces: Array
     agreement: agreement.Agreement
-    following: following.Following
-    motion: motion.Motion
+    following: Windowed
+    motion: Windowed
     opening: Array
     size: float
     marks: watermark.Marks

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..types import Array
-from .following import LEAST, SPAN, summed
+from .windows import LEAST, Windowed, nothing, summed, windowed
 
 NAMES = ("range", "jitter")  # logarithms; see ``motion``
 STILL = 0.007  # spread of the opening, in eye distances, below which nobody speaks
 LEAST_RANGE = 0.015  # of the same: a mouth that opens less than that tells no more
 
 
-@dataclass(frozen=True)
-class Motion:
-    """values: (len(NAMES),) float32 over the whole cut, NaN where it cannot be measured; framewise: (N, len(NAMES))
-    float32, over the SPAN around each frame."""
-
-    values: Array
-    framewise: Array
-
-
-def motion(times: Array, opening: Array, width: Array) -> Motion:
+def motion(times: Array, opening: Array, width: Array) -> Windowed:
     """range: spread of the opening, of which generated mouths have less; jitter: how much the width changes its mind
     from frame to frame, over its spread. Both NaN where the mouth is STILL.
 
     times: (N,) seconds; opening, width: (N,) in eye distances, see ``mesh``, NaN where the mouth cannot be seen.
     """
-    count = len(times)
-    if count < LEAST:
-        return Motion(np.full(len(NAMES), np.nan, np.float32), np.full((count, len(NAMES)), np.nan, np.float32))
-    step = max(float(np.median(np.diff(times))), 1e-3)
-    span = min(count, max(LEAST, round(SPAN / step)))
-    whole = _measured(opening, width, count)
-    around = np.repeat(whole, count, 0)
-    if span < count:
-        around = _measured(opening, width, span)[np.clip(np.arange(count) - span // 2, 0, count - span)]
-    return Motion(whole[0], around)
+    if len(times) < LEAST:
+        return nothing(len(times), len(NAMES))
+    return windowed(times, lambda span: _measured(opening, width, span))
 
 
 def _measured(opening: Array, width: Array, span: int) -> Array:
