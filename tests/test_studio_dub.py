@@ -160,7 +160,9 @@ def opened(made: Any, running: Any, width: int, height: int) -> tuple[Any, list[
     return page, wrong
 
 
-def test_a_dub_clicked_through(tmp_path, short):
+def test_a_dub_clicked_through(tmp_path):
+    # Long enough to be seen growing: the page asks every 0.7 s, and one second is made between two of its questions.
+    speech = write_wav(tmp_path / "speech.wav", 12.0)
     with studio(tmp_path / "studio") as running, browser() as made:
         page, wrong = opened(made, running, 1280, 900)
         shot(page, "1-empty")
@@ -175,7 +177,7 @@ def test_a_dub_clicked_through(tmp_path, short):
         page.select_option("#preset", "fast")
         page.wait_for_selector("#faces .pick img", timeout=600_000)
         # a sound file, then the microphone, then the file again
-        page.set_input_files("#speech-file", short)
+        page.set_input_files("#speech-file", speech)
         page.wait_for_selector("#speech-chosen audio")
         page.click("[data-tab=microphone]")
         page.click("#record")
@@ -184,7 +186,7 @@ def test_a_dub_clicked_through(tmp_path, short):
         page.wait_for_selector("#speech-chosen b:has-text('recording')", timeout=300_000)
         shot(page, "3-microphone")
         page.click("#speech-earlier summary")
-        page.click("#speech-earlier button:has-text('short.wav')")
+        page.click("#speech-earlier button:has-text('speech.wav')")
         page.click("#go")
         assert page.inner_text("#go-problem") == "Say who agreed to this video, and to what."
         page.fill("#consent", "The speaker of the GRID corpus, CC BY 4.0")
