@@ -353,6 +353,24 @@ def test_a_memory_limit_too_low_for_any_run_is_refused_at_once(command: list[str
     assert limited(10**9, "presets").returncode == 0, "what takes no networks works"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
+def test_a_library_that_dies_under_a_limit_of_memory_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
+    """Native code may read through the null that it was given instead of memory; here it does so at once."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "code" / "sitecustomize.py").write_text(
+        "import ctypes, os, pathlib\n"
+        "if 'WAV2LIP_HQ_WATCHED' in os.environ:\n"
+        "    from wav2lip_hq import places\n"
+        f"    places.beside(pathlib.Path({str(tmp_path / 'out' / 'o.mp4')!r})).touch()\n"
+        "    ctypes.string_at(0)\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", f"{tmp_path / 'code'}{os.pathsep}{ROOT}")
+    done = limited(8 * 10**9, "run", "a.mp4", "b.wav", str(tmp_path / "out" / "o.mp4"))
+    assert done.returncode == 8 and "SIGSEGV" in done.stderr and "8.0 GB" in done.stderr, done
+    assert done.stderr.count("\n") == 1 and not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
 @pytest.mark.parametrize("size", [1750, 1950, 2150, 2355, 2455])

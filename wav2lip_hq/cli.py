@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import (
     __version__,
@@ -23,15 +24,13 @@ from . import (
     run_cli,
     survey_cli,
     synccheck_cli,
+    ulimit,
 )
 from .avatars import cli as avatars_cli
-from .errors import OutOfMemory
 from .jobs import cli as jobs_cli
 from .studio import cli as studio_cli
 from .training import cli as training_cli
 from .voices import cli as voices_cli
-
-LEAST = 17 * 10**8  # bytes of address space: with less no run was seen to come to its first frame
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,7 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        _check_memory(args)
+        limit = machine.address_space()
+        batch = args.command == "batch" and args.what in ("plan", "run")
+        if limit is not None and (batch or args.command in ulimit.HEAVY):
+            ulimit.check(limit)
+            if not batch and not ulimit.watched():  # the workers of a batch are watched by their runner
+                return ulimit.watch(sys.argv[1:] if argv is None else list(argv), limit, _writes_to(args))
         handler = {
             "run": run_cli.run,
             "survey": survey_cli.survey,
@@ -108,20 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return boundary.guarded(work, args.debug, last=argv is None)
 
 
-def _check_memory(args: argparse.Namespace) -> None:
-    """Refuse to begin what cannot get anywhere under ``ulimit -v``. Raises OutOfMemory."""
-    limit = machine.address_space()
-    if (
-        limit is None
-        or limit >= LEAST
-        or args.command not in ("run", "survey", "demo", "batch", "train", "personalize")
-    ):
-        return
-    if args.command != "batch" or args.what in ("plan", "run"):
-        raise OutOfMemory(
-            f"this process may have {limit / 10**9:.1f} GB of address space (ulimit -v); the smallest footage takes "
-            f"more than {LEAST / 10**9:.1f} GB: raise the limit"
-        )
+def _writes_to(args: argparse.Namespace) -> Path | None:
+    """The folder in which a command may leave temporary files."""
+    path = getattr(args, "output", None) or getattr(args, "audio", None) or getattr(args, "out", None)
+    return None if path is None else Path(path).parent if args.command != "demo" else Path(path)
 
 
 if __name__ == "__main__":
