@@ -13,6 +13,7 @@ from meshed_faces import LIPS, TO512, cut, face_mesh, facts, on_canvas, picture,
 
 from wav2lip_hq import geometry, mesh
 from wav2lip_hq.stages import Blend, Parse
+from wav2lip_hq.stages._chin import followed
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
 from wav2lip_hq.stages._interior import lit
 from wav2lip_hq.stages._outline import lower_face
@@ -213,6 +214,23 @@ def test_a_microphone_before_the_chin_keeps_its_shape(known):
     change = changed(seen, before, after, known)
     assert change[top:, chin[0] - 28 : chin[0] + 29].max() == 0
     assert change[: top - 60].max() > 40, "the mouth still closes"
+
+
+def test_a_chin_moves_as_far_as_it_has_room():
+    """Else it would be torn: beside something in front of the neck, and at the end of the canvas, nothing moves."""
+    before, after = face_mesh(24), face_mesh(0)
+    chin = mesh.JAW.start + 10
+    side, other = chin - 3, chin + 3
+    wanted, asked = np.abs(after - before).max(1), np.full((512, 512), 255, np.uint8)
+    assert followed(before, after, asked) is after
+    asked[int(before[side, 1]) - 5 :, int(before[side, 0]) - 15 : int(before[side, 0]) + 15] = 0
+    made = followed(before, after, asked)
+    moved = np.abs(made - before).max(1)
+    assert moved[side] < 0.1 * wanted[side] and moved[other] == wanted[other] > 10
+    assert moved[side] < moved[chin - 2] < moved[chin - 1] + 1e-6, "with no step between"
+    np.testing.assert_array_equal(made[mesh.LIPS], after[mesh.LIPS])
+    asked[int(before[mesh.JAW, 1].max()) :] = 0
+    assert np.abs(followed(before, after, asked) - before).max(1)[chin] < 5
 
 
 def test_what_is_beside_a_turned_face_is_not_pulled_along(known):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import mesh as points
 from ..types import Array
+from ._chin import followed
 from ._coarse import UNIT, cells, coarsened, weighted
 from ._interior import Mouth, depth, lit, sampled
 from ._paste import CANVAS
@@ -43,6 +44,7 @@ def speak(frame: Array, face: Face, mouth: Mouth | None, recall: float = 1.0, st
     mouth: another picture's, shown with a weight of ``recall``; strength: weight of everything between the lips that is
     not the frame's own.
     """
+    face = replace(face, target=followed(face.mesh, face.target, face.mask))
     left, top, width, height = cv2.boundingRect(face.mask)
     area = _whole(top, height), _whole(left, width)
     place = Place(area, face.to512, frame.shape[:2])

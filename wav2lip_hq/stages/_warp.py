@@ -29,14 +29,14 @@ def _rows(part: slice) -> list[int]:
     return list(range(part.start, part.stop))
 
 
-OUTER, INNER, _JAW = _rows(points.OUTER_LIPS), _rows(points.INNER_LIPS), _rows(points.JAW)
+OUTER, INNER, JAW = _rows(points.OUTER_LIPS), _rows(points.INNER_LIPS), _rows(points.JAW)
 UPPER_INNER, LOWER_INNER = INNER[:11], [INNER[0], *INNER[:9:-1]]  # both from the left corner to the right
 _CORNERS = points.at(78, 308, 61, 291)
 _CHEEKS = points.at(186, 410, 57, 287, 43, 273, 205, 425, 207, 427, 187, 411, 212, 432, 202, 422, 50, 280)
-_SIDES = [*_JAW[2:8], *_JAW[13:19]]
+_SIDES = [*JAW[2:8], *JAW[13:19]]
 _UPPER_ONLY = [*UPPER_INNER, *OUTER[1:10], *points.at(164, 167, 393, 165, 391, 92, 322, 2, 98, 327)]
 _LOWER_ONLY = [
-    *LOWER_INNER, *OUTER[11:], *_JAW[8:13],
+    *LOWER_INNER, *OUTER[11:], *JAW[8:13],
     *points.at(106, 335, 182, 406, 83, 313, 18, 200, 199, 175, 204, 424, 194, 418, 201, 421, 208, 428),
 ]  # fmt: skip
 _STILL = points.at(168, 5, 33, 133, 362, 263, 129, 358, 234, 454)
@@ -52,7 +52,7 @@ def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
     """
     mesh, target = np.asarray(mesh, np.float64), np.asarray(target, np.float64)
     middle = target[_CORNERS[:2]].mean(0)
-    jaw = target[_JAW[1:-1]]
+    jaw = target[JAW[1:-1]]
     border = middle + BEYOND * (jaw - middle)
     still = np.concatenate([mesh[_STILL], border])
     mesh = _parted(mesh, target)
