@@ -216,6 +216,14 @@ def test_a_microphone_before_the_chin_keeps_its_shape(known):
     assert change[: top - 60].max() > 40, "the mouth still closes"
 
 
+def test_cloth_below_the_chin_does_not_hold_it(known):
+    """Collars, and shadows of the neck that a parser mistakes for them, are behind the chin."""
+    before, after = face_mesh(20), face_mesh(0)
+    x, y = before[mesh.at(152)[0]].astype(int)
+    collar = (16, (x - 40, y - 6, x + 20, 512))
+    np.testing.assert_array_equal(*(changed(labels(*c), before, after, known) for c in ((), (collar,))))
+
+
 def test_a_chin_moves_as_far_as_it_has_room():
     """Else it would be torn: beside something in front of the neck, and at the end of the canvas, nothing moves."""
     before, after = face_mesh(24), face_mesh(0)

@@ -207,31 +207,44 @@ class Parse(Stage):
         """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S), and that without hair.
 
         mesh: (POINTS, 2) on the canvas, if known. It tells beards from hair that hangs into the face, and hands and
-        microphones (which a parser calls background or cloth) from what is below the chin. Beside the face, what the
-        parser calls background counts even where the landmarks say face: those of turned heads lie beyond the
-        silhouette. Without a mesh, background and cloth enclosed by the face count as occluders.
+        microphones (which a parser calls background or cloth) from what is below the chin, collars among it. Beside
+        the face, what the parser calls background counts even where the landmarks say face: those of turned heads lie
+        beyond the silhouette. Without a mesh, background and cloth enclosed by the face count as occluders.
         """
         table = np.zeros(256, np.uint8)
         table[list(REGIONS[self.region])] |= REGION
         table[HAIR] |= IS_HAIR
         table[[GLASSES, HAT]] |= OCCLUDER
-        table[BACKGROUND] |= AMBIGUOUS
-        table[CLOTH] |= AMBIGUOUS if mesh is None else OCCLUDER
+        table[[BACKGROUND, CLOTH]] |= AMBIGUOUS
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         flags = cv2.LUT(source, table)
         hair = (flags & IS_HAIR) // IS_HAIR
         if mesh is None:
-            face = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
+            face = inside = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
         else:
             face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
             # Down to the lower lip nothing but the face itself moves; the chin moves over what is behind it.
             face[: _lips_end(mesh)] = 1
-            face, beard = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in (face, beard))
+            shapes = face, beard, within(mesh, 1.0)
+            face, beard, inside = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in shapes)
             hair &= 1 - beard
         ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
         things = (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
+        if mesh is not None:
+            things |= _reaching(source, inside, near)
         front = np.asarray(cv2.dilate(_scaled(things, CANVAS), near))
         return front | np.asarray(cv2.dilate(_scaled(hair, CANVAS), near)), front
+
+
+def _reaching(source: Array, inside: Array, near: Array) -> Array:
+    """(S, S) uint8 in {0, 1}: those pieces of cloth that reach into the face by the size of ``near``: they are in front
+    of it. Collars, and what a parser mistakes for them in the shadow of a chin, are behind it."""
+    cloth = (source == CLOTH).astype(np.uint8)
+    seeds = cv2.morphologyEx(cloth & inside, cv2.MORPH_OPEN, near)
+    if not seeds.any():
+        return np.asarray(seeds)
+    _, pieces = cv2.connectedComponents(cloth)
+    return np.asarray(np.isin(pieces, np.unique(pieces[seeds > 0])), np.uint8)
 
 
 def _lips_end(mesh: Array) -> int:
