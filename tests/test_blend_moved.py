@@ -216,12 +216,13 @@ def test_a_microphone_before_the_chin_keeps_its_shape(known):
     assert change[: top - 60].max() > 40, "the mouth still closes"
 
 
-def test_cloth_below_the_chin_does_not_hold_it(known):
-    """Collars, and shadows of the neck that a parser mistakes for them, are behind the chin."""
+def test_shadows_called_cloth_do_not_hold_the_chin_but_clothes_stay(known):
     before, after = face_mesh(20), face_mesh(0)
     x, y = before[mesh.at(152)[0]].astype(int)
-    collar = (16, (x - 40, y - 6, x + 20, 512))
-    np.testing.assert_array_equal(*(changed(labels(*c), before, after, known) for c in ((), (collar,))))
+    shadow, coat = (16, (x - 40, y - 6, x + 20, 512)), (16, (100, y - 6, 420, 512))
+    free, shaded, dressed = (changed(labels(*c), before, after, known) for c in ((), (shadow,), (coat,)))
+    np.testing.assert_array_equal(free, shaded)
+    assert free[y - 4 :, x - 30 : x + 30].max() > 40 and dressed[y - 4 :, x - 30 : x + 30].max() == 0
 
 
 def test_a_chin_moves_as_far_as_it_has_room():

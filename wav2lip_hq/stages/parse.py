@@ -37,6 +37,7 @@ REGION, OCCLUDER, AMBIGUOUS, IS_HAIR = 1, 2, 4, 8
 LIPS_SIDE = CANVAS // 4  # of the lips' masks, px; that of blend's coarse pictures
 AROUND_POINT = 10  # px that go with a landmark, about half the distance to the next
 REACH = 48  # px from something in front of the face at which landmarks count as near it
+CLOTHES = 0.015  # share of the canvas from which cloth that does not reach into the face is no mistake
 MASK_WINDOW = 2  # frames to either side over which the mask is averaged
 
 
@@ -207,9 +208,9 @@ class Parse(Stage):
         """(512, 512) uint8 in {0, 1}: what covers the face, from the source's classes (S, S), and that without hair.
 
         mesh: (POINTS, 2) on the canvas, if known. It tells beards from hair that hangs into the face, and hands and
-        microphones (which a parser calls background or cloth) from what is below the chin, collars among it. Beside
-        the face, what the parser calls background counts even where the landmarks say face: those of turned heads lie
-        beyond the silhouette. Without a mesh, background and cloth enclosed by the face count as occluders.
+        microphones (which a parser calls background or cloth) from what is below the chin. Beside the face, what the
+        parser calls background counts even where the landmarks say face: those of turned heads lie beyond the
+        silhouette. Without a mesh, background and cloth enclosed by the face count as occluders.
         """
         table = np.zeros(256, np.uint8)
         table[list(REGIONS[self.region])] |= REGION
@@ -231,20 +232,23 @@ class Parse(Stage):
         ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
         things = (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
         if mesh is not None:
-            things |= _reaching(source, inside, near)
+            things |= _pieces(source, inside, near)
         front = np.asarray(cv2.dilate(_scaled(things, CANVAS), near))
         return front | np.asarray(cv2.dilate(_scaled(hair, CANVAS), near)), front
 
 
-def _reaching(source: Array, inside: Array, near: Array) -> Array:
-    """(S, S) uint8 in {0, 1}: those pieces of cloth that reach into the face by the size of ``near``: they are in front
-    of it. Collars, and what a parser mistakes for them in the shadow of a chin, are behind it."""
-    cloth = (source == CLOTH).astype(np.uint8)
-    seeds = cv2.morphologyEx(cloth & inside, cv2.MORPH_OPEN, near)
-    if not seeds.any():
-        return np.asarray(seeds)
-    _, pieces = cv2.connectedComponents(cloth)
-    return np.asarray(np.isin(pieces, np.unique(pieces[seeds > 0])), np.uint8)
+def _pieces(source: Array, inside: Array, near: Array) -> Array:
+    """(S, S) uint8 in {0, 1}: cloth that stays where it is: what reaches into the face by the size of ``near``, and
+    clothes. Small pieces below the chin are shadows of the neck that the parser mistakes for cloth."""
+    cloth = np.asarray(source == CLOTH, np.uint8)
+    if not cloth.any():
+        return cloth
+    reaching = cv2.morphologyEx(cloth & inside, cv2.MORPH_OPEN, near)
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats(cloth)
+    stays = facts[:, cv2.CC_STAT_AREA] >= CLOTHES * cloth.size
+    stays[np.unique(pieces[reaching > 0])] = True
+    stays[0] = False  # what is no cloth
+    return np.asarray(stays[pieces], np.uint8)
 
 
 def _lips_end(mesh: Array) -> int:
