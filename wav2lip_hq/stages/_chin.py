@@ -1,7 +1,8 @@
-"""How far the chin may move: what is below it has to give way, and not everything can.
+"""How far the chin of a closing mouth may rise: what is below it has to follow, and not everything can.
 
-Skin of the neck that is stretched to more than twice its length shows streaks, and beside a microphone, a collar or
-the end of the canvas nothing moves at all. There the lips do what they should, and the chin follows them less.
+Skin of the neck that is stretched too far shows streaks, and beside a microphone, a collar or the end of the canvas
+nothing moves at all. There the lips close, and the chin follows them less. A chin that goes down covers what is below
+it, and needs no room.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ STRETCH = 2.0  # distance that a point may move, in the distances to what cannot
 
 
 def followed(mesh: Array, target: Array, mask: Array) -> Array:
-    """The target, (POINTS, 2), with a chin that has room.
+    """The target, (POINTS, 2), with a chin that rises no further than it has room.
 
     mesh, target: (POINTS, 2) on the canvas; mask: (512, 512) uint8, 255 where everything may move.
     """
     jaw, wanted = mesh[LOWEST], target[LOWEST]
     way = np.hypot(*(wanted - jaw).T)
-    room = _below(np.where((jaw[:, 1] > wanted[:, 1])[:, None], jaw, wanted), mesh, mask)
-    share = np.minimum(STRETCH * room / np.maximum(way, 1e-6), 1)
+    share = np.minimum(STRETCH * _below(jaw, mesh, mask) / np.maximum(way, 1e-6), 1)
+    share[wanted[:, 1] >= jaw[:, 1]] = 1
     if share.min() >= 1:
         return target
     calm = np.convolve(np.pad(share, 1, "edge"), (0.25, 0.5, 0.25), "valid")
