@@ -230,16 +230,16 @@ def test_a_chin_moves_as_far_as_it_has_room():
     before, after = face_mesh(24), face_mesh(0)
     chin = mesh.JAW.start + 10
     side, other = chin - 3, chin + 3
-    wanted, asked = np.abs(after - before).max(1), np.full((512, 512), 255, np.uint8)
-    assert followed(before, after, asked) is after
-    asked[int(before[side, 1]) - 5 :, int(before[side, 0]) - 15 : int(before[side, 0]) + 15] = 0
-    made = followed(before, after, asked)
+    wanted, free = np.abs(after - before).max(1), np.full((512, 512), 255, np.uint8)
+    assert followed(before, after, free) is after
+    free[int(before[side, 1]) - 5 :, int(before[side, 0]) - 15 : int(before[side, 0]) + 15] = 0
+    made = followed(before, after, free)
     moved = np.abs(made - before).max(1)
     assert moved[side] < 0.1 * wanted[side] and moved[other] == wanted[other] > 10
     assert moved[side] < moved[chin - 2] < moved[chin - 1] + 1e-6, "with no step between"
     np.testing.assert_array_equal(made[mesh.LIPS], after[mesh.LIPS])
-    asked[int(before[mesh.JAW, 1].max()) :] = 0
-    assert np.abs(followed(before, after, asked) - before).max(1)[chin] < 5
+    free[int(before[mesh.JAW, 1].max()) :] = 0
+    assert np.abs(followed(before, after, free) - before).max(1)[chin] < 5
 
 
 def test_what_is_beside_a_turned_face_is_not_pulled_along(known):

@@ -114,8 +114,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _writes_to(args: argparse.Namespace) -> Path | None:
     """The folder in which a command may leave temporary files."""
+    if args.command == "demo":
+        return Path(args.out)
+    # With one speech for each speaker, the output is what stands in the place of the speech.
     path = getattr(args, "output", None) or getattr(args, "audio", None) or getattr(args, "out", None)
-    return None if path is None else Path(path).parent if args.command != "demo" else Path(path)
+    return Path(path).parent if path else None
 
 
 if __name__ == "__main__":

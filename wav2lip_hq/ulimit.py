@@ -54,9 +54,10 @@ def watch(arguments: list[str], limit: int, folder: Path | None) -> int:
         return code
     if folder is not None:
         places.sweep(folder)
-    how = signal.Signals(-code).name
+    if -code in (signal.SIGINT, signal.SIGTERM):  # before it could tidy up itself
+        return 128 - code
     raise OutOfMemory(
-        f"a library was ended by {how}, most likely because memory ran out: this process may have "
+        f"ended by {signal.Signals(-code).name}, most likely because memory ran out: this process may have "
         f"{limit / 10**9:.1f} GB of address space (ulimit -v); raise the limit, or use smaller footage"
     )
 

@@ -25,7 +25,7 @@ def followed(mesh: Array, target: Array, mask: Array) -> Array:
     """
     jaw, wanted = mesh[LOWEST], target[LOWEST]
     way = np.hypot(*(wanted - jaw).T)
-    share = np.minimum(STRETCH * _below(jaw, mesh, mask) / np.maximum(way, 1e-6), 1)
+    share = np.minimum(STRETCH * _below(mesh, mask) / np.maximum(way, 1e-6), 1)
     share[wanted[:, 1] >= jaw[:, 1]] = 1
     if share.min() >= 1:
         return target
@@ -39,11 +39,11 @@ def followed(mesh: Array, target: Array, mask: Array) -> Array:
     return np.asarray(mesh + (1 - (1 - across) * down)[:, None] * (target - mesh))
 
 
-def _below(start: Array, mesh: Array, mask: Array) -> Array:
-    """(n,) px from each point (n, 2) away from the mouth to where the mask ends."""
-    away = start - mesh[[INNER[0], INNER[10]]].mean(0)
+def _below(mesh: Array, mask: Array) -> Array:
+    """(n,) px from each of the LOWEST points away from the mouth to where the mask ends."""
+    away = mesh[LOWEST] - mesh[[INNER[0], INNER[10]]].mean(0)
     away = away / np.maximum(np.hypot(*away.T), 1e-6)[:, None]
-    at = start[:, None] + away[:, None] * (STEP * np.arange(STEPS))[:, None]
+    at = mesh[LOWEST][:, None] + away[:, None] * (STEP * np.arange(STEPS))[:, None]
     x, y = np.clip(np.round(at), 0, np.array(mask.shape)[::-1] - 1).astype(int).transpose(2, 0, 1)
     free = np.minimum.accumulate(np.minimum(mask[y, x] / (255 * FREE), 1), 1)
     return np.asarray(STEP * free.sum(1))

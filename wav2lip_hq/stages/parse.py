@@ -220,8 +220,9 @@ class Parse(Stage):
         near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
         flags = cv2.LUT(source, table)
         hair = (flags & IS_HAIR) // IS_HAIR
+        held = np.zeros_like(hair)
         if mesh is None:
-            face = inside = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
+            face = _scaled(_closed(flags & REGION, CANVAS // 4, 17), self.size)
         else:
             face, beard = within(mesh, 0.9), within(mesh, 0.85, 0.5)
             # Down to the lower lip nothing but the face itself moves; the chin moves over what is behind it.
@@ -229,15 +230,14 @@ class Parse(Stage):
             shapes = face, beard, within(mesh, 1.0)
             face, beard, inside = (cv2.resize(x, hair.shape[::-1], interpolation=cv2.INTER_NEAREST) for x in shapes)
             hair &= 1 - beard
+            held = _held(source, inside, near)
         ambiguous = np.where(flags & AMBIGUOUS, face, 0).astype(np.uint8)
-        things = (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
-        if mesh is not None:
-            things |= _pieces(source, inside, near)
+        things = held | (flags & OCCLUDER) // OCCLUDER | cv2.morphologyEx(ambiguous, cv2.MORPH_OPEN, near)
         front = np.asarray(cv2.dilate(_scaled(things, CANVAS), near))
         return front | np.asarray(cv2.dilate(_scaled(hair, CANVAS), near)), front
 
 
-def _pieces(source: Array, inside: Array, near: Array) -> Array:
+def _held(source: Array, inside: Array, near: Array) -> Array:
     """(S, S) uint8 in {0, 1}: cloth that stays where it is: what reaches into the face by the size of ``near``, and
     clothes. Small pieces below the chin are shadows of the neck that the parser mistakes for cloth."""
     cloth = np.asarray(source == CLOTH, np.uint8)
