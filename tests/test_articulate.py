@@ -243,6 +243,56 @@ def test_turned_heads_keep_plausible_targets(runtime, yaw):
     assert spans[0] == pytest.approx(spans[1], rel=0.35)
 
 
+def test_turned_heads_open_their_mouths_less_far(runtime):
+    given = chunk([turned(body(0.02))] * 3, tracks={0: facts(turned(body(0.02)), spread=0.2)}, frame=[0, 0, 0])
+    stage = replace(STAGE, expression=2.0)
+    pose = np.array([[0, 0, 0], [28, 0, 0], [-45, 0, 0]], np.float32)
+    gap = mesh.opening(targets(stage, given.with_faces(pose=pose), runtime))
+    assert gap[0] > gap[1] > gap[2] > 0.08 and gap[2] < 0.15
+    small = mesh.opening(targets(replace(STAGE, expression=0.2), given.with_faces(pose=pose), runtime))
+    assert np.ptp(small) < 0.2 * small.mean(), "small openings stay what they are"
+
+
+@pytest.mark.parametrize("yaw", [-45, 45])
+def test_the_far_corner_of_a_turned_mouth_stays_where_it_is_across(runtime, yaw):
+    """What is beyond it is not the face's."""
+    wide = body(0.02)
+    wide[mesh.LIPS, 0] *= 1.5  # a broad smile; the closed mouth is narrower
+    given = chunk([turned(wide)], tracks={0: facts(turned(body(0.02)))}, speech=[0])
+    seen = given.faces.mesh[0]
+    far, near = (291, 61) if yaw > 0 else (61, 291)
+    moved = targets(STAGE, given.with_faces(pose=np.array([[yaw, 0, 0]], np.float32)), runtime)[0] - seen
+    assert abs(moved[mesh.at(far)[0], 0]) < 0.5 and abs(moved[mesh.at(near)[0], 0]) > 5
+    ahead = targets(STAGE, given.with_faces(pose=np.zeros((1, 3), np.float32)), runtime)[0] - seen
+    assert np.abs(ahead[mesh.at(far, near), 0]).min() > 5
+
+
+def test_a_chin_moves_as_the_mouth_does_from_where_it_is_seen(runtime):
+    """A jaw that the fitted head has elsewhere is not drawn there."""
+    longer = body(0.02)
+    longer[mesh.JAW, 1] *= 1.1
+    given = chunk([turned(longer)], tracks={0: facts(turned(body(0.02)))}, speech=[0])
+    moved = targets(STAGE, given, runtime)[0] - given.faces.mesh[0]
+    chin = mesh.at(152)[0]
+    assert abs(moved[chin, 1]) < 2, "closed lips are pressed a little: no more to do, though her jaw is 14 px longer"
+    jaw = body(0.3)
+    jaw[mesh.JAW, 1] += 0.14  # half of what the lips are apart, as the network has it
+    given = chunk([turned(jaw)], tracks={0: facts(turned(body(0.02)))}, speech=[0])
+    moved = targets(STAGE, given, runtime)[0] - given.faces.mesh[0]
+    assert -18 < moved[chin, 1] < -10
+
+
+def test_neighboring_predictions_are_averaged():
+    """What differs from one frame to the next by chance makes lips tremble."""
+    net = network().eval()
+    mel = torch.from_numpy(np.random.default_rng(1).uniform(-4, 4, (1, 80, 4 * 40 + 80)).astype(np.float32))
+    with torch.no_grad():
+        alone = net.calibrated(net.sequence(mel)[0].T)[::2, 0].numpy()
+        made = net(torch.cat([mel[..., 4 * n : 4 * n + 80] for n in range(41)]))[:, 0].numpy()
+    trembling = [np.abs(np.diff(x, 2)).mean() for x in (alone[: len(made)], made)]
+    assert trembling[1] < 0.8 * trembling[0]
+
+
 def test_lips_never_cross():
     neutral, down = body(0.01), np.zeros((mesh.POINTS, 3))
     down[articulation.LOWER, 1] = -0.2

@@ -15,7 +15,7 @@ from wav2lip_hq import geometry, mesh
 from wav2lip_hq.stages import Blend, Parse
 from wav2lip_hq.stages._chin import followed
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
-from wav2lip_hq.stages._interior import lit
+from wav2lip_hq.stages._lent import lit
 from wav2lip_hq.stages._outline import lower_face
 
 PARSE = Parse(model="")
@@ -92,6 +92,18 @@ def test_a_closed_mouth_opens_and_shows_the_persons_own_teeth(known):
     rows = slice(14, 24)
     real, shown = (np.abs(np.diff(mouth(x)[:, rows].mean(3), axis=2)).mean() for x in (picture(opened)[None], made))
     assert shown > 0.5 * real
+
+
+@pytest.mark.parametrize("lent", [16, 24])
+def test_a_mouth_that_opens_wider_than_any_lent_one_shows_none_of_its_lips(lent):
+    """Teeth keep their size, the dark below them grows, and no second lower lip crosses it."""
+    opened, closed = face_mesh(40), face_mesh(0)
+    made = through(talk([closed], [opened], facts([face_mesh(lent), closed])), PARSE, Blend())
+    column = on_canvas(made)[0, :, 250:262].mean((1, 2))
+    top, bottom = opened[mesh.INNER_LIPS][:, 1].min(), opened[mesh.INNER_LIPS][:, 1].max()
+    teeth = np.flatnonzero(column[round(top) : round(bottom)] > 130)
+    assert 8 <= np.ptp(teeth) <= 22, "14 px are drawn"
+    assert column[round(top) + 26 : round(bottom) - 3].max() < 75, "the dark of the mouth; lips have 103"
 
 
 def test_a_face_never_seen_open_gets_a_dark_mouth():

@@ -26,6 +26,7 @@ UPPER, LOWER = at(191, 80, 81, 82, 13, 312, 311, 310, 415), at(95, 88, 178, 87, 
 RIGID = [*at(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 97, 326, 327), *at(10, 67, 297, 54, 284, 127, 356)]
 _TRUST = np.array([1.0] * 4 + [1.0] * 12 + [0.3] * 7)  # their weights; the forehead is often covered by hair
 _ANCHOR = at(4, 1, 2, 98, 97, 326, 327)  # the nose above the mouth
+_BELOW_LIP, _CHIN = at(84, 17, 314), at(148, 152, 377)  # the lower edge of the lower lip; the lowest part of the jaw
 # How far the jaw's points follow the mouth: at the chin fully, at the ears not at all.
 _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0, 8)])
 
@@ -63,7 +64,8 @@ def smile(neutral: Array, amount: float) -> Array:
 
 
 def opening(body: Array) -> Array:
-    """(...,) opening of bodies (..., POINTS, 3): ``mesh.opening`` without the influence of the head's pose."""
+    """(...,) opening of bodies (..., POINTS, 3): ``mesh.opening`` without the influence of the head's pose. Of meshes
+    (..., POINTS, 2): in their own unit."""
     upper, lower = body[..., at(13, 82, 312), :], body[..., at(14, 87, 317), :]
     return np.asarray(np.linalg.norm(upper - lower, axis=-1).mean(-1))
 
@@ -168,12 +170,22 @@ def articulate(neutral: Array, offset: Array) -> Array:
     return np.asarray(body)
 
 
-def place(seen: Array, neutral: Array, body: Array) -> Array:
+def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
     """(POINTS, 2) the mesh ``seen`` (POINTS, 2) with mouth, jaw, chin and skin of ``body`` (POINTS, 3) in the mesh's
-    pose, which is fitted with the person's ``neutral`` body. Other points are unchanged."""
+    pose, which is fitted with the person's ``neutral`` body. Other points are unchanged.
+
+    Lips are where the body's are. The chin moves from where it is seen, by as much as the body's differs from one that
+    is as open as the mesh: of a turned head, or of one whose jaw is longer than the neutral body's, its place would be
+    wrong. opened: (POINTS, 3) offset that opens a mouth by 1.
+    """
     seen = np.asarray(seen, np.float64)
     view = camera(seen, neutral)
-    shown = show(view, body)
     # The residual of the rigid fit at the nose applies to the mouth below it, too.
-    shown = shown + (seen[_ANCHOR] - show(view, neutral)[_ANCHOR]).mean(0)
-    return np.asarray(seen + MOVING[:, None] * (shown - seen))
+    miss = (seen[_ANCHOR] - show(view, neutral)[_ANCHOR]).mean(0)
+    gap = float(opening(seen)) / max(float(np.linalg.norm(view[0, :3])), 1e-9) - float(opening(neutral))
+    now = show(view, articulate(neutral, max(gap, 0) * opened)) + miss
+    target = show(view, body) + miss
+    lip, chin = neutral[_BELOW_LIP, 1].mean(), neutral[_CHIN, 1].mean()
+    low = np.clip((neutral[:, 1] - lip) / max(chin - lip, 1e-6), 0, 1)
+    low[mesh.LIPS] = 0
+    return np.asarray(seen + MOVING[:, None] * (target - seen + low[:, None] * (seen - now)))

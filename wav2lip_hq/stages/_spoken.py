@@ -12,7 +12,8 @@ from .. import mesh as points
 from ..types import Array
 from ._chin import followed
 from ._coarse import UNIT, cells, coarsened, weighted
-from ._interior import Mouth, depth, lit, sampled
+from ._interior import depth, sampled
+from ._lent import Mouth, lit
 from ._paste import CANVAS
 from ._place import Place
 from ._seam import close
@@ -97,17 +98,19 @@ def _fill(
     gap = (face.target[LOWER_INNER] - face.target[UPPER_INNER])[1:-1, 1].mean()
     hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)[..., None]
     hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
-    share = np.float32(strength)
-    part += share * hole * (near.placed(depth(skin, face.target, area), UNIT) * step - part)
+    inside = near.placed(depth(skin, face.target, area), UNIT) * step
     if mouth is not None and recall:
         field = mouth.moved(face.target, area)
-        other = near.pictured(mouth.picture, mouth.area, field)
-        other = lit(other, near.placed(mouth.light(field, skin, face.target, area), UNIT)) * step
-        inside = near.placed(mouth.shows(field, area), UNIT)[..., None] * hole
+        gain = near.placed(mouth.light(field, skin, face.target, area), UNIT)
+        other = lit(near.pictured(mouth.picture, mouth.area, field), gain) * step
+        inside += np.float32(recall * mouth.known(face.target)) * (mouth.dark * gain * step - inside)
         lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
-        sure = near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)[..., None]
-        weight = np.maximum(inside, lips * sure * np.float32(mouth.fits(face.target)))
-        part += share * np.float32(recall) * weight * (other - part)
+        lips *= near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)[..., None]
+        lips *= np.float32(recall * mouth.fits(face.target))
+        part += np.float32(strength) * lips * (other - part)
+        shown = np.float32(recall) * near.placed(mouth.shows(field, face.target, area), UNIT)[..., None]
+        inside += np.maximum(shown, lips) * (other - inside)
+    part += np.float32(strength) * hole * (inside - part)
     close(part, near, face.mesh, face.target, area)
 
 

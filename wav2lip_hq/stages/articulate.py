@@ -11,6 +11,7 @@ from .. import articulation
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk, TrackFacts
+from ._turned import beside, narrowed, pressed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 ARCHITECTURES = ("articulation",)
 TOGETHER = 8  # frames in a network call
 CLOSED = 0.02  # largest opening, in eye distances, at which lips touch: landmarks of closed lips are a little apart
-PRESSED = 0.01  # eye distances by which the landmarks of lips at rest are moved into each other
-# Landmarks of turned heads miss the lips by more: between these degrees of yaw, up to so much more is pressed.
-TURNING, PRESSED_TURNED = (20.0, 40.0), 0.05
 # Spread of the opening in the footage, in spreads of the mean person: below the first the person does not talk, and the
 # mean person's is used; above the second it is the person's own; in between they are mixed.
 STILL = (0.12, 0.3)
@@ -82,14 +80,15 @@ class Articulate(Stage):
             body, spread = people[track]
             moved = articulation.reach(spread, space.spread, len(space.basis)) * said[frame]
             # Lips at rest are pressed together. A mouth that opens as far as that or further has the opening wanted.
-            yaw = 0.0 if faces.pose is None else abs(float(faces.pose[n, 0]))
-            pressed = np.interp(yaw, TURNING, (PRESSED, PRESSED + PRESSED_TURNED))
-            rest = max(float(articulation.opening(body)), 0) + float(pressed)
+            yaw = 0.0 if faces.pose is None else float(faces.pose[n, 0])
+            rest = max(float(articulation.opening(body)), 0) + pressed(yaw)
+            moved *= narrowed(float(moved[0]), yaw)
             moved[0] -= np.clip(rest - moved[0], 0, rest)
             offset = np.tensordot(moved, space.basis, 1)
             if self.smile:
                 offset = offset + articulation.smile(space.neutral, self.smile)
-            target[n] = articulation.place(mesh, body, articulation.articulate(body, offset))
+            placed = articulation.place(mesh, body, articulation.articulate(body, offset), space.basis[0])
+            target[n] = beside(mesh, placed, yaw)
         return chunk.with_faces(target=target)
 
     def coefficients(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:

@@ -18,7 +18,7 @@ from ..types import Array, Chunk, Faces, Mouths
 from ._choice import Library, Wanted, shapes
 from ._coarse import weighted
 from ._generated import Picture, bands, change, look_at, transfer
-from ._interior import Mouth
+from ._lent import Mouth
 from ._outline import lower_face, on_canvas
 from ._paste import CANVAS, painted
 from ._spoken import Face, speak
