@@ -99,7 +99,7 @@ class Mouth:
         mesh[LOWER_INNER[1:-1]] -= (short * SHY * high)[1:-1]
         shape = cv2.dilate(outlined(INNER, mesh, self.area), np.ones((5, 5)))
         if short:
-            shape = cv2.GaussianBlur(shape, (0, 0), 0.5 + short * SHY * float(high[5, 1]) / 2)
+            shape = cv2.GaussianBlur(shape, (0, 0), 0.5 + short * SHY * max(float(high[5, 1]), 0) / 2)
         return sampled(shrunk(shape), self.area, field, area)
 
     @cached_property

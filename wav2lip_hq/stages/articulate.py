@@ -36,7 +36,8 @@ class Articulate(Stage):
 
     What the mouth does in the footage has no influence: two faces with the same speech move alike, each by its own
     range. What is known of a person (the closed mouth, the range of openings) comes from ``chunk.tracks``; a face of
-    which nothing is known, and one that never speaks in its footage, has the mean person's range.
+    which nothing is known, and one that never speaks in its footage, has the mean person's range. Turned heads open
+    their mouths less far than others.
     """
 
     name: ClassVar[str] = "articulate"
