@@ -123,7 +123,8 @@ class Mouth:
 
     def short(self, target: Array) -> float:
         """In [0, 1]: whether it stays less open than ``target``, where it would have to be stretched too far."""
-        return self.toothy * float(np.clip((self._ratio(target) - STRETCH) / SHORT, 0, 1))
+        far = float(np.clip((self._ratio(target) - STRETCH) / SHORT, 0, 1))
+        return far * self.toothy if far else 0.0
 
     def known(self, target: Array) -> float:
         """In [0, 1]: whether it is open far enough to tell what the interior of ``target`` looks like."""

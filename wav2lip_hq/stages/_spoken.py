@@ -96,21 +96,23 @@ def _fill(
     (x, y), (px, py) = near.corner, place.corner
     part = made[y - py : y - py + near.size[1], x - px : x - px + near.size[0]]
     gap = (face.target[LOWER_INNER] - face.target[UPPER_INNER])[1:-1, 1].mean()
-    hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)[..., None]
+    hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)
     hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
-    inside = near.placed(depth(skin, face.target, area), UNIT) * step
+    dark = depth(skin, face.target, area)
     if mouth is not None and recall:
         field = mouth.moved(face.target, area)
-        gain = near.placed(mouth.light(field, skin, face.target, area), UNIT)
-        other = lit(near.pictured(mouth.picture, mouth.area, field), gain) * step
-        inside += np.float32(recall * mouth.known(face.target)) * (mouth.dark * gain * step - inside)
-        lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)[..., None]
-        lips *= near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)[..., None]
+        light = mouth.light(field, skin, face.target, area)
+        dark += np.float32(recall * mouth.known(face.target)) * (mouth.dark * light - dark)
+    inside = near.placed(dark, UNIT) * step
+    if mouth is not None and recall:
+        other = lit(near.pictured(mouth.picture, mouth.area, field), near.placed(light, UNIT)) * step
+        lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)
+        lips *= near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)
         lips *= np.float32(recall * mouth.fits(face.target))
-        part += np.float32(strength) * lips * (other - part)
-        shown = np.float32(recall) * near.placed(mouth.shows(field, face.target, area), UNIT)[..., None]
-        inside += np.maximum(shown, lips) * (other - inside)
-    part += np.float32(strength) * hole * (inside - part)
+        shown = np.float32(recall) * near.placed(mouth.shows(field, face.target, area), UNIT)
+        inside += weighted(other - inside, cv2.max(shown, lips))
+        part += weighted(other - part, np.float32(strength) * lips)
+    part += weighted(inside - part, np.float32(strength) * hole)
     close(part, near, face.mesh, face.target, area)
 
 
