@@ -99,12 +99,13 @@ def _fill(
     hole = near.placed(_soft(outlined(INNER, face.target, area), max(SOFT, 0.5 / place.scale)), 1)
     hole *= np.float32(np.clip(gap / AJAR, 0, 1))  # even an empty outline is a line wide
     dark = depth(skin, face.target, area)
-    if mouth is not None and recall:
+    if mouth is None or not recall:
+        inside = near.placed(dark, UNIT) * step
+    else:
         field = mouth.moved(face.target, area)
         light = mouth.light(field, skin, face.target, area)
         dark += np.float32(recall * mouth.known(face.target)) * (mouth.dark * light - dark)
-    inside = near.placed(dark, UNIT) * step
-    if mouth is not None and recall:
+        inside = near.placed(dark, UNIT) * step
         other = lit(near.pictured(mouth.picture, mouth.area, field), near.placed(light, UNIT)) * step
         lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)
         lips *= near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)

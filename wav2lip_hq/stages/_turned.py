@@ -32,7 +32,7 @@ def narrowed(opening: float, yaw: float) -> float:
     return (knee + (widest - knee) * float(np.tanh((opening - knee) / (widest - knee)))) / opening
 
 
-def beside(mesh: Array, target: Array, yaw: float) -> Array:
+def far_side_held(mesh: Array, target: Array, yaw: float) -> Array:
     """(POINTS, 2) a target whose far half of the mouth moves up and down, but not across: beyond it is no skin, and
     what is behind the head would be drawn into the face, or the lips over it.
 

@@ -11,7 +11,7 @@ from .. import articulation
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk, TrackFacts
-from ._turned import beside, narrowed, pressed
+from ._turned import far_side_held, narrowed, pressed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ class Articulate(Stage):
             if self.smile:
                 offset = offset + articulation.smile(space.neutral, self.smile)
             placed = articulation.place(mesh, body, articulation.articulate(body, offset), space.basis[0])
-            target[n] = beside(mesh, placed, yaw)
+            target[n] = far_side_held(mesh, placed, yaw)
         return chunk.with_faces(target=target)
 
     def coefficients(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:
