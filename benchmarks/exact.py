@@ -119,7 +119,17 @@ def exact(pipe: HQPipeline, kind: Kind, frames: Array, speech: Path, work: Path)
         folder = codec != "ffv1"
         target = work / (what if folder else f"{what}.mkv")
         chosen = {} if film and what != "matte" or what == "offset" else {"codec": codec}
-        pipe.run(face, speech, target, deliver=what, extend="stop", without_provenance=True, **options, **chosen)
+        pipe.run(
+            face,
+            speech,
+            target,
+            deliver=what,
+            extend="stop",
+            without_provenance=True,
+            own_words="redo",
+            **options,
+            **chosen,
+        )
         made[what] = target
     source = list(_pixels(face, kind))
     result = list(_pixels(made["result"], kind))

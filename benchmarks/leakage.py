@@ -247,7 +247,7 @@ def finished(task: Task, clip: Path, wav: Array) -> Path:
     if method.name == CODEC:
         return encode(clip, folder / f"{trial.name if trial.occluder else trial.label}.mkv", task.seconds)
     target = folder / f"{trial.name}.mkv"
-    _preset(method).run(clip, (wav, observe.RATE), target, trim=True, extend="stop", measure=False)
+    _preset(method).run(clip, (wav, observe.RATE), target, trim=True, extend="stop", measure=False, own_words="redo")
     return target
 
 

@@ -23,7 +23,8 @@ from . import machine
 RUN = """
 import json, sys
 from wav2lip_hq import HQPipeline
-report = HQPipeline(sys.argv[4]).run(sys.argv[1], sys.argv[2], sys.argv[3], encoder_preset="ultrafast", trim=True)
+options = {"encoder_preset": "ultrafast", "trim": True, "own_words": "redo"}
+report = HQPipeline(sys.argv[4]).run(sys.argv[1], sys.argv[2], sys.argv[3], **options)
 print(json.dumps({"frames": report.frames, "fps": report.fps, "peak": report.peak_memory}))
 """
 

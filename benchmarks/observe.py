@@ -49,7 +49,7 @@ class Facts:
 def preset(pipe: HQPipeline, item: Item, wav: Array, facts: Facts) -> Iterator[Seen]:
     """Run a pipeline. ``facts.spent`` does not include the caller's time."""
     untouched = _frames(item.video)
-    with pipe.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
+    with pipe.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP, own_words="redo") as chunks:
         while True:
             began = time.perf_counter()
             chunk = next(chunks, None)
@@ -63,7 +63,7 @@ def finished(looking: HQPipeline, item: Item, wav: Array, video: Path, facts: Fa
     """Read a finished video. looking: detect, track and align. Frames are matched by time and resized to the
     source's size."""
     film = Film(video)
-    with looking.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP) as chunks:
+    with looking.open(item.video, (wav, RATE), trim=True, extend="stop", keep=KEEP, own_words="redo") as chunks:
         for chunk in chunks:
             results = list(film.frames(chunk.pts, chunk.frames.shape[1:3], facts))
             facts.short += len(chunk) - len(results)

@@ -107,7 +107,7 @@ def spoil(clip: Path, wav: Array, target: Path, change: Change) -> None:
 def _changed(clip: Path, wav: Array, change: Change) -> Iterator[tuple[Array, Any]]:
     first: Array | None = None
     pipe = observe.looking(HQPipeline())
-    with pipe.open(clip, (wav, observe.RATE), trim=True, extend="stop", keep=observe.KEEP) as chunks:
+    with pipe.open(clip, (wav, observe.RATE), trim=True, extend="stop", keep=observe.KEEP, own_words="redo") as chunks:
         for chunk in chunks:
             faces = chunk.faces
             assert faces is not None and faces.to512 is not None and faces.aligned is not None

@@ -68,7 +68,7 @@ def measure(job: Job, began: float) -> dict[str, Any]:
     pipe.load()
     start_up = time.time() - began
     device = pipe.runtime.device
-    options: dict[str, Any] = {"trim": True, "encoder_preset": "veryfast"}
+    options: dict[str, Any] = {"trim": True, "encoder_preset": "veryfast", "own_words": "redo"}
     with Watch(counting=True) as counted:
         pipe.run(
             job.face, (audio.load_audio(job.speech)[: round(WARM_UP * audio.RATE)], audio.RATE), job.output, **options

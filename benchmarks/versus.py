@@ -52,7 +52,7 @@ def compare(
         chain = Chain(composition, weights, device, options)
 
         def ours() -> int:
-            return pipe.run(face, speech, output, trim=True, measure=False).frames
+            return pipe.run(face, speech, output, trim=True, measure=False, own_words="redo").frames
 
         def theirs() -> int:
             pages(keep=False)

@@ -265,6 +265,23 @@ def test_what_is_beside_a_turned_face_is_not_pulled_along(known):
     assert change[y - 10 : y + 30, 256:330].max() > 40, "the rest of the mouth moves"
 
 
+@pytest.mark.parametrize(("yaw", "comes"), [(-36, True), (-43, False)])
+def test_what_is_behind_a_head_turned_further_does_not_come_with_its_lips(yaw, comes):
+    """The picture lent is of -36 degrees: in another direction the corner of the mouth lies elsewhere."""
+    closed, opened = face_mesh(0), face_mesh(14)
+    shown = facts([opened])
+    pictures = shown.mouths.picture.copy()
+    pictures[:, :, : int(opened[mesh.OUTER_LIPS, 0].min()) - 144 + 4] = (0, 0, 60)  # beyond the corner: dark blue
+    pose = np.array([[-36.0, 0, 0]], np.float32)
+    lent = replace(shown, mouths=replace(shown.mouths, picture=pictures, pose=pose))
+    chunk = talk([closed], [opened], lent)
+    faces = replace(chunk.faces, pose=np.array([[yaw, 0, 0]], np.float32))
+    made = on_canvas(through(replace(chunk, faces=faces), PARSE, Blend()))[0].astype(int)
+    around = made[int(opened[mesh.OUTER_LIPS, 1].min()) - 6 : int(opened[mesh.OUTER_LIPS, 1].max()) + 10]
+    corner = around[:, int(opened[mesh.OUTER_LIPS, 0].min()) - 14 : int(opened[mesh.OUTER_LIPS, 0].min()) + 4]
+    assert (corner[..., 2] > corner[..., 0]).any() == comes, "lips are red, what is behind the head is blue"
+
+
 # ---- no state: the same bits whatever the chunks and wherever a span begins
 
 

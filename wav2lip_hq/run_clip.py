@@ -93,7 +93,7 @@ def run_clip(
                         on_progress(done, max(total, done) if total else None)
             finally:
                 stream.close()
-            if not session.tally.faces:
+            if not session.tally.faces and not any(session.own):
                 raise no_face(info.path or "the footage", session.tally.why(), "--set detect.threshold=0.3")
             t0 = time.perf_counter()
             sealing.completed(seal, session, session.tally.frames, session.tally.stretches)

@@ -131,6 +131,12 @@ class RunOptions:
         "A survey of other footage of the same person, a minute of it, say: more mouths to choose from, and how far "
         "the person opens the mouth.",
     )
+    own_words: str = option(
+        "keep",
+        "Where the footage's own sound is the given speech and its mouth is in sync with it: keep those frames as they "
+        "are, or redo them.",
+        choices=("keep", "redo"),
+    )
     plan: str = option(
         "",
         "A shot plan (YAML): which face speaks in each shot, in place of track.faces; `survey FACE --plan` writes one.",

@@ -32,6 +32,7 @@ COLORS = {
     None: ("synthesized", "#059669"),
     Reason.NOT_DETECTED: ("", "#9ca3af"),
     Reason.NOT_CHOSEN: ("", "#93c5fd"),
+    Reason.SAID: ("", "#a7f3d0"),
     Reason.BEFORE: ("", "#e5e7eb"),
     Reason.AFTER: ("", "#e5e7eb"),
 }

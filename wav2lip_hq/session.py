@@ -24,11 +24,12 @@ from .runtime import Runtime
 from .source import Frame
 from .stages import Track, Watermark
 from .stages.matte import matte
-from .stream import GROWTH, Peekable, flat, given_by, growing, in_own_space, inside, noted, surveyed
+from .stream import GROWTH, Peekable, flat, given_by, growing, in_own_space, inside, noted, spared, surveyed
 from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey.choice import choose
 from .survey.collector import split_stages
 from .survey.files import load_person
+from .survey.own_words import OwnWords, own_words
 from .survey.shared import choice, described, everybody, speakers_followed
 from .survey.speakers import UNSURE, check_sound, heard
 from .tally import Tally
@@ -65,6 +66,7 @@ class Session:
         self.clock: dict[str, float] = {}
         self.tally = Tally()
         self.surveys: list[Survey | None] = [None] * len(self.voices)
+        self.own = [OwnWords()] * len(self.voices)
         self.person: SurveyedTrack | None = None
         self.plan: plan.Plan | None = None
         self.sync_offset = 0.0  # ms, applied to every voice
@@ -105,6 +107,9 @@ class Session:
             survey = self._told_who_speaks(survey, on_survey)
             chosen = [self._chosen(survey, voice) for voice in self.voices]
             self.surveys = [*chosen] if self.person is None else [s.told(self.person) for s in chosen]
+            if self.options.own_words == "keep":
+                each = zip(chosen, self.voices, strict=True)
+                self.own = [own_words(self.reader, s, v.speech.wav, v.begins, self.runtime) for s, v in each]
 
     @property
     def watermarks(self) -> tuple[str, ...]:
@@ -337,7 +342,7 @@ class Session:
         pixels = source.chunks(frames, voice.speech, offset, size, voice.begins, group, self.reader.look)
         cut = pixels if self.reader.look is None else noted(pixels, before)
         if survey is not None:
-            known = waited(prefetch(surveyed(cut, survey), depth=2), self.clock)
+            known = waited(prefetch(spared(surveyed(cut, survey), self.own[number]), depth=2), self.clock)
             return run_stages(makes, known, self.runtime, keep=keep, clock=self.clock, given=given_by(looks))
         pictures = waited(prefetch(cut, depth=2), self.clock)
         if not looks:

@@ -14,7 +14,8 @@ from .engine import Stage
 from .source import Frame
 from .survey import Survey, SurveyedTrack
 from .survey.collector import ADDED, Collector
-from .types import Array, Chunk
+from .survey.own_words import OwnWords
+from .types import Array, Chunk, Faces, Reason
 from .video import Look
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
@@ -78,6 +79,25 @@ def surveyed(chunks: Iterator[Chunk], survey: Survey) -> Iterator[Chunk]:
         faces, left = survey.at(chunk.source_pts)
         assert faces.track is not None
         yield replace(chunk, faces=faces, left=left, tracks=survey.facts(faces.track.tolist()))
+
+
+def spared(chunks: Iterator[Chunk], own: OwnWords) -> Iterator[Chunk]:
+    """Chunks in which faces that say the speech already are left as they are, and fade beside. Where footage is shown
+    again, to fill the time, it says other words than its sound did."""
+    for chunk in chunks:
+        faces = chunk.faces
+        assert faces is not None and faces.track is not None and chunk.source_pts is not None
+        share = own.share([chunk.source_pts[i] for i in faces.frame.tolist()], faces.track)
+        share[[chunk.pts[i] != chunk.source_pts[i] for i in faces.frame.tolist()]] = 1
+        if (share < 1).any():
+            said = share == 0
+            some = faces.take(said)
+            reason = np.full(len(some), Reason.SAID, np.uint8)
+            gone = Faces(some.frame, some.track, some.box, some.landmarks, score=some.score, reason=reason)
+            strength = share if faces.strength is None else np.minimum(share, faces.strength)
+            left = gone if chunk.left is None else chunk.left.joined(gone)
+            chunk = replace(chunk, faces=replace(faces, strength=strength).take(~said), left=left)
+        yield chunk
 
 
 def growing(chunks: Generator[Chunk, None, None], person: SurveyedTrack | None) -> Iterator[Chunk]:

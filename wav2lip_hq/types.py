@@ -35,6 +35,7 @@ class Reason(IntEnum):
     BEFORE = 7
     AFTER = 8
     DROPPED = 9
+    SAID = 10
 
     @property
     def text(self) -> str:
@@ -52,6 +53,7 @@ _REASONS = {
     Reason.BEFORE: "the speech has not begun",
     Reason.AFTER: "the speech has ended",
     Reason.DROPPED: "the face was dropped from the survey by hand",
+    Reason.SAID: "the footage says these words already (own_words)",
 }
 
 

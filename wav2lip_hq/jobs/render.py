@@ -112,7 +112,7 @@ def render(
             done += part.frames
             on_frames(done, total)
         faces = sum(p.faces for p in parts)
-        if not faces:
+        if not faces and not any(session.own):
             raise no_face(job.face, next((p.why for p in parts if p.why), ""), "set: [detect.threshold=0.3]")
         began = time.perf_counter()
         kept = [(folder / p.file, p.zero) for p in parts if p.frames]

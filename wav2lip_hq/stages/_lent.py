@@ -34,6 +34,7 @@ class Mouth:
     picture: Array  # (h, w, 3) uint8
     area: Area  # the part of the canvas it covers
     mesh: Array  # (POINTS, 2), the mouth it shows, on the canvas
+    lips: float = 1.0  # weight of its lips at most
 
     def moved(self, target: Array, area: Area) -> Array:
         """(h, w, 2) float32 for each coarse cell of ``area``: offset of its source in the picture, in canvas px.
@@ -66,7 +67,7 @@ class Mouth:
     def fits(self, target: Array) -> float:
         """In [0, 1]: how similar the mouth's opening is to that of ``target``, and so how far its lips can be shown."""
         has, want = ((m[LOWER_INNER] - m[UPPER_INNER])[:, 1].mean() for m in (self.mesh, target))
-        return float(np.clip(1.5 - abs(has - want) / (4 + 0.2 * max(want, 0)), 0, 1))
+        return self.lips * float(np.clip(1.5 - abs(has - want) / (4 + 0.2 * max(want, 0)), 0, 1))
 
     def light(self, field: Array, skin: Array, target: Array, area: Area) -> Array:
         """(h, w, 3) float32 for each coarse cell of ``area``: factor for the picture that gives it the brightness and

@@ -22,6 +22,7 @@ from ._lent import Mouth
 from ._outline import lower_face, on_canvas
 from ._paste import CANVAS, painted
 from ._spoken import Face, speak
+from ._turned import lendable
 from .parse import default_shape, feathered
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class Blend(Stage):
             # The library of footage that is read only once grows: costs are then computed anew with the present one.
             costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
             chosen = library.chosen([c for c in costs if c is not None], at)
-            mouth = Mouth(library.mouths.picture[chosen], Mouths.WINDOW, library.mouths.mesh[chosen])
+            lent, yaw = library.mouths, 0.0 if faces.pose is None else float(faces.pose[n, 0])
+            lips = lendable(float(lent.pose[chosen, 0]), yaw)
+            mouth = Mouth(lent.picture[chosen], Mouths.WINDOW, lent.mesh[chosen], lips)
         target = mesh + strength * (target - mesh)
         face = Face(faces.aligned[n], mask[n], mesh, target, faces.to512[n], frame.dtype == np.uint16)
         speak(frame, face, mouth, self.recall, strength)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import audio
 from ..errors import OptionError
 from ..metrics.lipsync import FPS
 from ..metrics.mouthfit import REACH, Fit, MouthFit
@@ -18,6 +17,7 @@ from ..runtime import Runtime
 from ..types import Array, VideoInfo
 from ..video import VideoReader
 from .shots import Shot, shots
+from .sound import own_sound
 from .spoken import Heard, Spoken
 from .table import Survey
 
@@ -60,7 +60,7 @@ def heard(
             f"who speaks cannot be found in a survey that followed track.faces={made}; survey again with "
             "--set track.faces=all"
         )
-    fits = MouthFit(runtime, audio.load_audio(reader.info.path))
+    fits = MouthFit(runtime, own_sound(reader.info))
     if fits.name is None:
         raise OptionError("no sync network is installed, so who speaks cannot be found")
     reader.restart()
