@@ -161,6 +161,34 @@ def test_interlaced_footage_is_noticed_and_can_be_rebuilt(tmp_path):
     assert comb(rebuilt[3][1]) < comb(woven[3][1])
 
 
+@pytest.mark.parametrize("deinterlace", [False, True])
+def test_avi_shows_frames_in_their_order_at_their_times(tmp_path, deinterlace):
+    """AVI numbers packets as they are stored; H.264 stores frames that refer to later ones after those."""
+    shades = [np.full((64, 64, 3), 4 * n, np.uint8) for n in range(40)]
+    options = {"bf": "3", "g": "12", "x264-params": "b-adapt=0:scenecut=0", "crf": "6"}
+    path = write_video(tmp_path / "a.avi", np.stack(shades), time_base=Fraction(1, 25), options=options)
+    times = [Fraction(n, 25) for n in range(40)]
+    with video.open_video(path, deinterlace=deinterlace) as reader:
+        shown = list(reader)
+        later = list(reader.start_at(Fraction(30, 25)))
+    assert [pts for pts, *_ in shown] == times
+    assert max(abs(float(image.mean()) - 4 * n) for n, (_, image, _) in enumerate(shown)) < 3
+    assert [pts for pts, *_ in later] == times[30:]
+    assert max(abs(float(image.mean()) - 4 * n) for n, (_, image, _) in enumerate(later, 30)) < 3
+    assert [pts for pts, *_ in read(rewrite(path, tmp_path / "b.mp4"))[1]] == times
+
+
+def test_frames_closer_than_a_tick_of_the_clock_are_written(tmp_path):
+    info, frames = read(clip(6))
+    odd = [Fraction(n, 25) + Fraction(n % 2, 1000) - Fraction(n % 2, 25) for n in range(6)]
+    with video.VideoWriter(tmp_path / "a.mp4", info) as writer:
+        for pts, (_, frame, alpha) in zip(odd, frames, strict=True):
+            writer.write(frame, pts, alpha)
+    times = [pts for pts, *_ in read(tmp_path / "a.mp4")[1]]
+    assert len(times) == 6 and all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert max(abs(a - b) for a, b in zip(times, odd, strict=True)) <= Fraction(1, 25)
+
+
 def test_program_streams_start_at_zero(tmp_path):
     source = write_video(tmp_path / "a.ts", clip(5))
     assert read(source)[1][0][0] < Fraction(1, 5)  # their clock starts at 1.4 s
@@ -274,7 +302,9 @@ def test_clear_errors(tmp_path):
         video.check_output(tmp_path / "o.png", [], "png")
 
 
-@pytest.mark.parametrize(("name", "codec"), [("clip.mpg", "mpeg1video"), ("clip.mp4", "libx264")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("clip.mpg", "mpeg1video"), ("clip.mp4", "libx264"), ("clip.avi", "libx264")]
+)
 def test_no_frame_is_lost_by_starting_in_the_middle_or_going_backwards(tmp_path, name, codec):
     """MPEG program streams have no index, and seeking in them lands anywhere."""
     frames = np.stack([np.full((64, 96, 3), 3 * n, np.uint8) for n in range(60)])

@@ -43,6 +43,7 @@ class Encoder:
     ) -> None:
         self.codec = codec
         self._written = 0
+        self._tick: int | None = None  # time of the last frame
         self._track: Tracks | None = None
         (width, height), kind = size, CODECS[codec]
         deep = info.bit_depth > 8
@@ -114,7 +115,9 @@ class Encoder:
             format=self.pix_fmt, interpolation=color.QUALITY, src_color_range=ColorRange.JPEG, **options
         )
         picture.time_base = self._stream.codec_context.time_base
-        picture.pts = round(pts / picture.time_base)
+        tick = round(pts / picture.time_base)
+        # Two frames at one time cannot be written.
+        self._tick = picture.pts = tick if self._tick is None else max(tick, self._tick + 1)
         if self._track is not None:
             self._track.mux_until(self._container, pts)
         for packet in self._stream.encode(picture):

@@ -20,6 +20,8 @@ from .opening import open_input, origin, short_reason
 from .reader import DEFAULT_FPS, FASTEST, Frame, VideoReader
 from .stills import check_size
 
+STORED = "avi"  # a container that times packets as they are stored, and says nothing of when frames are shown
+
 
 def from_file(path: Path, deinterlace: bool, most: float, playlists: bool) -> VideoReader:
     name = str(path)
@@ -40,6 +42,8 @@ def from_file(path: Path, deinterlace: bool, most: float, playlists: bool) -> Vi
             raise InputError(f"{name}: the video cannot be decoded, it is damaged ({short_reason(error)})") from error
         if first is None:
             raise InputError(f"{name} holds no decodable video frame; it is truncated or damaged")
+        if container.format.name == STORED and first.dts is not None:
+            zero += (first.dts - (stream.start_time or 0)) * stream.time_base
         turn = round(first.rotation / 90) * 90 % 360
         rates = (stream.average_rate, stream.guessed_rate, DEFAULT_FPS)
         average = next(r for r in rates if r is not None and 0 < r <= FASTEST)
@@ -164,6 +168,8 @@ def _frames(reader: VideoReader, container: Any, stream: Any, deinterlace: bool)
             continue
         for frame in decoded:
             good = True
+            if container.format.name == STORED:
+                frame.pts = frame.dts  # frames come in the order in which they are shown
             if graph is None:
                 yield frame
                 continue
