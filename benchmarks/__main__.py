@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     quality.add_argument("--trials", metavar="LIST", help="leakage: quick, full, or a list like leakage.yaml here")
     quality.add_argument("--setups", nargs="+", choices=SETUPS, default=SETUPS[:3], help="leakage: which speech")
     quality.add_argument("--clips", type=int, metavar="N", help="leakage: the first N clips only")
-    quality.add_argument("--lse", action="store_true", help="leakage: measure LSE, too")
+    quality.add_argument("--lse", action="store_true", help="leakage: measure LSE and the offset, too")
     quality.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     quality.add_argument(
         "--out", type=Path, default=Path("build/quality"), help="results; an interrupted run continues"

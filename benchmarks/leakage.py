@@ -34,6 +34,7 @@ from wav2lip_hq.video import VideoWriter, open_video
 from . import agreement, covered, leakage_tables, machine, mouths, observe, quality, tables, trials
 from .items import MOVIES
 from .measure import Sync, tidy
+from .offsets import Listener
 from .quality import SOURCE, Method
 from .trials import Trial
 
@@ -170,7 +171,7 @@ def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[d
         return seen | figures(real, real, wav, when), real
     times = sight.time.tolist()
     made, before = (observe.Film(v).frames(times, sight.size, facts) for v in (video, task.trial.clip))
-    paint, sync = Paint(), Sync(wav)
+    paint, sync, listener = Paint(), Sync(wav), Listener(_runtime(), wav)
     meshes, sure = np.full((count, mouth.POINTS, 2), np.nan, np.float32), np.zeros(count)
     shown = 0
     for n, ((frame, mesh, confidence), source) in enumerate(zip(mouths.follow(made, sight), before, strict=False)):
@@ -178,7 +179,9 @@ def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[d
         frame, source = geometry.eight_bits(frame), geometry.eight_bits(source)
         paint.add(frame, source, real.mesh[n], mesh)
         if task.lse and np.isfinite(sight.box[n]).all():
-            sync.add(Fraction(times[n]).limit_denominator(90000), frame, sight.box[n])
+            at = Fraction(times[n]).limit_denominator(90000)
+            sync.add(at, frame, sight.box[n])
+            listener.add(at, frame, sight.box[n])
     found = from_mesh(meshes, sight.time, sure)
     row: dict[str, Any] = {"frames": count, "seen": int(found.seen.sum()), "short": count - shown}
     row |= figures(found, real, wav, when)
@@ -186,6 +189,7 @@ def measure(task: Task, wav: Array, sight: mouths.Sight, real: Mouth) -> tuple[d
     if task.lse and task.trial.sound is not None:
         lse = sync.compute(_runtime(), {})
         row |= {k: lse[k] for k in ("lse_c", "lse_d") if k in lse}
+        row["fit"] = listener.curve()
     return row | {"note": facts.note or None}, found
 
 

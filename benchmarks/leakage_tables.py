@@ -13,7 +13,7 @@ import numpy as np
 from wav2lip_hq.metrics.agreement import bootstrap
 from wav2lip_hq.metrics.theval import REAL, score
 
-from . import machine
+from . import machine, offsets
 from .tables import markdown, show
 
 # column -> (title, better: 1 higher, -1 lower, 0 neither; meaning)
@@ -204,11 +204,12 @@ def write(result: Result, folder: Path) -> list[str]:
     (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
     top = markdown(headline(result))
     lines = ["# leakage", "", f"    {result.command}", "", *top, "", *(f"- {note}" for note in notes(result))]
-    gap = sync_gap(result)
+    gap, late = sync_gap(result), offsets.table(result.rows)
     sections = {
         "Means": means(result),
         "THEval's scores": scores(result),
         **({"Speech and mouth, LSE": gap} if len(gap) > 1 else {}),
+        **({"Audio-video offset, by clip": late} if len(late) > 1 else {}),
         "Trials": listing(result),
     }
     for title, table in sections.items():

@@ -11,12 +11,17 @@ from drawn_mesh import drawn_mesh
 from media import write_video
 from talker import talker
 
-from benchmarks import agreement, mouths, trials
+import wav2lip_hq
+from benchmarks import agreement, mouths, offsets, trials
 from benchmarks.__main__ import main
-from wav2lip_hq import checkpoints
+from wav2lip_hq import HQPipeline, audio, checkpoints
 from wav2lip_hq.errors import CheckpointError, InputError
 from wav2lip_hq.metrics import leakage, mouth
+from wav2lip_hq.metrics.offset import CERTAIN
+from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.video import open_video
+
+FACE = Path(wav2lip_hq.__file__).parent / "_data" / "demo" / "face.mpg"  # a person who speaks
 
 
 def double(frames, five):
@@ -171,3 +176,39 @@ def test_the_published_mesh_on_real_footage(shared, own_folder, tmp_path):
     assert leakage.correlation(small.opening, real.opening) > 0.8
     assert leakage.amplitude(frozen.opening, real.opening) < 0.2
     assert mouth.closed_level(real.opening) < 0.08
+
+
+# ---- the offset of what a clip is made to say
+
+
+def heard(late: int) -> list[float | None]:
+    """How well the demo's face fits its own sound, that is heard ``late`` frames later."""
+    wav = audio.load_audio(FACE)
+    moved = np.concatenate([np.zeros(late * 640, np.float32), wav])[: len(wav)]
+    listener = offsets.Listener(Runtime(), moved)
+    found = HQPipeline("fast").survey(FACE)
+    with open_video(FACE) as reader:
+        for n, (pts, frame, _) in enumerate(reader):
+            listener.add(pts, frame, found.faces.box[found.rows(n, False)][0])
+    curve = listener.curve()
+    assert curve is not None
+    return curve
+
+
+@pytest.mark.parametrize("late", [0, 5])
+def test_the_offset_of_a_clip_is_found_by_all_it_says_together(late):
+    curve = heard(late)
+    shift, lead = offsets.together([curve, [None] * 3 + curve[3:]])
+    assert shift == -late and lead > CERTAIN, "the sound is late, so the picture is early"
+    rows = [
+        {"method": "default", "kind": "mismatched", "clip": name, "fit": curve} for name in ("anna", "anna", "bert")
+    ]
+    rows += [{"method": "copy", "kind": "mismatched", "clip": "anna", "fit": None}]
+    synced = "2" if late == 0 else "0"
+    assert offsets.table(rows)[1:] == [["default", "mismatched", synced, synced, "2", "2"]]
+
+
+def test_a_mouth_seen_too_shortly_tells_nothing():
+    listener = offsets.Listener(Runtime(), audio.load_audio(FACE))
+    assert listener.curve() is None
+    assert offsets.table([{"method": "default", "kind": "matched", "clip": "anna"}])[1:] == []
