@@ -16,9 +16,6 @@ PRESSING, PRESSED = (20.0, 40.0), (0.01, 0.06)
 NARROWING, WIDEST = (10.0, 35.0), (0.40, 0.12)  # the largest opening in eye distances, ahead and aside
 KNEE = 0.6  # share of it from which openings are compressed
 HOLDING = (20.0, 35.0)  # from no to full hold of the far corner of the mouth
-# Lips of a picture in which the head is turned further, or less far: from all to nothing of them is shown, by the
-# difference; and from where on that counts
-APART, COUNTED = (3.0, 6.0), (25.0, 40.0)
 
 
 def pressed(yaw: float) -> float:
@@ -33,13 +30,6 @@ def narrowed(opening: float, yaw: float) -> float:
     if opening <= knee:
         return 1.0
     return (knee + (widest - knee) * float(np.tanh((opening - knee) / (widest - knee)))) / opening
-
-
-def lendable(lent: float, yaw: float) -> float:
-    """In [0, 1]: how far lips of a picture with one yaw (``lent``) can be shown in a frame with another. What is beside
-    the far end of a turned mouth is seen past it, and comes along."""
-    apart = float(np.interp(abs(lent - yaw), APART, (0, 1)))
-    return 1 - apart * float(np.interp(abs(yaw), COUNTED, (0, 1)))
 
 
 def far_side_held(mesh: Array, target: Array, yaw: float) -> Array:

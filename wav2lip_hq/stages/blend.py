@@ -18,11 +18,10 @@ from ..types import Array, Chunk, Faces, Mouths
 from ._choice import Library, Wanted, shapes
 from ._coarse import weighted
 from ._generated import Picture, bands, change, look_at, transfer
-from ._lent import Mouth
+from ._lent import Mouth, lendable
 from ._outline import lower_face, on_canvas
 from ._paste import CANVAS, painted
 from ._spoken import Face, speak
-from ._turned import lendable
 from .parse import default_shape, feathered
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ class Blend(Stage):
             costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
             chosen = library.chosen([c for c in costs if c is not None], at)
             lent, yaw = library.mouths, 0.0 if faces.pose is None else float(faces.pose[n, 0])
-            lips = lendable(float(lent.pose[chosen, 0]), yaw)
+            lips = lendable(float(lent.pose[chosen, 0]), yaw, float(points.opening(target)))
             mouth = Mouth(lent.picture[chosen], Mouths.WINDOW, lent.mesh[chosen], lips)
         target = mesh + strength * (target - mesh)
         face = Face(faces.aligned[n], mask[n], mesh, target, faces.to512[n], frame.dtype == np.uint16)
