@@ -27,19 +27,21 @@ GAIN, SIDES, TINGE = (0.5, 1.8), 1.3, 1.08
 LIPS, TINT = 1.1, 1.2  # and of the factors that match brightness and tint of lips to those of the lips they replace
 
 # Lips of a picture in which the head is turned otherwise: degrees of yaw by which it may be to show all and nothing of
-# them. It counts in mouths that open (eye distances), and in heads turned far (degrees).
-APART, OPEN, TURNED = (1.5, 3.5), (0.02, 0.06), (25.0, 40.0)
+# them. It counts in mouths that are not wide open and are to open (eye distances), and in heads turned far (degrees).
+APART, WIDE, OPEN, TURNED = (1.5, 3.5), (0.12, 0.20), (0.02, 0.06), (25.0, 40.0)
 
 
-def lendable(lent: float, yaw: float, opening: float) -> float:
+def lendable(lent: float, yaw: float, shown: float, opening: float) -> float:
     """In [0, 1]: how far lips of a picture with one yaw (``lent``) can be shown in a frame with another, whose mouth is
-    to open by ``opening``.
+    open by ``shown`` and to open by ``opening``.
 
     In another direction lips have another outline: with those of open mouths faces moved less as the speech says
     (agreement in clips of moving heads 0.67 instead of 0.74 with one speech, 0.60 instead of 0.63 with another), and
-    what is seen past the far end of a turned mouth came along. Closed mouths close better with lips of closed ones.
+    what is seen past the far end of a turned mouth came along. Closed mouths close better with lips of closed ones, and
+    what landmarks miss of the teeth of a mouth that is wide open is covered by others' lips.
     """
-    counts = max(float(np.interp(abs(yaw), TURNED, (0, 1))), float(np.interp(opening, OPEN, (0, 1))))
+    opens = float(np.interp(shown, WIDE, (1, 0)) * np.interp(opening, OPEN, (0, 1)))
+    counts = max(float(np.interp(abs(yaw), TURNED, (0, 1))), opens)
     return 1 - counts * float(np.interp(abs(lent - yaw), APART, (0, 1)))
 
 

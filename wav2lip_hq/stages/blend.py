@@ -212,7 +212,8 @@ class Blend(Stage):
             costs = [s.costs if s.library is library else library.costs(s.wanted) for s in window if s.wanted]
             chosen = library.chosen([c for c in costs if c is not None], at)
             lent, yaw = library.mouths, 0.0 if faces.pose is None else float(faces.pose[n, 0])
-            lips = lendable(float(lent.pose[chosen, 0]), yaw, float(points.opening(target)))
+            openings = float(points.opening(mesh)), float(points.opening(target))
+            lips = lendable(float(lent.pose[chosen, 0]), yaw, *openings)
             mouth = Mouth(lent.picture[chosen], Mouths.WINDOW, lent.mesh[chosen], lips)
         target = mesh + strength * (target - mesh)
         face = Face(faces.aligned[n], mask[n], mesh, target, faces.to512[n], frame.dtype == np.uint16)
