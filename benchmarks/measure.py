@@ -178,21 +178,32 @@ def tidy(value: Any) -> Any:
 # ---- parts
 
 
-class Sync:
-    """SyncNet's crops on a grid of 25 frames a second."""
+class Crops:
+    """A face's crops on a grid of 25 frames a second. crop: a frame (H, W, 3) uint8 and a box (4,) -> (S, S, 3)."""
 
-    def __init__(self, wav: Array) -> None:
-        self.wav, self.first, self.crops = wav, Fraction(0), []  # type: tuple[Array, Fraction, list[Array]]
+    def __init__(self, crop: Callable[[Array, Array], Array]) -> None:
+        self.crop = crop
+        self.first = Fraction(0)
+        self.crops: list[Array] = []
 
     def add(self, pts: Fraction, frame: Array, box: Array) -> None:
+        """The next frame, shown at ``pts`` seconds."""
         if not self.crops:
             self.first = pts
         due = pts - self.first
         if due < Fraction(2 * len(self.crops) - 1, 2 * FPS):
             return  # more than 25 frames a second
-        crop = benchmark_crop(frame, box)
+        crop = self.crop(frame, box)
         while Fraction(len(self.crops), FPS) <= due + Fraction(1, 2 * FPS):
             self.crops.append(crop)
+
+
+class Sync(Crops):
+    """Measures LSE. wav: the speech, (n,) float32 16 kHz."""
+
+    def __init__(self, wav: Array) -> None:
+        super().__init__(benchmark_crop)
+        self.wav = wav
 
     def compute(self, runtime: Runtime, series: dict[str, list[float]]) -> dict[str, Any]:
         """LSE and the figures derived from it; {} without a sync network or two seconds of frames."""

@@ -198,8 +198,8 @@ def heard(late: int) -> list[float | None]:
 @pytest.mark.parametrize("late", [0, 5])
 def test_the_offset_of_a_clip_is_found_by_all_it_says_together(late):
     curve = heard(late)
-    shift, lead = offsets.together([curve, [None] * 3 + curve[3:]])
-    assert shift == -late and lead > CERTAIN, "the sound is late, so the picture is early"
+    fit = offsets.together([curve, [None] * 3 + curve[3:]])
+    assert fit.shift == -late and fit.lead > CERTAIN, "the sound is late, so the picture is early"
     rows = [
         {"method": "default", "kind": "mismatched", "clip": name, "fit": curve} for name in ("anna", "anna", "bert")
     ]

@@ -15,7 +15,7 @@ from .source import Frame
 from .survey import Survey, SurveyedTrack
 from .survey.collector import ADDED, Collector
 from .survey.own_words import OwnWords
-from .types import Array, Chunk, Faces, Reason
+from .types import Array, Chunk, Reason
 from .video import Look
 
 GROWTH = 24  # frames: footage that can be read only once is surveyed in groups of so many frames
@@ -91,9 +91,7 @@ def spared(chunks: Iterator[Chunk], own: OwnWords) -> Iterator[Chunk]:
         share[[chunk.pts[i] != chunk.source_pts[i] for i in faces.frame.tolist()]] = 1
         if (share < 1).any():
             said = share == 0
-            some = faces.take(said)
-            reason = np.full(len(some), Reason.SAID, np.uint8)
-            gone = Faces(some.frame, some.track, some.box, some.landmarks, score=some.score, reason=reason)
+            gone = faces.take(said).refused(Reason.SAID)
             strength = share if faces.strength is None else np.minimum(share, faces.strength)
             left = gone if chunk.left is None else chunk.left.joined(gone)
             chunk = replace(chunk, faces=replace(faces, strength=strength).take(~said), left=left)

@@ -9,6 +9,9 @@ from .types import Chunk, Reason, Stretch
 
 _Key = tuple[int, int | None, Reason | None]  # voice, track, reason
 
+# Nothing was to be done there
+IDLE = (Reason.BEFORE, Reason.AFTER, Reason.SAID)
+
 
 class Tally:
     """Counts a session's output, voice by voice."""
@@ -69,8 +72,7 @@ class Tally:
     @property
     def empty(self) -> int:
         """Frames of the speech in which no face was synthesized, although no face there says it already."""
-        idle = {Reason.BEFORE, Reason.AFTER, Reason.SAID}
-        spoken = _union([(s.first, s.last) for s in self.stretches if s.reason not in idle])
+        spoken = _union([(s.first, s.last) for s in self.stretches if s.reason not in IDLE])
         made = _union([(s.first, s.last) for s in self.stretches if s.reason is None])
         return sum(b - a + 1 for a, b in spoken) - sum(b - a + 1 for a, b in made)
 
@@ -82,7 +84,7 @@ class Tally:
         """The reasons for frames of the speech that were not synthesized, the most frequent first."""
         counts: dict[Reason, int] = {}
         for s in self.stretches:
-            if s.reason not in (None, Reason.BEFORE, Reason.AFTER, Reason.SAID):
+            if s.reason is not None and s.reason not in IDLE:
                 counts[s.reason] = counts.get(s.reason, 0) + s.last - s.first + 1
         rows = sorted(counts.items(), key=lambda item: -item[1])
         return "; ".join(f"{reason.text}: {count} {'frame' if count == 1 else 'frames'}" for reason, count in rows)

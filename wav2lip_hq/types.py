@@ -125,6 +125,11 @@ class Faces:
         some: dict[str, Any] = {name: None if value is None else value[which] for name, value in vars(self).items()}
         return Faces(**some)
 
+    def refused(self, reason: Array | int) -> Faces:
+        """What is kept of faces that are left as they are, for a ``Reason`` or one each, (N,) uint8."""
+        why = np.full(len(self), reason, np.uint8)
+        return Faces(self.frame, self.track, self.box, self.landmarks, score=self.score, reason=why)
+
     def joined(self, other: Faces) -> Faces:
         """Both sets in order of frame; fields that only one of them has are dropped."""
         if not len(other):

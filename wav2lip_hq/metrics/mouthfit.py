@@ -69,11 +69,13 @@ def fit(table: Array) -> Fit | None:
     for late in range(-REACH, REACH + 1):  # a late picture shows what was heard earlier: below the diagonal
         if len(matrix) - abs(late) >= WINDOWS:
             mean[late + REACH] = np.diagonal(matrix, -late).mean()
-    known = ~np.isnan(mean)
-    if known.sum() < REACH:
-        return None
+    return None if (~np.isnan(mean)).sum() < REACH else compared(mean)
+
+
+def compared(mean: Array) -> Fit:
+    """The fit by how alike picture and sound are at each shift, (2 REACH + 1,): larger is more, NaN is not known."""
     best = int(np.nanargmax(mean))
-    far = mean[known & (np.abs(np.arange(len(mean)) - best) > 2)]
+    far = mean[~np.isnan(mean) & (np.abs(np.arange(len(mean)) - best) > 2)]
     return Fit((mean - far.mean()) / max(float(far.std()), 1e-6))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine import Stage
 from ..options import check, described, option
-from ..types import Array, Chunk, Faces, Reason
+from ..types import Array, Chunk, Reason
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -98,8 +98,7 @@ class Admit(Stage):
                     break
         keep = reason == 0
         admitted = replace(faces.take(keep), strength=strength[keep])
-        refused = replace(Faces(faces.frame, faces.track, faces.box, faces.landmarks), score=faces.score, reason=reason)
-        others = refused.take(~keep)
+        others = faces.refused(reason).take(~keep)
         return replace(chunk, faces=admitted, left=others if chunk.left is None else chunk.left.joined(others))
 
     def _refused(self, seen: deque[dict[int, Array]], at: int, track: int) -> Reason | None:

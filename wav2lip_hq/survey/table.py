@@ -208,9 +208,7 @@ class Survey:
 
     def leave(self, gone: Array, reason: Reason) -> Survey:
         """With some of ``faces`` (a mask over them) left as they are."""
-        some = self.faces.take(gone)
-        moved = Faces(some.frame, some.track, some.box, some.landmarks, score=some.score)
-        left = self.left.joined(replace(moved, reason=np.full(len(some), reason, np.uint8)))
+        left = self.left.joined(self.faces.take(gone).refused(reason))
         coded = None if self.coded is None else self.coded[~gone]
         return replace(self, faces=self.faces.take(~gone), left=left, coded=coded)
 
