@@ -253,6 +253,28 @@ def test_turned_heads_open_their_mouths_less_far(runtime):
     assert np.ptp(small) < 0.2 * small.mean(), "small openings stay what they are"
 
 
+def test_no_mouth_opens_much_further_than_its_own_person_does():
+    """Clear voices make the network predict openings of six spreads, which no mouth has."""
+    runtime = Runtime(device="cpu", precision="fp32")
+    for bias in (1.0, 3.0, 20.0):
+        net = network()
+        with torch.no_grad():
+            net.last.weight.zero_()
+            net.last.bias[0] = bias
+        runtime.add_model(f"opens{bias:.0f}", net, "articulation", width=16)
+
+    def gap(bias, spread, expression=1.0):
+        given = chunk([turned(body(0.0))], tracks={0: facts(turned(body(0.0)), spread)})
+        return mesh.opening(targets(Articulate(model=f"opens{bias}", expression=expression), given, runtime))[0]
+
+    small, some, most = (gap(bias, 0.03) for bias in (1, 3, 20))
+    assert some > 2 * small and most < 1.6 * some
+    assert 3 * 0.03 < most < 4 * 0.03
+    assert gap(20, 0.045) == pytest.approx(1.5 * most, rel=0.1), "people who open it further do"
+    assert gap(20, 0.03, 1.5) == pytest.approx(1.5 * most, rel=0.1), "so does a mouth that is to exaggerate"
+    assert gap(20, 0.03, 0.0) == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize("yaw", [-45, 45])
 def test_the_far_corner_of_a_turned_mouth_stays_where_it_is_across(runtime, yaw):
     """What is beyond it is not the face's."""

@@ -14,7 +14,6 @@ from ..types import Array
 # Landmarks of closed lips are a little apart: eye distances by which they are moved into each other, ahead and aside.
 PRESSING, PRESSED = (20.0, 40.0), (0.01, 0.06)
 NARROWING, WIDEST = (10.0, 35.0), (0.40, 0.12)  # the largest opening in eye distances, ahead and aside
-KNEE = 0.6  # share of it from which openings are compressed
 HOLDING = (20.0, 35.0)  # from no to full hold of the far corner of the mouth
 
 
@@ -23,13 +22,9 @@ def pressed(yaw: float) -> float:
     return float(np.interp(abs(yaw), PRESSING, PRESSED))
 
 
-def narrowed(opening: float, yaw: float) -> float:
-    """Factor that keeps an opening, in eye distances, below the widest one: 1 up to KNEE of it, ever less above."""
-    widest = float(np.interp(abs(yaw), NARROWING, WIDEST))
-    knee = KNEE * widest
-    if opening <= knee:
-        return 1.0
-    return (knee + (widest - knee) * float(np.tanh((opening - knee) / (widest - knee)))) / opening
+def widest(yaw: float) -> float:
+    """The largest opening in eye distances."""
+    return float(np.interp(abs(yaw), NARROWING, WIDEST))
 
 
 def far_side_held(mesh: Array, target: Array, yaw: float) -> Array:
