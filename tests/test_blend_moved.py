@@ -55,6 +55,22 @@ def test_teeth_that_landmarks_miss_leave_no_bright_line_between_closed_lips():
     assert made[10:50, 10:50].mean(2).max() < lips[10:50, 10:50].mean(2).max() + 12
 
 
+def test_a_lower_lip_that_landmarks_miss_leaves_no_second_one_below_closed_lips(known):
+    """In a mouth that is wide open the lip is thicker than the landmarks say: its rest would be left below."""
+    drawn = face_mesh(36)
+    lower = drawn[mesh.OUTER_LIPS][11:]
+    lower[:, 1] += 14 * np.sin(np.arange(1, 10) * np.pi / 10)
+    drawn[mesh.OUTER_LIPS][11:] = lower
+    made, closed = (
+        on_canvas(frames)[0, 398:418, 236:276].astype(int)
+        for frames in (
+            through(talk([face_mesh(36)], [face_mesh(0)], known, frames=picture(drawn)[None]), PARSE, Blend()),
+            picture(face_mesh(0))[None],
+        )
+    )
+    assert np.abs(made.mean((0, 1)) - closed.mean((0, 1))).max() < 12 and made[..., 1].min() > 100, "skin, no lip"
+
+
 def test_lips_that_close_have_a_line_between_them():
     made = mouth(through(talk([face_mesh(16)], [face_mesh(0)]), PARSE, Blend()))[0]
     rows = made[12:36, 20:40].mean((1, 2))

@@ -87,13 +87,14 @@ class Mouth:
         has, want = ((m[LOWER_INNER] - m[UPPER_INNER])[:, 1].mean() for m in (self.mesh, target))
         return self.lips * float(np.clip(1.5 - abs(has - want) / (4 + 0.2 * max(want, 0)), 0, 1))
 
-    def light(self, field: Array, skin: Array, target: Array, area: Area) -> Array:
+    def light(self, field: Array, skin: Array, target: Array, taken: Array, area: Area) -> Array:
         """(h, w, 3) float32 for each coarse cell of ``area``: factor for the picture that gives it the brightness and
-        tint of ``skin`` (h, w, 3), the source's coarse picture already moved, around the mouth."""
+        tint of ``skin`` (h, w, 3), the source's coarse picture already moved, around the mouth. taken: (POINTS, 2), the
+        outline of its lips is that of what the picture covers."""
         other = sampled(coarsened(self.picture.astype(np.float32)), self.area, field, area)
-        lips = small(OUTER, target, area)
+        covered, lips = small(OUTER, taken, area), small(OUTER, target, area)
         near, far = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)) for n in RING)
-        ring = cv2.dilate(lips, far) - cv2.dilate(lips, near) + np.float32(1e-3)
+        ring = cv2.dilate(covered, far) - cv2.dilate(covered, near) + np.float32(1e-3)
         sure = ring > 0.5 * ring.max()
         ratio = (skin[sure] + 4) / (other[sure] + 4)
         overall = float(np.clip(np.median(ratio.mean(1)), *GAIN))

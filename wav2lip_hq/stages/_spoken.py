@@ -25,6 +25,7 @@ AROUND = 30  # px of skin around the lips
 AJAR = 3.0  # px: the interior fades out when the gap between the lips is smaller
 SOFT, LIPS_SOFT = 1.2, 5.0  # px: Gaussians of the edges of the interior, and of lips taken from another picture
 SKIN = 7  # px of skin around the lips that are taken with them, as landmarks are not exact to the pixel
+BELOW = 0.8  # and of the skin below a mouth that closes, as a share of the distance it closes by
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def _fill(
 
     moved: (h, w, 2), the movement of the whole place.
     """
-    lips = face.target[points.LIPS]
+    taken = _taken(face)
+    lips = taken[points.LIPS]
     low, high = (lips.min(0) - AROUND)[::-1], (lips.max(0) + AROUND)[::-1]
     rows, columns = (
         slice(max(w.start, int(a) // GRID * GRID), min(w.stop, -(-int(b) // GRID) * GRID))
@@ -103,11 +105,11 @@ def _fill(
         inside = near.placed(dark, UNIT) * step
     else:
         field = mouth.moved(face.target, area)
-        light = mouth.light(field, skin, face.target, area)
+        light = mouth.light(field, skin, face.target, taken, area)
         dark += np.float32(recall * mouth.known(face.target)) * (mouth.dark * light - dark)
         inside = near.placed(dark, UNIT) * step
         other = lit(near.pictured(mouth.picture, mouth.area, field), near.placed(light, UNIT)) * step
-        lips = near.placed(_soft(cv2.dilate(outlined(OUTER, face.target, area), _disc()), LIPS_SOFT), 1)
+        lips = near.placed(_soft(cv2.dilate(outlined(OUTER, taken, area), _disc()), LIPS_SOFT), 1)
         lips *= near.placed(face.mask[area].astype(np.float32) / 255, 1, cv2.BORDER_CONSTANT)
         lips *= np.float32(recall * mouth.fits(face.target))
         shown = np.float32(recall) * near.placed(mouth.shows(field, face.target, area), UNIT)
@@ -115,6 +117,18 @@ def _fill(
         part += weighted(other - part, np.float32(strength) * lips)
     part += weighted(inside - part, np.float32(strength) * hole)
     close(part, near, face.mesh, face.target, area)
+
+
+def _taken(face: Face) -> Array:
+    """(POINTS, 2) the target, its lower lip as far down as skin is taken from the other picture.
+
+    Below a mouth that was wide open, its shadow and what landmarks missed of the lower lip are pushed together under
+    the lip: a dark red blot, or a second lip.
+    """
+    was, wanted = ((m[LOWER_INNER] - m[UPPER_INNER])[:, 1] for m in (face.mesh, face.target))
+    out = face.target.copy()
+    out[OUTER[11:], 1] += BELOW * np.maximum(was - wanted, 0)[9:0:-1]
+    return out
 
 
 def _from(part: slice, whole: slice) -> slice:
