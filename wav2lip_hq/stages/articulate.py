@@ -29,6 +29,9 @@ REACH = (0.55, 2.5)
 # The largest opening of a mouth in spreads of the person's own, and the share of it from which openings are compressed.
 # Where the network predicts 5 spreads, real mouths open by 2.8 on average, and nine in ten of them by less than 3.8.
 LIMIT, KNEE = 3.5, 0.6
+# And of one that is to exaggerate, in openings of the footage's 95th percentile: teeth and tongue of the widest mouth
+# seen can be shown in one a third wider.
+WIDER = 1.5
 
 
 @described
@@ -52,7 +55,8 @@ class Articulate(Stage):
     model: str = option("embedded-articulation", "The articulation network's checkpoint: a name or a file.")
     expression: float = option(
         1.0,
-        "Amplitude of the movement: 0 keeps the mouth closed, 1 is the person's own range, more exaggerates.",
+        "Amplitude of the movement: 0 keeps the mouth closed, 1 is the person's own range, more exaggerates, as far as "
+        "the footage shows what is in the mouth.",
         low=0,
         high=2,
     )
@@ -75,23 +79,25 @@ class Articulate(Stage):
         said = np.zeros((len(chunk), len(space.basis)))
         said[heard] = self.coefficients(chunk, heard, runtime)
         target = np.empty(faces.mesh.shape, np.float32)
-        people: dict[int, tuple[Array, float]] = {}
+        people: dict[int, Person] = {}
         tracks = chunk.tracks or {}
         for n, (frame, mesh) in enumerate(zip(faces.frame.tolist(), faces.mesh, strict=True)):
             track = int(faces.track[n]) if faces.track is not None else -1
             if track not in people:
                 people[track] = measure(tracks.get(track), space)
-            body, spread = people[track]
-            moved = articulation.reach(spread, space.spread, len(space.basis)) * said[frame]
+            person = people[track]
+            moved = articulation.reach(person.spread, space.spread, len(space.basis)) * said[frame]
             # Lips at rest are pressed together. A mouth that opens as far as that or further has the opening wanted.
             yaw = 0.0 if faces.pose is None else float(faces.pose[n, 0])
-            rest = max(float(articulation.opening(body)), 0) + pressed(yaw)
-            moved *= within(float(moved[0]), min(widest(yaw), LIMIT * spread * self.expression))
+            rest = max(float(articulation.opening(person.body)), 0) + pressed(yaw)
+            most = min(widest(yaw), person.widest, LIMIT * person.spread * self.expression)
+            moved *= within(float(moved[0]), most)
             moved[0] -= np.clip(rest - moved[0], 0, rest)
             offset = np.tensordot(moved, space.basis, 1)
             if self.smile:
                 offset = offset + articulation.smile(space.neutral, self.smile)
-            placed = articulation.place(mesh, body, articulation.articulate(body, offset), space.basis[0])
+            body = articulation.articulate(person.body, offset)
+            placed = articulation.place(mesh, person.body, body, space.basis[0])
             target[n] = far_side_held(mesh, placed, yaw)
         return chunk.with_faces(target=target)
 
@@ -134,11 +140,20 @@ def within(opening: float, most: float) -> float:
     return (knee + (most - knee) * float(np.tanh((opening - knee) / (most - knee)))) / opening
 
 
-def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
-    """(body with the mouth closed, spread of the opening) of a person, as the footage shows it, or the mean
-    person's."""
+@dataclass(frozen=True)
+class Person:
+    """A person's mouth. body: (POINTS, 3) float64, closed; spread: of the opening; widest: the largest opening that can
+    be shown, in eye distances."""
+
+    body: Array
+    spread: float
+    widest: float = float("inf")
+
+
+def measure(facts: TrackFacts | None, space: Space) -> Person:
+    """A person's mouth as the footage shows it, or the mean person's."""
     if facts is None:
-        return space.neutral, space.spread
+        return Person(space.neutral, space.spread)
     low, high = STILL
     talker = float(np.clip((facts.spread / space.spread - low) / (high - low), 0, 1))
     own = float(np.clip(facts.spread, REACH[0] * space.spread, REACH[1] * space.spread))
@@ -146,4 +161,6 @@ def measure(facts: TrackFacts | None, space: Space) -> tuple[Array, float]:
     parted = float(articulation.opening(body)) - CLOSED
     if parted > 0:  # a smile: a face that is never seen with its lips together
         body = articulation.articulate(body, -parted * space.basis[0])
-    return body, talker * own + (1 - talker) * space.spread
+    # Who is not seen to talk gets a drawn mouth, which has no limit of its own.
+    widest = WIDER * (facts.wide - facts.closed) if talker == 1 else float("inf")
+    return Person(body, talker * own + (1 - talker) * space.spread, widest)
