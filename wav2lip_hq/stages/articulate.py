@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .. import articulation
+from .. import mesh as meshes
 from ..engine import Stage
 from ..options import described, option
 from ..types import Array, Chunk, TrackFacts
@@ -29,9 +30,8 @@ REACH = (0.55, 2.5)
 # The largest opening of a mouth in spreads of the person's own, and the share of it from which openings are compressed.
 # Where the network predicts 5 spreads, real mouths open by 2.8 on average, and nine in ten of them by less than 3.8.
 LIMIT, KNEE = 3.5, 0.6
-# And of one that is to exaggerate, in openings of the footage's 95th percentile: teeth and tongue of the widest mouth
-# seen can be shown in one a third wider.
-WIDER = 1.5
+# And in openings of the widest mouth seen, whose teeth and tongue are to be shown in it.
+WIDER = 1.3
 
 
 @described
@@ -162,5 +162,5 @@ def measure(facts: TrackFacts | None, space: Space) -> Person:
     if parted > 0:  # a smile: a face that is never seen with its lips together
         body = articulation.articulate(body, -parted * space.basis[0])
     # Who is not seen to talk gets a drawn mouth, which has no limit of its own.
-    widest = WIDER * (facts.wide - facts.closed) if talker == 1 else float("inf")
+    widest = WIDER * float(meshes.opening(facts.mouths.mesh).max()) if talker == 1 else float("inf")
     return Person(body, talker * own + (1 - talker) * space.spread, widest)
