@@ -17,6 +17,7 @@ from wav2lip_hq.stages._chin import followed
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
 from wav2lip_hq.stages._lent import lit
 from wav2lip_hq.stages._outline import lower_face
+from wav2lip_hq.types import Mouths
 
 PARSE = Parse(model="")
 KNOWN = [face_mesh(o) for o in (0, 0, 4, 8, 12, 18, 24, 30, 36, 30, 24, 18, 12, 8, 4, 0)]
@@ -353,6 +354,19 @@ def test_the_mouth_shown_is_as_open_as_the_one_wanted(known):
     for opening in (0, 8, 18, 30, 36):
         costs = [library.costs(wanted(face_mesh(opening)))] * 5
         assert abs(np.ptp(KNOWN[library.chosen(costs, 2)][:20, 1]) - opening) <= 4
+
+
+def test_a_tongue_between_the_lips_is_not_lent_to_a_closed_mouth():
+    """Landmarks call that mouth closed, and it is the first of those that fit."""
+    clean = facts([face_mesh(0)] * 8 + [face_mesh(30)])
+    licking = clean.mouths.picture.copy()
+    cv2.ellipse(licking[0], (112, 103), (34, 9), 0, 0, 360, (235, 125, 135), -1)
+    library = replace(clean, mouths=replace(clean.mouths, picture=licking))
+    shown, usual = (through(talk([face_mesh(30)], [face_mesh(0)], k), PARSE, Blend()) for k in (library, clean))
+    assert np.abs(mouth(shown) - mouth(usual)).max() < 3
+    alone = replace(library, mouths=Mouths(*(v[[0, 8]] for v in vars(library.mouths).values())))
+    seen = through(talk([face_mesh(30)], [face_mesh(0)], alone), PARSE, Blend())
+    assert np.abs(mouth(seen) - mouth(usual)).max() > 30, "where nothing else is known, it is shown"
 
 
 def test_mouths_follow_the_footage_rather_than_jump(known):

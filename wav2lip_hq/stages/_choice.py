@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import mesh as points
 from ..types import Array, Mouths
+from ._oddity import oddity
 from ._warp import INNER
 
 # Differences between the wanted mouth and a library mouth that cost 1 each.
@@ -21,6 +22,7 @@ SHAPE = 0.025  # root mean square over the points of the inner lips, in eye dist
 OPENING = (0.02, 0.15)  # in eye distances, plus this share of the wanted opening
 POSE = (8.0, 8.0, 12.0)  # degrees of yaw, pitch, roll
 LIGHT = 0.25  # natural logarithm of brightness
+ODD, STRANGE = (2.0, 3.0), 8.0  # oddity from which a mouth costs more, and from which it costs this much more
 LEAP, DIFFERENCE = 1.2, 12.0  # cost of a jump in the footage; difference of its pictures (8-bit steps) that doubles it
 ALIKE = 2  # frames: going to a mouth at most this far away in the footage does not count as a jump
 MANY = 24  # the cheapest mouths per frame among which the path is searched
@@ -55,6 +57,7 @@ class Library:
         self.mouths = mouths
         self.shapes = shapes(mouths.mesh).reshape(len(mouths), 40)
         self.openings = points.opening(mouths.mesh)
+        self.strange = np.interp(oddity(mouths), ODD, (0, STRANGE))
         small = [cv2.resize(p, (30, 24), interpolation=cv2.INTER_AREA)[6:18, 6:24] for p in mouths.picture]
         looks = np.asarray(small, np.float64).reshape(len(mouths), -1)
         squares = (looks**2).sum(1)
@@ -72,7 +75,7 @@ class Library:
         opening = (self.openings - wanted.opening) / (OPENING[0] + OPENING[1] * wanted.opening)
         pose = (((self.mouths.pose - wanted.pose) / POSE) ** 2).sum(1)
         light = np.log((self.mouths.light + 8) / (wanted.light + 8)) / LIGHT
-        return np.asarray(shape + opening**2 + pose + light**2)
+        return np.asarray(shape + opening**2 + pose + light**2 + self.strange)
 
     def chosen(self, costs: Sequence[Array], at: int) -> int:
         """Index of the mouth that the cheapest path takes at frame ``at`` of the frames with these ``costs``."""
