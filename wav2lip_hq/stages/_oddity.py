@@ -27,9 +27,9 @@ def oddity(mouths: Mouths) -> Array:
     for n in np.flatnonzero(opening < AJAR):
         peers = np.abs(opening - opening[n]) < LIKE
         if peers.sum() >= FEW:
-            apart = np.sqrt(((seen[peers] - np.median(seen[peers], 0)) ** 2).mean((1, 2)))
-            own = np.sqrt(((seen[n] - np.median(seen[peers], 0)) ** 2).mean())
-            out[n] = own / max(float(np.median(apart)), 1.0)
+            usual = np.median(seen[peers], 0)
+            apart = np.sqrt(((seen - usual) ** 2).mean((1, 2)))
+            out[n] = apart[n] / max(float(np.median(apart[peers])), 1.0)
     return out
 
 

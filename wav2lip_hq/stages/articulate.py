@@ -137,6 +137,8 @@ def within(opening: float, most: float) -> float:
     knee = KNEE * most
     if opening <= knee:
         return 1.0
+    if most <= 0:
+        return 0.0
     return (knee + (most - knee) * float(np.tanh((opening - knee) / (most - knee)))) / opening
 
 
@@ -161,6 +163,7 @@ def measure(facts: TrackFacts | None, space: Space) -> Person:
     parted = float(articulation.opening(body)) - CLOSED
     if parted > 0:  # a smile: a face that is never seen with its lips together
         body = articulation.articulate(body, -parted * space.basis[0])
-    # Who is not seen to talk gets a drawn mouth, which has no limit of its own.
-    widest = WIDER * float(meshes.opening(facts.mouths.mesh).max()) if talker == 1 else float("inf")
-    return Person(body, talker * own + (1 - talker) * space.spread, widest)
+    spread = talker * own + (1 - talker) * space.spread
+    if talker < 1 or not len(facts.mouths):  # a drawn mouth has no limit of its own
+        return Person(body, spread)
+    return Person(body, spread, WIDER * float(meshes.opening(facts.mouths.mesh).max()))
