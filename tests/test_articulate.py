@@ -250,6 +250,18 @@ def test_turned_heads_keep_plausible_targets(runtime, yaw):
     assert spans[0] == pytest.approx(spans[1], rel=0.35)
 
 
+@pytest.mark.parametrize(("yaw", "follows"), [(-45, True), (45, True), (10, False)])
+def test_the_mouth_of_a_turned_head_is_placed_where_it_is_seen(runtime, yaw, follows):
+    """Lips that stand out further than the mean person's lie elsewhere in the picture when the head is turned."""
+    seen = turned(body(0.1), yaw=yaw)
+    ends = seen[mesh.LIPS, 0].min(), seen[mesh.LIPS, 0].max()
+    seen[mesh.LIPS, 0] = 1.2 * (seen[mesh.LIPS, 0] - ends[0]) + ends[0] - 4
+    given = chunk([seen], tracks={0: facts(turned(body(0.0)))}, speech=[0])
+    lips = targets(STAGE, given, runtime)[0][mesh.LIPS, 0]
+    wanted = seen[mesh.LIPS, 0] if follows else np.array(ends)
+    assert lips.min() == pytest.approx(wanted.min(), abs=1.5) and lips.max() == pytest.approx(wanted.max(), abs=1.5)
+
+
 def test_turned_heads_open_their_mouths_less_far(runtime):
     given = chunk([turned(body(0.02))] * 3, tracks={0: facts(turned(body(0.02)), spread=0.2)}, frame=[0, 0, 0])
     stage = replace(STAGE, expression=2.0)

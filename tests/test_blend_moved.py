@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from drawn_faces import Labeled, labels
 from media import tiny_runtime
-from meshed_faces import LIPS, TO512, cut, face_mesh, facts, on_canvas, picture, talk, through
+from meshed_faces import LIPS, TO512, Given, cut, face_mesh, facts, on_canvas, picture, talk, through
 
 from wav2lip_hq import geometry, mesh
+from wav2lip_hq.engine import run_stages
 from wav2lip_hq.stages import Blend, Parse
 from wav2lip_hq.stages._chin import followed
 from wav2lip_hq.stages._choice import Library, Wanted, shapes
 from wav2lip_hq.stages._lent import lit
 from wav2lip_hq.stages._outline import lower_face
-from wav2lip_hq.types import Mouths
+from wav2lip_hq.stages._overshoot import trusted
+from wav2lip_hq.stages._warp import flaps
+from wav2lip_hq.types import Mouths, Reason
 
 PARSE = Parse(model="")
 KNOWN = [face_mesh(o) for o in (0, 0, 4, 8, 12, 18, 24, 30, 36, 30, 24, 18, 12, 8, 4, 0)]
@@ -191,6 +194,48 @@ def test_a_turned_face_has_no_second_mouth(known):
     left, right = after[:40, 0].min() - 8, after[:40, 0].max() + 8
     cheek[:, int(left) : int(right)] = 0
     assert dark[:, int(left) : int(right)].any() and not (cheek & face).any()
+
+
+@pytest.mark.parametrize(("is_open", "opens"), [(20, 2), (6, 26)])
+def test_lips_of_a_turned_head_do_not_crumple(is_open, opens):
+    """Its far cheek and jaw lie behind the mouth, and move otherwise than the lips do."""
+    before, after = face_mesh(is_open), face_mesh(opens)
+    far = [*range(mesh.JAW.start + 13, mesh.JAW.stop), *mesh.at(287, 273, 410, 322, 391, 427)]
+    for shape, place in ((before, 270), (after, 262)):
+        shape[far, 0] = place + np.arange(len(far)) * 1.5
+    area = slice(320, 448), slice(160, 352)
+    for field, ring in zip(flaps(before, after, area), (slice(0, 11), slice(10, 20)), strict=True):
+        source = cv2.resize(field, (192, 128)) + np.indices((128, 192)).transpose(1, 2, 0)[..., ::-1]
+        x, y = np.round(after[mesh.OUTER_LIPS][ring] - (160, 320)).astype(int).T
+        inside = slice(y.min() + 3, y.max() - 2), slice(x.min() + 3, x.max() - 2)
+        across, down = np.diff(source[..., 0], axis=1)[inside], np.diff(source[..., 1], axis=0)[inside]
+        assert across.min() > 0.2 and across.max() < 3 and down.min() > -0.02 and down.max() < 5
+
+
+@pytest.mark.parametrize(
+    ("yaw", "ends", "left"), [(-40, 130, True), (-40, 60, False), (-15, 130, False), (40, 130, False)]
+)
+def test_a_face_whose_landmarks_lie_beside_the_lips_that_are_seen_is_left_as_it_is(known, yaw, ends, left):
+    """Landmarks of profiles are those of heads turned less. ``ends``: where the parser sees the lips end."""
+    closed, opened = face_mesh(6), face_mesh(24)
+    start = int(closed[mesh.OUTER_LIPS, 0].min())
+    seen = labels((1, (0, 320, start + ends - 60, 430)))
+    runtime = tiny_runtime()
+    runtime.batch_size = 64
+    runtime.add_model("labeled", Labeled(seen, seen), "bisenet_79999_iter")
+    chunk = talk([closed] * 3, [opened] * 3, known, strength=np.ones(3, np.float32))
+    chunk.faces.pose[:, 0] = yaw
+    (made,) = run_stages([Given(), Parse("labeled"), Blend()], [chunk], runtime)
+    changes = (made.frames != chunk.frames).any((1, 2, 3))
+    assert changes.tolist() == [not left] * 3
+    assert made.left is not None and made.left.reason.tolist() == [Reason.BESIDE] * 3 * left
+
+
+def test_landmarks_that_lie_beside_the_lips_for_a_moment_fade_the_face_and_bring_it_back():
+    shares = [trusted([x] * 5, -40, 0.38) for x in (0.1, 0.28, 0.33, 0.38, 0.6)]
+    assert shares[:2] == [1, 1] and 0.3 < shares[2] < 0.7 and shares[3:] == pytest.approx([0, 0])
+    assert trusted([float("nan")] * 5, -40, 0.38) == 1, "of lips that a beard hides nothing is known"
+    assert trusted([0.1, 0.1, 0.9, 0.1, float("nan")], -40, 0.38) > 0.7, "one wrong frame does not decide"
 
 
 def test_strength_fades_to_the_untouched_frame(known):

@@ -27,6 +27,8 @@ RIGID = [*at(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 97, 326, 327),
 _TRUST = np.array([1.0] * 4 + [1.0] * 12 + [0.3] * 7)  # their weights; the forehead is often covered by hair
 _ANCHOR = at(4, 1, 2, 98, 97, 326, 327)  # the nose above the mouth
 _BELOW_LIP, _CHIN = at(84, 17, 314), at(148, 152, 377)  # the lower edge of the lower lip; the lowest part of the jaw
+# Degrees of yaw from which and at which the mouth is placed where it is seen, not where the fitted body has it.
+_ASIDE = (25.0, 40.0)
 # How far the jaw's points follow the mouth: at the chin fully, at the ears not at all.
 _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0, 8)])
 
@@ -176,7 +178,8 @@ def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
 
     Lips are where the body's are. The chin moves from where it is seen, by as much as the body's differs from one that
     is as open as the mesh: of a turned head, or of one whose jaw is longer than the neutral body's, its place would be
-    wrong. opened: (POINTS, 3) offset that opens a mouth by 1.
+    wrong. So would a turned head's mouth, whose distance from the camera is another person's: it is shifted and
+    stretched across to where it is seen. opened: (POINTS, 3) offset that opens a mouth by 1.
     """
     seen = np.asarray(seen, np.float64)
     view = camera(seen, neutral)
@@ -188,4 +191,24 @@ def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
     lip, chin = neutral[_BELOW_LIP, 1].mean(), neutral[_CHIN, 1].mean()
     low = np.clip((neutral[:, 1] - lip) / max(chin - lip, 1e-6), 0, 1)
     low[mesh.LIPS] = 0
+    aside = float(np.interp(yaw(view), _ASIDE, (0, 1)))
+    if aside:
+        target = target + (aside * (1 - low))[:, None] * _across(now, seen)
     return np.asarray(seen + MOVING[:, None] * (target - seen + low[:, None] * (seen - now)))
+
+
+def yaw(view: Array) -> float:
+    """Degrees by which the head is turned to either side in a camera (2, 4)."""
+    forward = np.cross(view[0, :3], view[1, :3])
+    return float(np.degrees(np.arctan2(abs(forward[0]), abs(forward[2]))))
+
+
+def _across(now: Array, seen: Array) -> Array:
+    """(POINTS, 2) displacement across that brings the mouth of ``now`` to where that of ``seen`` is, both (POINTS, 2).
+
+    Least squares, linear in both coordinates. Up and down, where a mouth is depends on how far it is open.
+    """
+    middle = now[mesh.LIPS].mean(0)
+    terms = np.column_stack([now - middle, np.ones(len(now))])
+    miss = (seen - now)[mesh.LIPS, 0]
+    return np.column_stack([terms @ np.linalg.lstsq(terms[mesh.LIPS], miss, rcond=None)[0], np.zeros(len(now))])

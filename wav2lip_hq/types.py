@@ -36,6 +36,7 @@ class Reason(IntEnum):
     AFTER = 8
     DROPPED = 9
     SAID = 10
+    BESIDE = 11
 
     @property
     def text(self) -> str:
@@ -53,6 +54,7 @@ _REASONS = {
     Reason.BEFORE: "the speech has not begun",
     Reason.AFTER: "the speech has ended",
     Reason.DROPPED: "the face was dropped from the survey by hand",
+    Reason.BESIDE: "the head is turned further than its landmarks say (parse.max_beyond)",
     Reason.SAID: "the footage says these words already (own_words)",
 }
 

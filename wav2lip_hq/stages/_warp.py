@@ -23,6 +23,7 @@ NEAR, WIDEN = 0.02, 0.35
 # than that distance, nor than DEEPEST of the lip's thickness.
 LEAST, INTO, DEEPEST = 1.0, 0.2, 0.3
 BEYOND = 1.5  # distance from the mouth at which the displacement is 0, in distances of the jaw from it
+NEXT = 1.15  # size, in outlines of the lips, within which no other point of a face that is seen can lie
 
 
 def _rows(part: slice) -> list[int]:
@@ -33,7 +34,8 @@ OUTER, INNER, JAW = _rows(points.OUTER_LIPS), _rows(points.INNER_LIPS), _rows(po
 UPPER_INNER, LOWER_INNER = INNER[:11], [INNER[0], *INNER[:9:-1]]  # both from the left corner to the right
 _CORNERS = points.at(78, 308, 61, 291)
 _CHEEKS = points.at(186, 410, 57, 287, 43, 273, 205, 425, 207, 427, 187, 411, 212, 432, 202, 422, 50, 280)
-_SIDES = [*JAW[2:8], *JAW[13:19]]
+_LEFT_JAW, _RIGHT_JAW = JAW[:8], JAW[13:]
+_SIDES = [*_LEFT_JAW[2:], *_RIGHT_JAW[:-2]]
 _UPPER_ONLY = [*UPPER_INNER, *OUTER[1:10], *points.at(164, 167, 393, 165, 391, 92, 322, 2, 98, 327)]
 _LOWER_ONLY = [
     *LOWER_INNER, *OUTER[11:], *JAW[8:13],
@@ -51,8 +53,9 @@ def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
     mesh, target: (POINTS, 2) on the canvas, as the face is and as it is to be.
     """
     mesh, target = np.asarray(mesh, np.float64), np.asarray(target, np.float64)
+    seen = _seen(mesh) & _seen(target)
     middle = target[_CORNERS[:2]].mean(0)
-    jaw = target[JAW[1:-1]]
+    jaw = target[[row for row in JAW[1:-1] if seen[row]]]
     border = middle + BEYOND * (jaw - middle)
     still = np.concatenate([mesh[_STILL], border])
     mesh = _parted(mesh, target)
@@ -64,11 +67,28 @@ def flaps(mesh: Array, target: Array, area: Area) -> tuple[Array, Array]:
             area,
             2 * UNIT,
         )
-        for rows in (UPPER, LOWER)
+        for rows in ([row for row in side if seen[row]] for side in (UPPER, LOWER))
     )
     return cv2.resize(upper, size, interpolation=cv2.INTER_CUBIC), cv2.resize(
         lower, size, interpolation=cv2.INTER_CUBIC
     )
+
+
+def _seen(mesh: Array) -> Array:
+    """(POINTS,) bool: the points that are not behind the mouth of a turned head.
+
+    There lie the far side of its jaw and some of its cheek. They move otherwise than the lips they are projected onto,
+    and with both the lips crumple.
+    """
+    lips = mesh[OUTER].astype(np.float32)
+    outline = cv2.convexHull(lips.mean(0) + np.float32(NEXT) * (lips - lips.mean(0)))
+    out = np.ones(len(mesh), bool)
+    out[_LEFT_JAW] = mesh[_LEFT_JAW, 0] < lips[:, 0].min()
+    out[_RIGHT_JAW] = mesh[_RIGHT_JAW, 0] > lips[:, 0].max()
+    for row in {*_CHEEKS, *_UPPER_ONLY, *_LOWER_ONLY} - {*INNER, *OUTER}:
+        x, y = mesh[row].tolist()
+        out[row] = cv2.pointPolygonTest(outline, (x, y), False) <= 0
+    return out
 
 
 def _parted(mesh: Array, target: Array) -> Array:
