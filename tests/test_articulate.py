@@ -262,6 +262,19 @@ def test_the_mouth_of_a_turned_head_is_placed_where_it_is_seen(runtime, yaw, fol
     assert lips.min() == pytest.approx(wanted.min(), abs=1.5) and lips.max() == pytest.approx(wanted.max(), abs=1.5)
 
 
+@pytest.mark.parametrize(("yaw", "follows"), [(-45, True), (10, False)])
+def test_the_mouth_of_a_turned_head_is_as_high_as_its_corners(runtime, yaw, follows):
+    """And not as high as its lips, which say how far it is open."""
+    tracks = {0: facts(turned(body(0.0)))}
+    closed, opened = (turned(body(o), yaw=yaw) for o in (0.0, 0.3))
+    for shape in (closed, opened):
+        shape[mesh.LIPS, 1] += 6
+    at = turned(body(0.0), yaw=yaw)[mesh.LIPS, 1] + (6 if follows else 0)
+    for seen in (closed, opened):
+        lips = targets(STAGE, chunk([seen], tracks=tracks, speech=[0]), runtime)[0][mesh.LIPS, 1]
+        assert np.abs(lips - at).max() < 1.5
+
+
 def test_turned_heads_open_their_mouths_less_far(runtime):
     given = chunk([turned(body(0.02))] * 3, tracks={0: facts(turned(body(0.02)), spread=0.2)}, frame=[0, 0, 0])
     stage = replace(STAGE, expression=2.0)

@@ -34,6 +34,7 @@ _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0,
 
 
 CORNERS = at(78, 308)  # of the inner lips
+_CORNERS = at(78, 308, 61, 291)  # and of the outer ones
 # A smile of 1, in eye distances: how far the corners of the mouth go out and up.
 OUT, UP = 0.035, 0.06
 
@@ -179,7 +180,7 @@ def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
     Lips are where the body's are. The chin moves from where it is seen, by as much as the body's differs from one that
     is as open as the mesh: of a turned head, or of one whose jaw is longer than the neutral body's, its place would be
     wrong. So would a turned head's mouth, whose distance from the camera is another person's: it is shifted and
-    stretched across to where it is seen. opened: (POINTS, 3) offset that opens a mouth by 1.
+    stretched to where it is seen. opened: (POINTS, 3) offset that opens a mouth by 1.
     """
     seen = np.asarray(seen, np.float64)
     view = camera(seen, neutral)
@@ -193,7 +194,7 @@ def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
     low[mesh.LIPS] = 0
     aside = float(np.interp(yaw(view), _ASIDE, (0, 1)))
     if aside:
-        target = target + (aside * (1 - low))[:, None] * _across(now, seen)
+        target = target + (aside * (1 - low))[:, None] * _shift(now, seen)
     return np.asarray(seen + MOVING[:, None] * (target - seen + low[:, None] * (seen - now)))
 
 
@@ -203,12 +204,15 @@ def yaw(view: Array) -> float:
     return float(np.degrees(np.arctan2(abs(forward[0]), abs(forward[2]))))
 
 
-def _across(now: Array, seen: Array) -> Array:
-    """(POINTS, 2) displacement across that brings the mouth of ``now`` to where that of ``seen`` is, both (POINTS, 2).
+def _shift(now: Array, seen: Array) -> Array:
+    """(POINTS, 2) displacement that brings the mouth of ``now`` to where that of ``seen`` is, both (POINTS, 2).
 
-    Least squares, linear in both coordinates. Up and down, where a mouth is depends on how far it is open.
+    Least squares: across by the lips, linear in both coordinates; up and down by the corners of the mouth, linear in
+    the first, for how high lips are depends on how far they are open.
     """
-    middle = now[mesh.LIPS].mean(0)
-    terms = np.column_stack([now - middle, np.ones(len(now))])
-    miss = (seen - now)[mesh.LIPS, 0]
-    return np.column_stack([terms @ np.linalg.lstsq(terms[mesh.LIPS], miss, rcond=None)[0], np.zeros(len(now))])
+    terms = np.column_stack([now - now[mesh.LIPS].mean(0), np.ones(len(now))])
+    miss = seen - now
+    across = terms @ np.linalg.lstsq(terms[mesh.LIPS], miss[mesh.LIPS, 0], rcond=None)[0]
+    line = terms[:, [0, 2]]
+    down = line @ np.linalg.lstsq(line[_CORNERS], miss[_CORNERS, 1], rcond=None)[0]
+    return np.column_stack([across, down])
