@@ -34,7 +34,7 @@ _JAW_MOVES = np.concatenate([np.linspace(0, 1, 8), np.ones(5), np.linspace(1, 0,
 
 
 CORNERS = at(78, 308)  # of the inner lips
-_CORNERS = at(78, 308, 61, 291)  # and of the outer ones
+_ALL_CORNERS = at(78, 308, 61, 291)  # and of the outer ones
 # A smile of 1, in eye distances: how far the corners of the mouth go out and up.
 OUT, UP = 0.035, 0.06
 
@@ -214,5 +214,5 @@ def _shift(now: Array, seen: Array) -> Array:
     miss = seen - now
     across = terms @ np.linalg.lstsq(terms[mesh.LIPS], miss[mesh.LIPS, 0], rcond=None)[0]
     line = terms[:, [0, 2]]
-    down = line @ np.linalg.lstsq(line[_CORNERS], miss[_CORNERS, 1], rcond=None)[0]
+    down = line @ np.linalg.lstsq(line[_ALL_CORNERS], miss[_ALL_CORNERS, 1], rcond=None)[0]
     return np.column_stack([across, down])

@@ -68,6 +68,6 @@ def weakened(chunk: Chunk, trust: Array) -> Chunk:
     assert faces is not None
     keep = trust > 0
     others = faces.refused(Reason.BESIDE).take(~keep)
-    faces = replace(faces, strength=trust if faces.strength is None else faces.strength * trust)
+    faces = replace(faces, strength=trust if faces.strength is None else np.minimum(faces.strength, trust))
     left = others if chunk.left is None else chunk.left.joined(others)
     return replace(chunk, faces=faces.take(keep), left=left)
