@@ -192,13 +192,13 @@ def place(seen: Array, neutral: Array, body: Array, opened: Array) -> Array:
     lip, chin = neutral[_BELOW_LIP, 1].mean(), neutral[_CHIN, 1].mean()
     low = np.clip((neutral[:, 1] - lip) / max(chin - lip, 1e-6), 0, 1)
     low[mesh.LIPS] = 0
-    aside = float(np.interp(yaw(view), _ASIDE, (0, 1)))
+    aside = float(np.interp(_yaw(view), _ASIDE, (0, 1)))
     if aside:
         target = target + (aside * (1 - low))[:, None] * _shift(now, seen)
     return np.asarray(seen + MOVING[:, None] * (target - seen + low[:, None] * (seen - now)))
 
 
-def yaw(view: Array) -> float:
+def _yaw(view: Array) -> float:
     """Degrees by which the head is turned to either side in a camera (2, 4)."""
     forward = np.cross(view[0, :3], view[1, :3])
     return float(np.degrees(np.arctan2(abs(forward[0]), abs(forward[2]))))

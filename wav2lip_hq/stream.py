@@ -90,11 +90,7 @@ def spared(chunks: Iterator[Chunk], own: OwnWords) -> Iterator[Chunk]:
         share = own.share([chunk.source_pts[i] for i in faces.frame.tolist()], faces.track)
         share[[chunk.pts[i] != chunk.source_pts[i] for i in faces.frame.tolist()]] = 1
         if (share < 1).any():
-            said = share == 0
-            gone = faces.take(said).refused(Reason.SAID)
-            strength = share if faces.strength is None else np.minimum(share, faces.strength)
-            left = gone if chunk.left is None else chunk.left.joined(gone)
-            chunk = replace(chunk, faces=replace(faces, strength=strength).take(~said), left=left)
+            chunk = chunk.faded(share, Reason.SAID)
         yield chunk
 
 

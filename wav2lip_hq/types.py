@@ -240,6 +240,16 @@ class Chunk:
         assert self.faces is not None
         return replace(self, faces=replace(self.faces, **changes))
 
+    def faded(self, share: Array, reason: Array | int) -> Chunk:
+        """Copy whose faces are synthesized by no more than ``share``, (N,) in [0, 1] (``faces.strength``); those with 0
+        are moved to ``left``, for a ``Reason`` or one each."""
+        faces = self.faces
+        assert faces is not None
+        keep, others = share > 0, faces.refused(reason).take(share == 0)
+        share = np.asarray(share, np.float32)
+        faces = replace(faces, strength=share if faces.strength is None else np.minimum(share, faces.strength))
+        return replace(self, faces=faces.take(keep), left=others if self.left is None else self.left.joined(others))
+
 
 @dataclass(frozen=True)
 class Stretch:

@@ -6,12 +6,10 @@ parser knows nothing of poses, and sees where the lips end.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from .. import mesh as points
-from ..types import Array, Chunk, Faces, Reason
+from ..types import Array, Faces
 from ._outline import on_canvas
 from ._paste import CANVAS
 
@@ -59,15 +57,3 @@ def trusted(overshoots: list[float], yaw: float, most: float) -> float:
         return 1.0
     too_far = np.interp(np.mean(known), (most - FADING, most), (0, 1)) * np.interp(abs(yaw), TURNED, (0, 1))
     return float(1 - too_far)
-
-
-def weakened(chunk: Chunk, trust: Array) -> Chunk:
-    """The chunk with faces synthesized as far as they are trusted, (N,) float32 in [0, 1]; those that are not at all
-    are in ``left``."""
-    faces = chunk.faces
-    assert faces is not None
-    keep = trust > 0
-    others = faces.refused(Reason.BESIDE).take(~keep)
-    faces = replace(faces, strength=trust if faces.strength is None else np.minimum(faces.strength, trust))
-    left = others if chunk.left is None else chunk.left.joined(others)
-    return replace(chunk, faces=faces.take(keep), left=left)

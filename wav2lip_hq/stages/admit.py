@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -96,10 +96,7 @@ class Admit(Stage):
                 if any(self._refused(seen, at + i + s, track) is not None for s in (-step, step)):
                     strength[n] = step / (self.fade + 1)
                     break
-        keep = reason == 0
-        admitted = replace(faces.take(keep), strength=strength[keep])
-        others = faces.refused(reason).take(~keep)
-        return replace(chunk, faces=admitted, left=others if chunk.left is None else chunk.left.joined(others))
+        return chunk.faded(strength, reason)
 
     def _refused(self, seen: deque[dict[int, Array]], at: int, track: int) -> Reason | None:
         """Why the track's face is not synthesized in a frame; None if it is, or is not there."""

@@ -14,10 +14,10 @@ from ..engine import Stage
 from ..errors import StageError
 from ..models import imagenet
 from ..options import described, option
-from ..types import Array, Chunk, Faces
+from ..types import Array, Chunk, Faces, Reason
 from ._covers import brought, clear, clothes, lips_end
 from ._outline import lower_face, on_canvas, within
-from ._overshoot import overshoots, trusted, weakened
+from ._overshoot import overshoots, trusted
 from ._paste import CANVAS, Area, painted_part, to_canvas
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Parse(Stage):
                     past.append(rows.popleft())
                 if chunk.active is not None:  # the average must not reach into frames without speech
                     masks[~chunk.active[chunk.faces.frame]] = 0
-                yield weakened(chunk.with_faces(mask=masks), trust)
+                yield chunk.with_faces(mask=masks).faded(trust, Reason.BESIDE)
 
         for chunk in chunks:
             assert chunk.faces is not None and chunk.faces.track is not None
