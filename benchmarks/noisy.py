@@ -68,7 +68,9 @@ def opening(pipe: HQPipeline, wav: Any) -> Any:
     with open_video(frames, fps=FPS) as reader:
         speech = Speech(wav)
         for chunk in chunks(schedule(reader, speech.seconds, "stop"), speech):
-            made.append(stage.coefficients(chunk, np.arange(len(chunk)), pipe.runtime)[:, 0])  # type: ignore[attr-defined]
+            every = np.arange(len(chunk))
+            predicted = stage.predicted(chunk, every, pipe.runtime)  # type: ignore[attr-defined]
+            made.append(stage.said(predicted, chunk, every)[:, 0])  # type: ignore[attr-defined]
     return np.concatenate(made)
 
 

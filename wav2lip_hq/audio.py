@@ -170,6 +170,13 @@ class SpeechActivity:
         values = np.interp([float(t) for t in times], self.centers, self.active, left=0.0, right=0.0)
         return np.asarray(values, np.float32)
 
+    def ahead(self, times: Sequence[Fraction | float]) -> Array:
+        """(T,) float32 seconds from times in seconds to the next speech: 0 within it, infinite after the last."""
+        begins = self.centers[self.active >= 0.5]
+        at = np.array([float(t) for t in times])
+        after = np.append(begins, np.inf)[np.searchsorted(begins, at)]
+        return np.where(self.at(times) >= 0.5, 0, after - at).astype(np.float32)
+
 
 def speech_activity(wav: Array, times: Sequence[Fraction | float], rate: int = RATE) -> Array:
     """(T,) float32 in [0, 1]: how much speech there is around each time in seconds; see ``SpeechActivity``."""

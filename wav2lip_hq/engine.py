@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # Fields that the source fills; all others must be added by a stage before another reads them.
 SOURCE_FIELDS = frozenset(
-    {"frames", "pts", "source_pts", "mel", "phrase", "speech", "alpha", "active", "start", "tracks"}
+    {"frames", "pts", "source_pts", "mel", "phrase", "speech", "ahead", "alpha", "active", "start", "tracks"}
 )
 # Fields of the result, which are kept after their last reader.
 KEPT_FIELDS = frozenset(

@@ -23,6 +23,7 @@ from .stages import Track
 from .survey import Survey, footage_hash, survey_footage
 from .survey.belonging import between
 from .survey.collector import split_stages
+from .survey.manner import with_manners
 from .survey.shared import described, speakers_followed
 from .survey.speakers import check_sound, heard
 from .types import Array, Chunk, Report
@@ -143,6 +144,7 @@ class HQPipeline:
                 reader, stages, self.runtime, chunk_size=chosen.chunk_size, on_progress=on_progress,
                 made=described(stages),
             )  # fmt: skip
+            made = with_manners(made, self.stages, reader.info, self.runtime)
             if speaks:
                 made = heard(reader, made, self.runtime, on_progress, all_shots=True)
             info = reader.info

@@ -29,6 +29,7 @@ from .survey import Survey, SurveyedTrack, plan, survey_footage
 from .survey.choice import choose
 from .survey.collector import split_stages
 from .survey.files import load_person
+from .survey.manner import with_manners
 from .survey.own_words import OwnWords, own_words
 from .survey.shared import choice, described, everybody, speakers_followed
 from .survey.speakers import UNSURE, check_sound, heard
@@ -161,6 +162,7 @@ class Session:
             on_progress=on_survey,
             made=described(stages),
         )
+        made = with_manners(made, self.voices[0].stages, self.reader.info, self.runtime)
         self.clock["survey"] = time.perf_counter() - began
         return made
 

@@ -187,5 +187,6 @@ def _chunk(
         mel=audio.mel_windows(speech.mel, times, offset_ms),
         phrase=audio.phrases(speech.mel, times, offset_ms),
         speech=speech.activity.at(times),
+        ahead=speech.activity.ahead(times),
         active=np.array([0 <= time < speech.seconds for time in times]),
     )

@@ -179,6 +179,22 @@ class References:
         return len(self.number)
 
 
+@dataclass(frozen=True, eq=False)
+class Manner:
+    """How a person's mouth moves otherwise than an articulation network predicts for everybody, learned from footage of
+    the person with its own sound."""
+
+    weights: Array  # (K + 1,) float64: of the network's coefficients and of 1; their sum is added to the opening
+    lead: float  # seconds before speech at which the mouth may open: people breathe in
+    network: str  # SHA-256 of the network's file
+
+    def applied(self, coefficients: Array) -> Array:
+        """(T, K) coefficients with the person's own opening, which is 0 or more."""
+        out = np.array(coefficients, np.float64)
+        out[:, 0] = np.maximum(out[:, 0] + out @ self.weights[:-1] + self.weights[-1], 0)
+        return out
+
+
 @dataclass(frozen=True)
 class TrackFacts:
     """What is known of one face from its whole footage. Openings and widths: see ``mesh``, over the distance of the
@@ -190,6 +206,7 @@ class TrackFacts:
     neutral: Array  # (POINTS, 2) float32, in pixels of the aligned 512 px face: mean mesh of its most closed tenth
     mouths: Mouths
     references: References
+    manner: Manner | None = None  # None = as the network predicts for everybody
 
 
 @dataclass(frozen=True)
@@ -203,6 +220,7 @@ class Chunk:
     mel: Array | None = None  # (T, 80, 16) float32 in [-4, 4]: each frame's own window of the speech
     phrase: Array | None = None  # (T, 80, 80) float32 in [-4, 4]: a second of the speech's mel around each frame
     speech: Array | None = None  # (T,) float32 in [0, 1]: how much speech there is at the frame; 0 = silence
+    ahead: Array | None = None  # (T,) float32 seconds from the frame to the next speech; 0 within it
     alpha: Array | None = None  # (T, H, W) same dtype as the footage's pixels
     # (T, H, W, 3) the footage's own pixels, in its own color space (uint8, uint16, float16, float32), where ``frames``
     # are a picture of them for networks and people. What changes in ``frames`` is brought back after the stages.
@@ -225,7 +243,7 @@ class Chunk:
 
     def part(self, first: int, end: int) -> Chunk:
         """Frames ``first`` to ``end`` (exclusive) of the chunk, with all that belongs to them."""
-        sound, looks = ("mel", "phrase", "speech", "active"), ("frames", "own", "alpha", "matte", "boxes")
+        sound, looks = ("mel", "phrase", "speech", "ahead", "active"), ("frames", "own", "alpha", "matte", "boxes")
         per_frame = ("pts", "source_pts", *sound, *looks)
         cut: dict[str, Any] = {n: v[first:end] for n in per_frame if (v := getattr(self, n)) is not None}
         for name in ("faces", "left"):

@@ -11,7 +11,7 @@ from .. import articulation
 from .. import mesh as meshes
 from ..engine import Stage
 from ..options import described, option
-from ..types import Array, Chunk, TrackFacts
+from ..types import Array, Chunk, Manner, TrackFacts
 from ._turned import far_side_held, pressed, widest
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ CLOSED = 0.02  # largest opening, in eye distances, at which lips touch: landmar
 STILL = (0.12, 0.3)
 # Limits of a person's own spread, in the same unit: mumbling stays visible, and shouting does not tear the mouth.
 REACH = (0.55, 2.5)
+RISE = 0.12  # seconds before the lead of a breath in which a mouth begins to open
 # The largest opening of a mouth in spreads of the person's own, and the share of it from which openings are compressed.
 # Real mouths open less far in 99 of 100 frames (32 clips of 14 people); clear voices make the network predict 5.8.
 LIMIT, KNEE = 4.0, 0.6
@@ -48,7 +49,7 @@ class Articulate(Stage):
 
     name: ClassVar[str] = "articulate"
     reads: ClassVar[tuple[str, ...]] = ("phrase", "speech", "faces.frame", "faces.track", "faces.mesh")
-    optional: ClassVar[tuple[str, ...]] = ("tracks", "faces.pose")
+    optional: ClassVar[tuple[str, ...]] = ("ahead", "tracks", "faces.pose")
     adds: ClassVar[tuple[str, ...]] = ("faces.target",)
     fits: ClassVar[tuple[str, ...]] = ARCHITECTURES
 
@@ -63,6 +64,9 @@ class Articulate(Stage):
     smile: float = option(
         0.0, "Corners of the mouth up (1 is a clear smile) or down, in speech and in its pauses.", low=-0.5, high=1
     )
+    manner: bool = option(
+        True, "Open the mouth as the person does, where at least 15 s of speech in the footage tell how that is."
+    )
     silence: bool = option(True, "Close the mouth in pauses, whatever breath and room noise there is.")
 
     @property
@@ -76,17 +80,20 @@ class Articulate(Stage):
             return chunk.with_faces(target=faces.mesh)
         heard = np.unique(faces.frame)  # faces of one frame hear the same
         space = self._space(runtime)
-        said = np.zeros((len(chunk), len(space.basis)))
-        said[heard] = self.coefficients(chunk, heard, runtime)
+        predicted = self.predicted(chunk, heard, runtime)
         target = np.empty(faces.mesh.shape, np.float32)
         people: dict[int, Person] = {}
+        said: dict[int, Array] = {}
         tracks = chunk.tracks or {}
         for n, (frame, mesh) in enumerate(zip(faces.frame.tolist(), faces.mesh, strict=True)):
             track = int(faces.track[n]) if faces.track is not None else -1
             if track not in people:
                 people[track] = measure(tracks.get(track), space)
+                said[track] = np.zeros((len(chunk), len(space.basis)))
+                manner = people[track].manner if self.manner else None
+                said[track][heard] = self.said(predicted, chunk, heard, manner)
             person = people[track]
-            moved = articulation.reach(person.spread, space.spread, len(space.basis)) * said[frame]
+            moved = articulation.reach(person.spread, space.spread, len(space.basis)) * said[track][frame]
             # Lips at rest are pressed together. A mouth that opens as far as that or further has the opening wanted.
             yaw = 0.0 if faces.pose is None else float(faces.pose[n, 0])
             rest = max(float(articulation.opening(person.body)), 0) + pressed(yaw)
@@ -101,8 +108,8 @@ class Articulate(Stage):
             target[n] = far_side_held(mesh, placed, yaw)
         return chunk.with_faces(target=target)
 
-    def coefficients(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:
-        """(n, K) float64 coefficients of some frames of a chunk, after ``expression`` and ``silence``."""
+    def predicted(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:
+        """(n, K) float64 coefficients of some frames of a chunk, as the network predicts them."""
         assert chunk.phrase is not None
         model = runtime.model(self.model, expect=ARCHITECTURES)
 
@@ -111,25 +118,40 @@ class Articulate(Stage):
             return out
 
         out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=TOGETHER)
-        out = out.astype(np.float64) * self.expression
+        return np.asarray(out, np.float64)
+
+    def said(self, predicted: Array, chunk: Chunk, frames: Array, manner: Manner | None = None) -> Array:
+        """(n, K) float64 coefficients of some frames in a person's manner, after ``expression`` and ``silence``."""
+        out = (predicted if manner is None else manner.applied(predicted)) * self.expression
         if self.silence and chunk.speech is not None:
-            speaks = chunk.speech[frames].astype(np.float64)
-            out *= (speaks * speaks * (3 - 2 * speaks))[:, None]
+            ahead = None if chunk.ahead is None else chunk.ahead[frames]
+            out = out * spoken(chunk.speech[frames], ahead, 0.0 if manner is None else manner.lead)[:, None]
         return np.asarray(out)
 
     def _space(self, runtime: Runtime) -> Space:
-        net = runtime.model(self.model, expect=ARCHITECTURES).module
-        values = [getattr(net, name).double().cpu().numpy() for name in ("neutral", "basis", "unit")]
-        return Space(values[0], values[1], float(values[2][0]))
+        model = runtime.model(self.model, expect=ARCHITECTURES)
+        values = [getattr(model.module, name).double().cpu().numpy() for name in ("neutral", "basis", "unit")]
+        return Space(values[0], values[1], float(values[2][0]), model.sha256)
 
 
 @dataclass(frozen=True)
 class Space:
-    """neutral (POINTS, 3) and basis (K, POINTS, 3) float64, see ``articulation``; the mean person's spread."""
+    """neutral (POINTS, 3) and basis (K, POINTS, 3) float64, see ``articulation``; the mean person's spread; the SHA-256
+    of the network's file."""
 
     neutral: Array
     basis: Array
     spread: float
+    network: str = ""
+
+
+def spoken(speech: Array, ahead: Array | None, lead: float = 0.0) -> Array:
+    """(T,) float64 in [0, 1]: how much of the mouth's movement there is, by the speech and the seconds to the next one
+    (``Chunk.speech``, ``Chunk.ahead``), and from ``lead`` seconds before speech on."""
+    share = np.asarray(speech, np.float64)
+    if ahead is not None and lead > 0:
+        share = np.maximum(share, np.clip((lead - ahead) / RISE + 1, 0, 1))
+    return np.asarray(share * share * (3 - 2 * share))
 
 
 def within(opening: float, most: float) -> float:
@@ -145,11 +167,12 @@ def within(opening: float, most: float) -> float:
 @dataclass(frozen=True)
 class Person:
     """A person's mouth. body: (POINTS, 3) float64, closed; spread: of the opening; widest: the largest opening that can
-    be shown, in eye distances."""
+    be shown, in eye distances; manner: None = as the network predicts for everybody."""
 
     body: Array
     spread: float
     widest: float = float("inf")
+    manner: Manner | None = None
 
 
 def measure(facts: TrackFacts | None, space: Space) -> Person:
@@ -166,4 +189,6 @@ def measure(facts: TrackFacts | None, space: Space) -> Person:
     spread = talker * own + (1 - talker) * space.spread
     if talker < 1 or not len(facts.mouths):  # a drawn mouth has no limit of its own
         return Person(body, spread)
-    return Person(body, spread, WIDER * float(meshes.opening(facts.mouths.mesh).max()))
+    # What was learned against another network's predictions says nothing of this one's.
+    manner = facts.manner if facts.manner is not None and facts.manner.network == space.network else None
+    return Person(body, spread, WIDER * float(meshes.opening(facts.mouths.mesh).max()), manner)

@@ -77,7 +77,7 @@ class FaceFacts:
         new = Shown(seen.number, window, aligned, np.asarray(seen.pose, np.float32), light, opening)
         self._known = None
         self._level(opening, aligned)
-        self._mouth(new)
+        self.keep(new)
         self._reference(new, seen)
         return sharpness, light
 
@@ -91,7 +91,7 @@ class FaceFacts:
         if len(self._calm) > 2 * CALM:
             self._calm = sorted(self._calm, key=lambda item: item[0])[:CALM]
 
-    def _mouth(self, new: Shown) -> None:
+    def keep(self, new: Shown) -> None:
         """Keep a mouth that differs from all kept; beyond MOUTHS, one of the two most alike is dropped."""
         gap = np.array([_difference(new, old) for old in self.mouths])
         if len(gap) and gap.min() < NOVEL:

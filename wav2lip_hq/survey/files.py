@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError, OutputError
 from ..mesh import POINTS
 from ..places import beside, check_target
-from ..types import Array, Faces
+from ..types import Array, Faces, Manner
 from .shown import Shown, SurveyedTrack
 from .spoken import Heard, Spoken
 from .table import Survey
@@ -67,6 +67,9 @@ def save(survey: Survey, path: str | os.PathLike[str]) -> Path:
         fact["number"] = number
         if track.neutral is not None:
             arrays[f"track.{number}.neutral"] = track.neutral
+        if track.manner is not None:
+            arrays[f"track.{number}.manner"] = track.manner.weights
+            fact |= {"lead": track.manner.lead, "network": track.manner.network}
         arrays |= _pictures(f"track.{number}.mouths", track.mouths)
         arrays |= _pictures(f"track.{number}.references", track.references)
         arrays |= _blobs(f"track.{number}.views", track.views)
@@ -158,11 +161,14 @@ def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
     for fact in header["tracks"]:
         name = f"track.{int(fact['number'])}"
         tracks[int(fact["number"])] = SurveyedTrack(
-            **{figure: float(fact[figure]) for figure in _FIGURES},
+            closed=float(fact["closed"]),
+            wide=float(fact["wide"]),
+            spread=float(fact["spread"]),
             neutral=arrays.get(f"{name}.neutral"),
             mouths=_shown(f"{name}.mouths", arrays),
             references=_shown(f"{name}.references", arrays),
             views=tuple(_split(f"{name}.views", arrays)),
+            manner=_manner(fact, arrays.get(f"{name}.manner")),
         )
     width, height = header["size"]
     return Survey(
@@ -177,6 +183,12 @@ def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
         made=dict(header["made"]),
         speakers=_speakers(header.get("speakers")),
     )
+
+
+def _manner(fact: dict[str, Any], weights: Array | None) -> Manner | None:
+    if weights is None:
+        return None
+    return Manner(np.asarray(weights, np.float64), float(fact["lead"]), str(fact["network"]))
 
 
 def _speakers(rows: Any) -> tuple[Spoken, ...] | None:

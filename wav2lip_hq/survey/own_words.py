@@ -15,10 +15,12 @@ import numpy as np
 
 from .. import audio
 from ..errors import InputError
-from ..metrics.mouthfit import MouthFit
+from ..metrics.lipsync import FPS
+from ..metrics.mouthfit import WINDOWS, MouthFit
 from ..runtime import Runtime
 from ..types import Array
 from ..video import VideoReader
+from .hearing import Hearing
 from .shots import Shot
 from .sound import own_sound, same_sound
 from .speakers import listen
@@ -28,9 +30,11 @@ from .table import Survey
 BESIDE = 0.2  # seconds beside other words that are made anew, fading: mouths move ahead of sounds
 MOMENT = 0.01  # seconds: the first frame after a span is not left out
 SHORTEST = 0.5  # seconds: shorter stretches are not worth their transitions
-# A mouth is in sync if its best shift is within so many ms of none and leads by so many standard deviations. With 22
-# clips of 1 to 12 s: 18 of them with their own sound, and 4 of 120 pairings with another's.
-IN_SYNC, LEAD = 80.0, 3.0
+# A mouth is in sync if the sync network's best shift is within so many ms of none and leads by so many standard
+# deviations, and what the articulation network hears fits its openings there by so many. With 22 clips of 1 to 5 s: 21
+# of them with their own sound, and 9 of 154 pairings with another's. Without landmarks, LEAD_ALONE: 18, and 9.
+IN_SYNC, LEAD, FIT = 80.0, 2.5, 1.0
+LEAD_ALONE = 3.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def own_words(reader: VideoReader, survey: Survey, speech: Array, begins: Fracti
     assert survey.faces.track is not None
     meant = set(survey.faces.track.tolist())
     heard = {h.track: h for shot in found for h in shot.heard if h.track in meant}
-    synced = {track for track, h in heard.items() if _in_sync(h)}
+    hearing = None if survey.coded is None else Hearing(sound, runtime)
+    synced = {track for track, h in heard.items() if _in_sync(h, _fit(survey, track, spans, hearing))}
     unknown = {track for track, h in heard.items() if h.offset_ms is None}
     if synced and synced | unknown == set(heard):  # shots too short to be measured are like the others
         synced = set(heard)
@@ -104,8 +109,22 @@ def own_words(reader: VideoReader, survey: Survey, speech: Array, begins: Fracti
     return own
 
 
-def _in_sync(heard: Heard) -> bool:
-    return heard.offset_ms is not None and abs(heard.offset_ms) <= IN_SYNC and heard.lead >= LEAD
+def _in_sync(heard: Heard, fit: float | None) -> bool:
+    if heard.offset_ms is None or abs(heard.offset_ms) > IN_SYNC:
+        return False
+    return heard.lead >= LEAD_ALONE if fit is None else heard.lead >= LEAD and fit >= FIT
+
+
+def _fit(survey: Survey, track: int, spans: list[tuple[float, float]], hearing: Hearing | None) -> float | None:
+    """How well a face's openings fit the sound within IN_SYNC, where it says the speech; None without landmarks."""
+    if hearing is None:
+        return None
+    frames, openings = survey.opening(track)
+    times = survey.times[frames]
+    inside = np.any([(times >= start) & (times < end) for start, end in spans], 0)
+    if inside.sum() < WINDOWS:
+        return None
+    return hearing.fit(times[inside], openings[inside]).around(0, round(IN_SYNC / 1000 * FPS))
 
 
 def _inner(spans: list[tuple[float, float]], begins: float, ends: float) -> list[tuple[float, float]]:

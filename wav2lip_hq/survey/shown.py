@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ..types import Array, Mouths, References, TrackFacts
+from ..types import Array, Manner, Mouths, References, TrackFacts
 
 ELSEWHERE = 1 << 40  # subtracted from frame numbers of other footage, so that none is adjacent to one of this footage
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -56,6 +56,7 @@ class SurveyedTrack:
     mouths: tuple[Shown, ...] = ()
     references: tuple[Shown, ...] = ()
     views: tuple[bytes, ...] = ()  # (112, 112, 3) JPEGs of its first frames
+    manner: Manner | None = None  # how it speaks, where that could be learned
 
     @property
     def portrait(self) -> Array | None:
@@ -107,4 +108,5 @@ def _facts(track: SurveyedTrack) -> TrackFacts:
             pose=np.stack([k.pose for k in track.references]),
             light=np.array([k.light for k in track.references], np.float32),
         ),
+        manner=track.manner,
     )

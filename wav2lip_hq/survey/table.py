@@ -12,6 +12,7 @@ import numpy as np
 from .. import geometry, mesh
 from ..errors import InputError, OptionError
 from ..types import Array, Faces, Reason, TrackFacts
+from .persons import persons, summed_up
 from .shown import SurveyedTrack
 from .spoken import Spoken
 
@@ -85,12 +86,11 @@ class Survey:
 
     @property
     def person(self) -> SurveyedTrack:
-        """The face that is seen in most frames. Raises InputError when no mouth was seen."""
-        assert self.faces.track is not None
-        known = [t for t in self.faces.track.tolist() if t in self.tracks and self.tracks[t].neutral is not None]
-        if not known:
+        """Who is seen in most frames, before and after cuts. Raises InputError when no mouth was seen."""
+        found = persons(self)
+        if not found:
             raise InputError("no mouth was seen clearly in that footage")
-        return self.tracks[max(set(known), key=known.count)]
+        return summed_up(self, found[0])
 
     def told(self, person: SurveyedTrack) -> Survey:
         """With what other footage of the person shows; see ``SurveyedTrack.joined``. Raises OptionError when several
