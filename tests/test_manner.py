@@ -18,6 +18,7 @@ from wav2lip_hq import survey as surveys
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages.articulate import spoken
 from wav2lip_hq.survey import manner as manners
+from wav2lip_hq.survey import sheet
 from wav2lip_hq.survey.persons import persons
 from wav2lip_hq.types import Manner
 from wav2lip_hq.video import open_video
@@ -139,6 +140,7 @@ def test_how_somebody_speaks_is_kept_with_the_survey_and_lent_to_other_footage(t
     assert kept is not None and kept.lead == 0.24 and kept.network == "net"
     assert np.array_equal(kept.weights, np.linspace(-1, 1, 17))
     assert read.facts([0])[0].manner is read.tracks[0].manner
+    assert sheet.rows(read)[0]["manner"] and not sheet.rows(made)[0]["manner"]
     here = watched().survey(clip(10))
     assert here.person.manner is None and here.facts([0])[0].manner is None
     assert here.told(read.person).facts([0])[0].manner is kept

@@ -67,6 +67,7 @@ def survey(args: argparse.Namespace) -> int:
     for row in rows:
         left = "".join(f"; left as it is in {count}: {why}" for why, count in row["left"].items())
         mouths = f"; {row['mouths']} mouths kept" if "mouths" in row else ""
+        mouths += ", manner of speaking learned" if row.get("manner") else ""
         print(f"face {row['face']}: {row['from']:.2f} to {row['to']:.2f} s, {row['synthesized']} frames{mouths}{left}")
     print(f"{len(made)} frames, {empty} without a face; the faces are shown in {picture}")
     print(f"use it: wav2lip-hq run {args.face} SPEECH OUTPUT --survey {out}")

@@ -17,7 +17,7 @@ SIDE = 112
 
 def rows(survey: Survey) -> list[dict[str, Any]]:
     """One face a row, as plain values: number, first and last second, frames synthesized, frames left and why,
-    openings of its mouth, how many mouths and references are kept of it."""
+    openings of its mouth, how many mouths and references are kept of it, whether its manner of speaking was learned."""
     faces, left = survey.faces, survey.left
     assert faces.track is not None and left.track is not None and left.reason is not None
     out: list[dict[str, Any]] = []
@@ -39,6 +39,7 @@ def rows(survey: Survey) -> list[dict[str, Any]]:
                 "wide": round(track.wide, 4),
                 "mouths": len(track.mouths),
                 "references": len(track.references),
+                "manner": track.manner is not None,
             }
         out.append(row)
     return out
