@@ -41,10 +41,11 @@ class Articulate(Stage):
     """Predict each face's target mesh (``faces.target``) from the speech: lips, jaw, chin and skin have the shape that
     the speech of the frame gives this person's own mouth, in the pose of the frame; all other points are the mesh's.
 
-    What the mouth does in the footage has no influence: two faces with the same speech move alike, each by its own
-    range. What is known of a person (the closed mouth, the range of openings) comes from ``chunk.tracks``; a face of
-    which nothing is known, and one that never speaks in its footage, has the mean person's range. No mouth opens much
-    further than people open theirs, and those of turned heads less far than others.
+    What the mouth does in the frame has no influence: two faces with the same speech move alike, each by its own range
+    and in its own manner. What is known of a person (the closed mouth, the range of openings, the manner of speaking)
+    comes from ``chunk.tracks``; a face of which nothing is known, and one that never speaks in its footage, has the
+    mean person's range. No mouth opens much further than people open theirs, and those of turned heads less far than
+    others.
     """
 
     name: ClassVar[str] = "articulate"

@@ -16,7 +16,7 @@ from ..engine import Stage
 from ..errors import InputError
 from ..metrics.lipsync import FPS
 from ..runtime import Runtime
-from ..stages.articulate import Articulate, spoken
+from ..stages.articulate import ARCHITECTURES, Articulate, spoken
 from ..types import Array, Manner, VideoInfo
 from .hearing import Hearing, correlation
 from .persons import persons, summed_up
@@ -31,6 +31,12 @@ RIDGE = 100.0
 MIX = 0.75  # how much of what was learned is used: the rest is as in everybody
 PARTS = 4  # of the footage, each of which is predicted from the others
 GAIN = 0.03  # share of the squared error that must go
+
+
+def network(stages: Sequence[Stage], runtime: Runtime) -> str:
+    """SHA-256 of the network whose predictions manners are learned against; "" for stages without one."""
+    names = [stage.model for stage in stages if isinstance(stage, Articulate)]
+    return runtime.model(names[0], expect=ARCHITECTURES).sha256 if names else ""
 
 
 def with_manners(survey: Survey, stages: Sequence[Stage], info: VideoInfo, runtime: Runtime) -> Survey:
