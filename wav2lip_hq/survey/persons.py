@@ -31,9 +31,8 @@ def persons(survey: Survey) -> list[list[int]]:
     found: list[list[int]] = []
     for track in known:
         for one in found:
-            if any(shown[track] & shown[t] for t in one):
-                continue
-            if max(_likeness(views[track], views[t]) for t in one) >= ALIKE:
+            alike = max(_likeness(views[track], views[t]) for t in one) >= ALIKE
+            if alike and all(shown[track].isdisjoint(shown[t]) for t in one):
                 one.append(track)
                 break
         else:
@@ -42,15 +41,14 @@ def persons(survey: Survey) -> list[list[int]]:
 
 
 def _views(track: SurveyedTrack) -> Array:
-    return appearance(np.stack([unpacked(v) for v in track.views])) if track.views else np.zeros((0, 1), np.float32)
+    """(n, D) descriptions of a face's views, each of length 1."""
+    described = appearance(np.stack([unpacked(v) for v in track.views])) if track.views else np.zeros((0, 1))
+    return np.asarray(described / (np.linalg.norm(described, axis=1, keepdims=True) + 1e-9))
 
 
 def _likeness(a: Array, b: Array) -> float:
     """Median cosine similarity of descriptions (n, D), (m, D); -1 without any."""
-    if not len(a) or not len(b):
-        return -1.0
-    norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
-    return float(np.median((a @ b.T) / (norms + 1e-9)))
+    return float(np.median(a @ b.T)) if len(a) and len(b) else -1.0
 
 
 def summed_up(survey: Survey, numbers: list[int]) -> SurveyedTrack:
