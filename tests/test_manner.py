@@ -15,6 +15,7 @@ from test_survey import watched
 
 from wav2lip_hq import HQPipeline, audio, mesh
 from wav2lip_hq import survey as surveys
+from wav2lip_hq.errors import InputError
 from wav2lip_hq.runtime import Runtime
 from wav2lip_hq.stages.articulate import spoken
 from wav2lip_hq.survey import manner as manners
@@ -144,6 +145,24 @@ def test_how_somebody_speaks_is_kept_with_the_survey_and_lent_to_other_footage(t
     here = watched().survey(clip(10))
     assert here.person.manner is None and here.facts([0])[0].manner is None
     assert here.told(read.person).facts([0])[0].manner is kept
+
+
+@pytest.mark.parametrize("damage", ["not finite", "two dimensions", "a lead of days"])
+def test_a_survey_with_a_manner_that_cannot_be_is_refused(tmp_path, damage):
+    weights = np.full(17, np.nan) if damage == "not finite" else np.zeros((17, 2) if damage == "two dimensions" else 17)
+    wrong = Manner(weights, 1e5 if damage == "a lead of days" else 0.0, "net")
+    made = watched().survey(clip(5))
+    surveys.save(replace(made, tracks={0: replace(made.tracks[0], manner=wrong)}), tmp_path / "anna.npz")
+    with pytest.raises(InputError, match=r"anna\.npz is not a survey, or it is damaged"):
+        surveys.load(tmp_path / "anna.npz")
+
+
+def test_a_manner_of_another_length_is_not_used():
+    plain = facts(turned(body(0.02)))
+    known = replace(plain, manner=Manner(np.ones(5), 0.0, "mine"))
+    seen = [turned(body(0.1))] * 2
+    made = [targets(STAGE, chunk(seen, tracks={0: f}), runtime()) for f in (plain, known)]
+    assert np.array_equal(*made)
 
 
 def test_footage_without_sound_or_with_little_teaches_no_manner(tmp_path):

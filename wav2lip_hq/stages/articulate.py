@@ -66,7 +66,9 @@ class Articulate(Stage):
         0.0, "Corners of the mouth up (1 is a clear smile) or down, in speech and in its pauses.", low=-0.5, high=1
     )
     manner: bool = option(
-        True, "Open the mouth as the person does, where at least 15 s of speech in the footage tell how that is."
+        True,
+        "Open the mouth as the person does, where at least 15 s of speech in the footage, or in the run's person, tell "
+        "how that is.",
     )
     silence: bool = option(True, "Close the mouth in pauses, whatever breath and room noise there is.")
 
@@ -190,6 +192,7 @@ def measure(facts: TrackFacts | None, space: Space) -> Person:
     spread = talker * own + (1 - talker) * space.spread
     if talker < 1 or not len(facts.mouths):  # a drawn mouth has no limit of its own
         return Person(body, spread)
-    # What was learned against another network's predictions says nothing of this one's.
-    manner = facts.manner if facts.manner is not None and facts.manner.network == space.network else None
+    manner = facts.manner
+    if manner is not None and (manner.network != space.network or len(manner.weights) != len(space.basis) + 1):
+        manner = None  # learned against another network's predictions, which says nothing of this one's
     return Person(body, spread, WIDER * float(meshes.opening(facts.mouths.mesh).max()), manner)

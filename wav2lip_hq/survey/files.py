@@ -188,7 +188,10 @@ def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
 def _manner(fact: dict[str, Any], weights: Array | None) -> Manner | None:
     if weights is None:
         return None
-    return Manner(np.asarray(weights, np.float64), float(fact["lead"]), str(fact["network"]))
+    lead = float(fact["lead"])
+    if weights.ndim != 1 or not np.isfinite(weights).all() or not 0 <= lead <= 1:
+        raise ValueError(f"a manner of {weights.shape} numbers with a lead of {lead} s")
+    return Manner(np.asarray(weights, np.float64), lead, str(fact["network"]))
 
 
 def _speakers(rows: Any) -> tuple[Spoken, ...] | None:

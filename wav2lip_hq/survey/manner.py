@@ -2,7 +2,7 @@
 
 Ridge regression of what the network's prediction misses, on the prediction itself, so that a minute is enough. It is
 kept only if it predicts those parts of the footage better that it was not learned from: footage whose sound is not
-the person's, or late, teaches nothing.
+the person's teaches nothing; sound that is a little late is moved first. What was tried: docs/training.md.
 """
 
 from __future__ import annotations
