@@ -184,14 +184,22 @@ class Manner:
     """How a person's mouth moves otherwise than an articulation network predicts for everybody, learned from footage of
     the person with its own sound."""
 
-    weights: Array  # (K + 1,) float64: of the network's coefficients and of 1; their sum is added to the opening
+    AJAR: ClassVar[float] = 0.6  # opening above which all is added: what the network closes stays closed
+
+    weights: Array  # (K + 1,) float64: of ``inputs``; their sum is added to the opening
     lead: float  # seconds before speech at which the mouth may open: people breathe in
     network: str  # SHA-256 of the network's file
+
+    @classmethod
+    def inputs(cls, coefficients: Array) -> Array:
+        """(T, K + 1): the network's coefficients (T, K) and 1, less and less of them where lips close."""
+        ajar = np.clip(coefficients[:, :1] / cls.AJAR, 0, 1)
+        return np.concatenate([ajar * coefficients, ajar], 1)
 
     def applied(self, coefficients: Array) -> Array:
         """(T, K) coefficients with the person's own opening, which is 0 or more."""
         out = np.array(coefficients, np.float64)
-        out[:, 0] = np.maximum(out[:, 0] + out @ self.weights[:-1] + self.weights[-1], 0)
+        out[:, 0] = np.maximum(out[:, 0] + self.inputs(out) @ self.weights, 0)
         return out
 
 
