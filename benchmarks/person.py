@@ -4,7 +4,8 @@
 
 Each clip is dubbed with its own words, made anew, where the truth is known, and with silence: alone, with ``--person``
 (a survey of the clips after it in the folder, one after the other, with their sound), and with the same without
-``articulate.manner``. Judged in the finished videos by the published face mesh. An interrupted run continues.
+``articulate.manner``. Judged in the finished videos by the published face mesh; p, b and m where the words' times are
+known (GRID's .align). An interrupted run continues.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from wav2lip_hq import HQPipeline, audio, survey
+from wav2lip_hq.metrics import bilabial
 from wav2lip_hq.metrics.leakage import amplitude, closure, correlation
 from wav2lip_hq.metrics.mouth import closed_level, jumps
 from wav2lip_hq.types import Array
 from wav2lip_hq.video import Sound, VideoWriter, open_video
 
 from . import items, mouths
+from .leakage import bilabials
 
 OTHERS = 9  # clips that teach
 WAYS = ("alone", "person", "person, manner off")
@@ -66,7 +69,7 @@ def judged(clip: Path, others: list[Path], pipe: HQPipeline, out: Path) -> Itera
     for way in WAYS:
         person = "" if way == "alone" else str(kept)
         used = pipe.set("articulate.manner=false") if way.endswith("off") else pipe
-        openings = []
+        made = []
         for what in ("own", "silent"):
             video = out / f"{clip.stem}-{way.replace(', ', '-').replace(' ', '-')}-{what}.mp4"
             speech = clip if what == "own" else (np.zeros(len(real) * audio.RATE // 20, np.float32), audio.RATE)
@@ -74,12 +77,14 @@ def judged(clip: Path, others: list[Path], pipe: HQPipeline, out: Path) -> Itera
                 used.run(
                     clip, speech, video, own_words="redo", person=person, extend="stop", trim=True, measure=False
                 )  # fmt: skip
-            openings.append(mouths.mouth_track(video, sight=sight).opening)
-        own, silent = (made[: len(real)] for made in openings)
+            made.append(mouths.mouth_track(video, sight=sight))
+        own, silent = (mouth.opening[: len(real)] for mouth in made)
         truth = real[: len(own)]
+        met, wanted = bilabial.closures(made[0].opening, made[0].time, bilabials(clip), closed)
         yield {
             "clip": clip.stem, "way": way, "correlation": correlation(own, truth), "amplitude": amplitude(own, truth),
-            "jumps": jumps(own, truth), "closed in silence": closure(silent, closed),
+            "jumps": jumps(own, truth), "p b m": met / wanted if wanted else None,
+            "closed in silence": closure(silent, closed),
         }  # fmt: skip
 
 
@@ -102,16 +107,19 @@ def main() -> None:
         rows += judged(clip, (clips[n + 1 :] + clips[:n])[: args.others], pipe, args.out)
         print(f"[{n + 1}/{len(clips)}] {clip.name}", flush=True)
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
-    print("| | correlation with the real mouth | amplitude, distance from 1 | jumps, likewise | closed in silence |")
-    print("|---|---|---|---|---|")
+    print("| | correlation with the real mouth | amplitude, from 1 | jumps, from 1 | p b m | closed in silence |")
+    print("|---|---|---|---|---|---|")
     for way in WAYS:
         mine = [row for row in rows if row["way"] == way]
+        shares = [_mean(mine, "p b m"), _mean(mine, "closed in silence")]
         mean = [_mean(mine, "correlation"), *(_mean(mine, n, 1) for n in ("amplitude", "jumps"))]
-        print(f"| {way} | " + " | ".join(f"{x:.3f}" for x in mean) + f" | {_mean(mine, 'closed in silence'):.0%} |")
+        print(f"| {way} | " + " | ".join(f"{x:.3f}" for x in [*mean, *shares]) + " |")
 
 
 def _mean(rows: list[dict[str, Any]], name: str, distance_from: float | None = None) -> float:
     values = np.array([row[name] for row in rows if row[name] is not None], float)
+    if not len(values):
+        return float("nan")
     return float(np.mean(values if distance_from is None else np.abs(values - distance_from)))
 
 
