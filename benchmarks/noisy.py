@@ -22,6 +22,7 @@ from wav2lip_hq.cleaning import clean_speech
 from wav2lip_hq.metrics.offset import expert_offset
 from wav2lip_hq.source import Speech, chunks, schedule
 from wav2lip_hq.stages import STAGES
+from wav2lip_hq.stages.articulate import Articulate, predict
 from wav2lip_hq.video import open_video
 
 RATE, FPS, SECONDS = audio.RATE, 25, 8
@@ -68,9 +69,9 @@ def opening(pipe: HQPipeline, wav: Any) -> Any:
     with open_video(frames, fps=FPS) as reader:
         speech = Speech(wav)
         for chunk in chunks(schedule(reader, speech.seconds, "stop"), speech):
-            every = np.arange(len(chunk))
-            predicted = stage.predicted(chunk, every, pipe.runtime)  # type: ignore[attr-defined]
-            made.append(stage.said(predicted, chunk, every)[:, 0])  # type: ignore[attr-defined]
+            assert isinstance(stage, Articulate) and chunk.phrase is not None
+            predicted = predict(chunk.phrase, stage.model, pipe.runtime)
+            made.append(stage.said(predicted, chunk, np.arange(len(chunk)))[:, 0])
     return np.concatenate(made)
 
 

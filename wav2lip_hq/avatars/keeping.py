@@ -88,14 +88,12 @@ def surveyed(
     the face ``name``."""
     from .. import survey as surveys
     from ..survey.collector import split_stages
-    from ..survey.manner import network
-    from ..survey.shared import described, speakers_followed
+    from ..survey.shared import described, networks, speakers_followed
 
     stages = speakers_followed(split_stages(pipeline.stages)[0])
     if not stages:
         return None
-    weights = {name: pipeline.runtime.model(name).sha256 for stage in stages for name in stage.models}
-    weights["manner"] = network(pipeline.stages, pipeline.runtime)
+    weights = networks(stages, pipeline.stages, pipeline.runtime)
     facts = json.dumps([1, described(stages), weights], sort_keys=True, default=str)
     path = place / f"survey-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npz"
     if path.is_file():

@@ -27,8 +27,7 @@ from ..sheet import Sheet
 from ..soundtrack import soundtrack
 from ..survey import Survey, footage_hash
 from ..survey.belonging import given_survey
-from ..survey.manner import network
-from ..survey.shared import described
+from ..survey.shared import described, networks
 from ..tally import no_face
 from ..types import Stretch
 from ..video import VideoWriter
@@ -181,8 +180,7 @@ def _survey(session: Session, job: Job, folder: Path, on_frames: Callable[[int, 
     stages = session.survey_stages
     if not stages:
         return None
-    weights = {name: session.runtime.model(name).sha256 for stage in stages for name in stage.models}
-    weights["manner"] = network(session.voices[0].stages, session.runtime)
+    weights = networks(stages, session.voices[0].stages, session.runtime)
     footage = surveys.footage_hash(resolve(Path(job.face)))
     info = session.reader.info
     between = (info.begins, info.duration, info.slowed) if info.cut or info.slowed != 1 else None

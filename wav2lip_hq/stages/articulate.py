@@ -83,7 +83,7 @@ class Articulate(Stage):
             return chunk.with_faces(target=faces.mesh)
         heard = np.unique(faces.frame)  # faces of one frame hear the same
         space = self._space(runtime)
-        predicted = self.predicted(chunk, heard, runtime)
+        predicted = predict(chunk.phrase[heard], self.model, runtime)
         target = np.empty(faces.mesh.shape, np.float32)
         people: dict[int, Person] = {}
         said: dict[int, Array] = {}
@@ -111,18 +111,6 @@ class Articulate(Stage):
             target[n] = far_side_held(mesh, placed, yaw)
         return chunk.with_faces(target=target)
 
-    def predicted(self, chunk: Chunk, frames: Array, runtime: Runtime) -> Array:
-        """(n, K) float64 coefficients of some frames of a chunk, as the network predicts them."""
-        assert chunk.phrase is not None
-        model = runtime.model(self.model, expect=ARCHITECTURES)
-
-        def run(phrase: Tensor) -> Tensor:
-            out: Tensor = model(phrase)
-            return out
-
-        out = runtime.map(run, chunk.phrase[frames].astype(np.float32), batch=TOGETHER)
-        return np.asarray(out, np.float64)
-
     def said(self, predicted: Array, chunk: Chunk, frames: Array, manner: Manner | None = None) -> Array:
         """(n, K) float64 coefficients of some frames in a person's manner, after ``expression`` and ``silence``."""
         out = (predicted if manner is None else manner.applied(predicted)) * self.expression
@@ -146,6 +134,17 @@ class Space:
     basis: Array
     spread: float
     network: str = ""
+
+
+def predict(phrase: Array, model: str, runtime: Runtime) -> Array:
+    """(T, K) float64 coefficients that an articulation network predicts for phrases (T, 80, 80)."""
+    net = runtime.model(model, expect=ARCHITECTURES)
+
+    def run(batch: Tensor) -> Tensor:
+        out: Tensor = net(batch)
+        return out
+
+    return np.asarray(runtime.map(run, phrase.astype(np.float32), batch=TOGETHER), np.float64)
 
 
 def spoken(speech: Array, ahead: Array | None, lead: float = 0.0) -> Array:

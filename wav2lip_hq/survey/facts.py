@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -127,18 +128,27 @@ class FaceFacts:
             return SurveyedTrack(views=tuple(self.views))
         closed, wide = (float(v) for v in np.percentile(self.openings, (CLOSED, WIDE)))
         calm = sorted(self._calm, key=lambda item: item[0])[: min(max(1, self._seen // 10), CALM)]
-        # The most closed ones of all head directions first; those hardly more open than the closed level suffice.
-        order = sorted((k for group in self.closed.values() for k in group), key=lambda k: (k.opening, k.number))
-        usable = [k for k in order if k.opening <= closed + 0.25 * (wide - closed) + 0.01] or order[:1]
         return SurveyedTrack(
             closed=closed,
             wide=wide,
             spread=float(np.std(self.openings)),
             neutral=np.mean([m for _, m in calm], 0).astype(np.float32),
             mouths=tuple(self.mouths),
-            references=tuple(sorted(usable[:REFERENCES], key=lambda k: k.number)),
+            references=most_closed((k for group in self.closed.values() for k in group), closed, wide),
             views=tuple(self.views),
         )
+
+
+def hardly_open(opening: float, closed: float, wide: float) -> bool:
+    """Whether an opening is hardly above the closed level of a mouth with these."""
+    return opening <= closed + 0.25 * (wide - closed) + 0.01
+
+
+def most_closed(shown: Iterable[Shown], closed: float, wide: float) -> tuple[Shown, ...]:
+    """References for a mouth with these openings: the most closed ones of all head directions, in order of frames."""
+    order = sorted(shown, key=lambda k: (k.opening, k.number))
+    usable = [k for k in order if hardly_open(k.opening, closed, wide)] or order[:1]
+    return tuple(sorted(usable[:REFERENCES], key=lambda k: k.number))
 
 
 def _difference(a: Shown, b: Shown) -> float:

@@ -160,10 +160,9 @@ def _built(header: dict[str, Any], arrays: dict[str, Array]) -> Survey:
     tracks = {}
     for fact in header["tracks"]:
         name = f"track.{int(fact['number'])}"
+        figures: dict[str, Any] = {figure: float(fact[figure]) for figure in _FIGURES}
         tracks[int(fact["number"])] = SurveyedTrack(
-            closed=float(fact["closed"]),
-            wide=float(fact["wide"]),
-            spread=float(fact["spread"]),
+            **figures,
             neutral=arrays.get(f"{name}.neutral"),
             mouths=_shown(f"{name}.mouths", arrays),
             references=_shown(f"{name}.references", arrays),

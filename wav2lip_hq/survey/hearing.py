@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import audio
+from ..metrics.leakage import correlation
 from ..metrics.lipsync import FPS
 from ..metrics.mouthfit import REACH, Fit, compared
 from ..runtime import Runtime
-from ..stages.articulate import ARCHITECTURES, TOGETHER, Articulate, spoken
+from ..stages.articulate import ARCHITECTURES, Articulate, predict, spoken
 from ..types import Array
+from .speakers import LONGEST
 
 AT_ONCE = 256  # frames whose phrases, a second of mel each, are in memory
 STEP = 0.02  # seconds between predictions that are shifted against a mouth
-LONGEST = 20 * FPS  # most frames of a mouth that are compared
 
 
 class Hearing:
@@ -25,17 +26,14 @@ class Hearing:
     """
 
     def __init__(self, sound: Array, runtime: Runtime, model: str = "") -> None:
-        self._runtime, self._mel = runtime, audio.mel_spectrogram(sound)
-        self._model = runtime.model(model or Articulate().model, expect=ARCHITECTURES)
-        self.activity, self.network = audio.SpeechActivity(sound), self._model.sha256
+        self._runtime, self._model = runtime, model or Articulate().model
+        self._mel, self.activity = audio.mel_spectrogram(sound), audio.SpeechActivity(sound)
+        self.network = runtime.model(self._model, expect=ARCHITECTURES).sha256
 
     def coefficients(self, times: Sequence[float]) -> Array:
         """(T, K) float64 at times in seconds."""
-        parts = []
-        for first in range(0, len(times), AT_ONCE):
-            phrase = audio.phrases(self._mel, times[first : first + AT_ONCE])
-            parts.append(self._runtime.map(lambda x: self._model(x), phrase, batch=TOGETHER))
-        return np.concatenate(parts).astype(np.float64)
+        some = (times[first : first + AT_ONCE] for first in range(0, len(times), AT_ONCE))
+        return np.concatenate([predict(audio.phrases(self._mel, each), self._model, self._runtime) for each in some])
 
     def fit(self, times: Array, openings: Array) -> Fit:
         """How well the openings (T,) of a mouth at ``times`` (T,), in seconds and in order, fit the sound at each
@@ -49,11 +47,4 @@ class Hearing:
         heard = self.coefficients(grid.tolist())[:, 0] * spoken(self.activity.at(grid.tolist()), None)
         # A picture that is late shows what was heard earlier.
         shifts = np.arange(-REACH, REACH + 1) / FPS
-        return compared(np.array([correlation(np.interp(times - s, grid, heard), openings) for s in shifts]))
-
-
-def correlation(a: Array, b: Array) -> float:
-    """Of two series (T,); 0 where one does not vary."""
-    if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+        return compared(np.array([correlation(np.interp(times - s, grid, heard), openings) or 0.0 for s in shifts]))

@@ -14,11 +14,12 @@ import numpy as np
 
 from ..engine import Stage
 from ..errors import InputError
+from ..metrics.leakage import correlation
 from ..metrics.lipsync import FPS
 from ..runtime import Runtime
-from ..stages.articulate import ARCHITECTURES, Articulate, spoken
+from ..stages.articulate import Articulate, spoken
 from ..types import Array, Manner, VideoInfo
-from .hearing import Hearing, correlation
+from .hearing import Hearing
 from .persons import persons, summed_up
 from .sound import own_sound
 from .table import Survey
@@ -34,12 +35,6 @@ MIX = 0.75  # how much of what was learned is used: the rest is as in everybody
 SHUT, MORE = 0.3, 3.0
 PARTS = 4  # of the footage, each of which is predicted from the others
 GAIN = 0.03  # share of the squared error that must go
-
-
-def network(stages: Sequence[Stage], runtime: Runtime) -> str:
-    """SHA-256 of the network whose predictions manners are learned against; "" for stages without one."""
-    names = [stage.model for stage in stages if isinstance(stage, Articulate)]
-    return runtime.model(names[0], expect=ARCHITECTURES).sha256 if names else ""
 
 
 def with_manners(survey: Survey, stages: Sequence[Stage], info: VideoInfo, runtime: Runtime) -> Survey:
@@ -75,9 +70,10 @@ def learned(predicted: Array, speech: Array, ahead: Array, own: Array, network: 
     """A person's manner by (T, K) predictions, (T,) speech and seconds to the next one, and (T,) real openings; None if
     it does not predict left-out parts better than the network does."""
     gates = {lead: spoken(speech, ahead, lead) for lead in LEADS}
-    lead = max(LEADS, key=lambda x: correlation(predicted[:, 0] * gates[x], own) - WORTH * x)
+    alike = {lead: correlation(predicted[:, 0] * gate, own) or 0.0 for lead, gate in gates.items()}
+    lead = max(LEADS, key=lambda x: alike[x] - WORTH * x)
     gate = gates[lead]
-    if correlation(predicted[:, 0] * gate, own) < HELD:
+    if alike[lead] < HELD:
         return None
     part = np.arange(len(own)) * PARTS // len(own)
     told = np.zeros(len(own))

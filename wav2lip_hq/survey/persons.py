@@ -9,7 +9,7 @@ import numpy as np
 
 from ..stages.appearance import appearance
 from ..types import Array
-from .facts import CLOSED, REFERENCES, WIDE, FaceFacts
+from .facts import CLOSED, WIDE, FaceFacts, hardly_open, most_closed
 from .shown import SurveyedTrack, unpacked
 
 if TYPE_CHECKING:
@@ -60,19 +60,17 @@ def summed_up(survey: Survey, numbers: list[int]) -> SurveyedTrack:
     seen = [survey.opening(t)[1] for t in numbers]
     closed, wide = (float(v) for v in np.percentile(np.concatenate(seen), (CLOSED, WIDE)))
     # A face whose mouth was never closed does not show how it looks closed.
-    shut = [t.closed <= closed + 0.25 * (wide - closed) + 0.01 for t in tracks]
-    weight = np.array([len(s) if s_ else 0 for s, s_ in zip(seen, shut, strict=True)], np.float64)
+    weight = [len(s) * hardly_open(t.closed, closed, wide) for s, t in zip(seen, tracks, strict=True)]
     mouths = FaceFacts()
     for track in tracks:
         for mouth in track.mouths:
             mouths.keep(mouth)
-    references = sorted((r for t in tracks for r in t.references), key=lambda r: (r.opening, r.number))[:REFERENCES]
     return replace(
         first,
         closed=closed,
         wide=wide,
         spread=float(np.std(np.concatenate(seen))),
-        neutral=np.average([t.neutral for t in tracks], 0, weight).astype(np.float32) if any(shut) else first.neutral,
+        neutral=np.average([t.neutral for t in tracks], 0, weight).astype(np.float32) if any(weight) else first.neutral,
         mouths=tuple(mouths.mouths),
-        references=tuple(sorted(references, key=lambda r: r.number)),
+        references=most_closed((r for t in tracks for r in t.references), closed, wide),
     )

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine import Stage
+from ..runtime import Runtime
 from ..stages import Track
+from ..stages.articulate import Articulate
 
 
 def everybody(stages: Sequence[Stage]) -> tuple[Stage, ...]:
@@ -27,6 +29,13 @@ def described(stages: Sequence[Stage]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def networks(looks: Sequence[Stage], stages: Sequence[Stage], runtime: Runtime) -> dict[str, str]:
+    """SHA-256 by name of the networks that a survey depends on: those of its own stages (``looks``), and of those that
+    render the one whose predictions its mouths are compared with (``manner``)."""
+    heard = [stage for stage in stages if isinstance(stage, Articulate)]
+    return {name: runtime.model(name).sha256 for stage in (*looks, *heard) for name in stage.models}
 
 
 def choice(stages: Sequence[Stage]) -> tuple[str, ...]:
